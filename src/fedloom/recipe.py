@@ -1,0 +1,370 @@
+"""The schema of a run. A recipe is YAML with the parts below; each part has defaults, and every wrong key is named with the nearest right one.
+
+Parts that are chosen by name (task, algorithm, partition, hooks) carry their own settings beside the name; those settings are the fields
+of the registered class, so that a user's own algorithm is checked exactly like ours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from fedloom.errors import RecipeError
+from fedloom.registry import checked_settings, nearest, one_line
+
+PRESETS = Path(__file__).parent / "recipes"
+
+
+def _seconds(value: Any) -> Any:
+    """'10m', '90s', '1h' or a number of seconds -> seconds."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h)?\s*", value)):
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600, None: 1}[match[2]]
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NamedPart(Part):
+    """A part chosen by name, with the settings of what is named beside the name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What stands beside the fixed keys."""
+        return dict(self.model_extra or {})
+
+
+class AdapterRecipe(Part):
+    """What is trained on top of the base model."""
+
+    kind: Literal["lora"] = Field("lora", description="lora")
+    rank: int = Field(16, ge=1, description="rank r of the LoRA factors")
+    alpha: float = Field(32, gt=0, description="LoRA scale: the product BA is multiplied by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A, in training only")
+    targets: str | list[str] = Field("all-linear", description="module names that get an adapter (list, or a regular expression), or all-linear")
+
+
+class ModelRecipe(Part):
+    """The base model that every client starts from."""
+
+    id: str = Field("smollm2-135m-instruct", description="a name of `fedloom models ls`, a hub id, a local folder, or a .gguf file")
+    revision: str | None = Field(None, description="hub revision (commit, tag or branch)")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the base weights and of the forward pass")
+    quantization: Literal["int8", "nf4"] | None = Field(None, description="bitsandbytes quantisation of the base weights (CUDA only)")
+    device: str = Field("auto", description="auto (cuda, then mps, then cpu), or a torch device")
+    gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass: half the memory, a quarter slower")
+    adapter: AdapterRecipe = Field(default_factory=AdapterRecipe)
+
+
+class PartitionRecipe(NamedPart):
+    """How rows become clients."""
+
+    kind: str = Field("iid", description="a registered partitioner")
+
+
+class FieldsRecipe(Part):
+    """Which columns of the source hold what. null: recognised from the columns."""
+
+    instruction: str | None = Field(None, description="column of the instruction or question")
+    input: str | None = Field(None, description="column of an input that is joined to the instruction by a space; rows may leave it empty")
+    response: str | None = Field(None, description="column of the response or answer")
+    messages: str | None = Field(None, description="column of a conversation: a list of {role, content}; the last assistant turn is the response")
+    system: str | None = Field(None, description="column of a system prompt")
+
+
+class DataRecipe(Part):
+    """Where rows come from and who holds them."""
+
+    source: str = Field("evals-demo", description="a registered source, a file (.json .jsonl .csv .parquet), a folder with one file per client, or hub:OWNER/NAME")
+    subset: str | None = Field(None, description="configuration name of a hub data set")
+    split: str = Field("train", description="split of a hub data set")
+    fields: FieldsRecipe = Field(default_factory=FieldsRecipe)
+    template: Literal["chat", "alpaca", "vicuna"] = Field("chat", description="how a row becomes text: the tokenizer's own chat template, alpaca or vicuna")
+    partition: PartitionRecipe = Field(default_factory=PartitionRecipe)
+    held_out: float = Field(0.15, ge=0, lt=1, description="share of every client's rows kept for evaluation, never trained on")
+    limit: int | None = Field(None, ge=1, description="use at most this many rows of the source, drawn by the seed")
+    max_length: int = Field(512, ge=8, description="longest row in tokens; longer ones lose the end of their prompt first")
+
+
+class TaskRecipe(NamedPart):
+    """What a client optimises."""
+
+    kind: str = Field("sft", description="a registered task")
+
+
+class AlgorithmRecipe(NamedPart):
+    """How updates are joined."""
+
+    name: str = Field("fedavg", description="a registered algorithm")
+
+
+class FederationRecipe(Part):
+    """Who takes part, how often, and what crosses the wire."""
+
+    clients: int | None = Field(None, ge=1, description="number of clients; null: as many as the partition gives")
+    per_round: int | None = Field(None, ge=1, description="clients drawn each round without replacement; null: all")
+    rounds: int = Field(8, ge=1, description="number of rounds")
+    quorum: int = Field(1, ge=1, description="replies that a round needs at the least")
+    deadline: Duration = Field(600.0, description="seconds (or 90s, 10m, 1h) after which a round no longer waits for a client")
+    retries: int = Field(1, ge=0, description="times that a round below quorum is tried again before the run stops")
+    engine: str = Field("local", description="how work reaches the clients")
+    workers: int | Literal["auto"] = Field("auto", description="clients that train at the same time on this machine; auto: one per core where it pays")
+    codec: str = Field("fp32", description="how tensors are written on the wire: fp32, bf16, int8, nf4")
+    max_update_norm: float | None = Field(None, gt=0, description="refuse an update whose Euclidean norm is larger")
+
+    @model_validator(mode="after")
+    def _counts_fit(self) -> FederationRecipe:
+        if self.clients and self.per_round and self.per_round > self.clients:
+            raise ValueError(f"per_round is {self.per_round}, but there are only {self.clients} clients")
+        drawn = self.per_round or self.clients
+        if drawn and self.quorum > drawn:
+            raise ValueError(f"quorum is {self.quorum}, but only {drawn} clients are drawn each round")
+        if isinstance(self.workers, int) and self.workers < 1:
+            raise ValueError("workers is at least 1")
+        return self
+
+
+class EvaluateRecipe(Part):
+    """What is measured on held-out data."""
+
+    every: int = Field(4, ge=0, description="evaluate the joined model every so many rounds, and after the last; 0: never")
+    baselines: list[Literal["base", "majority", "local", "centralized"]] = Field(
+        default_factory=lambda: ["base"], description="what the joined model is compared with: base, majority answer, each client alone, all data in one place"
+    )
+    max_rows: int | None = Field(None, ge=1, description="held-out rows used per client; null: all")
+    batch_size: int = Field(16, ge=1, description="rows per forward pass")
+    samples: int = Field(1, ge=0, description="answers per client generated before and after, from PUBLIC data only, for the report")
+    max_new_tokens: int = Field(32, ge=1, description="length of such an answer")
+
+
+class HookRecipe(NamedPart):
+    """A step of the prepare or the finish hook."""
+
+    kind: str = Field(description="a registered step")
+
+
+class Recipe(Part):
+    """A whole run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the run, part of its folder's name")
+    model: ModelRecipe = Field(default_factory=ModelRecipe)
+    data: DataRecipe = Field(default_factory=DataRecipe)
+    task: TaskRecipe = Field(default_factory=TaskRecipe)
+    algorithm: AlgorithmRecipe = Field(default_factory=AlgorithmRecipe)
+    federation: FederationRecipe = Field(default_factory=FederationRecipe)
+    privacy: None = Field(None, description="null: no formal privacy guarantee beyond data staying with its client")
+    prepare: list[HookRecipe] = Field(default_factory=list, description="steps that every client takes once, before training")
+    finish: list[HookRecipe] = Field(default_factory=list, description="steps that the server takes once, on the joined model")
+    evaluate: EvaluateRecipe = Field(default_factory=EvaluateRecipe)
+    loggers: list[str] = Field(default_factory=list, description="where metrics go beside the run folder: tensorboard, mlflow, wandb")
+    plugins: list[str] = Field(default_factory=list, description="Python files that register parts of your own; relative to the recipe")
+    seed: int = Field(7, ge=0, description="the one seed of the run")
+
+    def plain(self) -> dict[str, Any]:
+        """The recipe as plain YAML values, defaults included."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.plain(), sort_keys=False, allow_unicode=True, width=120)
+
+
+def load_recipe(source: Recipe | str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A checked and completed recipe from a path, the name of a preset, a mapping, or a recipe, with `overrides` (dotted keys) applied.
+
+    A bare key that is no part of a recipe (`rounds=20`) stands for the one key of that name deeper down.
+    Raises RecipeError with one line for the first key that is wrong.
+    """
+    if isinstance(source, Recipe):
+        raw, folder = source.plain(), Path.cwd()
+    elif isinstance(source, Mapping):
+        raw, folder = _plain_copy(source), Path.cwd()
+    else:
+        path = find_recipe(source)
+        raw, folder = _read_yaml(path), path.parent
+    for key, value in (overrides or {}).items():
+        _override(raw, key, value)
+    plugins = raw.get("plugins") or []
+    if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
+        raise RecipeError("plugins: should be a list of Python files")
+    raw["plugins"] = [_load_plugin(plugin, folder) for plugin in plugins]
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(_explain(error)) from None
+    return _complete(recipe)
+
+
+def find_recipe(name: str | Path) -> Path:
+    """A file, or a preset by name (`tiny`, `tiny.yaml`, `recipes/tiny.yaml`)."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    preset = PRESETS / f"{path.name.removesuffix('.yaml')}.yaml"
+    if preset.is_file() and path.parent.name in ("", "recipes"):
+        return preset
+    raise RecipeError(f"{name}: no such recipe{nearest(path.name.removesuffix('.yaml'), preset_names())}")
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def parse_overrides(words: list[str]) -> dict[str, Any]:
+    """`a.b=c` words of a command line -> {key: value}; values are read as YAML, so that numbers are numbers and null is null."""
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise RecipeError(f"'{word}' is not of the form key=value")
+        try:
+            found[key.strip()] = _yaml_value(value)
+        except yaml.YAMLError:
+            raise RecipeError(f"{key}: '{value}' is not a YAML value; put quotes around text with special characters") from None
+    return found
+
+
+def _yaml_value(text: str) -> Any:
+    value = yaml.safe_load(text) if text.strip() else ""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)  # YAML 1.1 reads 1e-3 as text
+    return value
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{where}: is not valid YAML ({getattr(error, 'problem', None) or 'cannot be read'})") from None
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{path}: should be a mapping of recipe keys, such as `name: my-run`")
+    return _with_floats(raw)
+
+
+def _with_floats(value: Any) -> Any:
+    """YAML 1.1 reads `1e-3` as text; users mean the number."""
+    if isinstance(value, dict):
+        return {key: _with_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(item) for item in value]
+    return float(value) if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value) else value
+
+
+def _plain_copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain_copy(item) for key, item in value.items()}
+    return [_plain_copy(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _override(raw: dict[str, Any], key: str, value: Any) -> None:
+    path = key.split(".")
+    if len(path) == 1 and key not in Recipe.model_fields:
+        path = _deeper(key).split(".")
+    elif path[0] not in Recipe.model_fields:
+        raise RecipeError(f"{key}: unknown key{nearest(path[0], Recipe.model_fields)}")
+    part = raw
+    for step in path[:-1]:
+        if not isinstance(part.get(step), dict):
+            part[step] = {}
+        part = part[step]
+    part[path[-1]] = value
+
+
+def _deeper(leaf: str) -> str:
+    """The one dotted key whose last step is `leaf`."""
+    from fedloom.tasks import tasks
+
+    known = _dotted_keys(Recipe)
+    known |= {f"task.{field}" for field in getattr(tasks.get("sft"), "__dataclass_fields__", {})}
+    matches = sorted(key for key in known if key.rsplit(".", 1)[-1] == leaf)
+    if not matches:
+        raise RecipeError(f"{leaf}: unknown key{nearest(leaf, {key.rsplit('.', 1)[-1] for key in known})}")
+    if len(matches) > 1:
+        raise RecipeError(f"{leaf}: could be {' or '.join(matches)}; write the one you mean in full")
+    return matches[0]
+
+
+def _dotted_keys(model: type[BaseModel], prefix: str = "") -> set[str]:
+    keys = set()
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys |= _dotted_keys(inner, f"{prefix}{name}.")
+        else:
+            keys.add(prefix + name)
+    return keys
+
+
+def _explain(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    if problem["type"] == "extra_forbidden":
+        *parents, key = problem["loc"]
+        model: Any = Recipe
+        for parent in parents:
+            if isinstance(parent, str):
+                model = model.model_fields[parent].annotation
+        known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else ()
+        return f"{'.'.join(map(str, problem['loc']))}: unknown key{nearest(str(key), known)}"
+    return one_line(problem).replace("value error, ", "")
+
+
+def _load_plugin(plugin: str, folder: Path) -> str:
+    """Import a user's file so that its decorators run; the absolute path is what the resolved recipe remembers."""
+    path = (folder / Path(plugin).expanduser()).resolve()
+    if not path.is_file():
+        raise RecipeError(f"plugins: {path}: no such file")
+    name = f"fedloom_plugin_{path.stem}"
+    if getattr(sys.modules.get(name), "__file__", None) != str(path):
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise RecipeError(f"plugins: {path}: is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except RecipeError:
+            raise
+        except Exception as error:
+            del sys.modules[name]
+            raise RecipeError(f"plugins: {path}: fails on import: {type(error).__name__}: {error}") from error
+    return str(path)
+
+
+def _complete(recipe: Recipe) -> Recipe:
+    """Check the settings of every part that is chosen by name, and write their defaults out."""
+    from fedloom.algorithms import algorithms
+    from fedloom.data.partition import partitioners
+    from fedloom.federation.codec import codecs
+    from fedloom.hooks import finish_steps, prepare_steps
+    from fedloom.tasks import tasks
+
+    def completed(part: NamedPart, registry: Any, where: str, key: str) -> dict[str, Any]:
+        name = getattr(part, key)
+        if name not in registry:
+            raise RecipeError(f"{where}.{key}: unknown {registry.kind} '{name}'{nearest(name, registry.names())}")
+        return {key: name, **checked_settings(registry.get(name), part.settings, where)}
+
+    codecs.get(recipe.federation.codec)
+    plain = recipe.plain()
+    plain["data"]["partition"] = completed(recipe.data.partition, partitioners, "data.partition", "kind")
+    plain["task"] = completed(recipe.task, tasks, "task", "kind")
+    plain["algorithm"] = completed(recipe.algorithm, algorithms, "algorithm", "name")
+    plain["prepare"] = [completed(step, prepare_steps, f"prepare.{i}", "kind") for i, step in enumerate(recipe.prepare)]
+    plain["finish"] = [completed(step, finish_steps, f"finish.{i}", "kind") for i, step in enumerate(recipe.finish)]
+    return Recipe.model_validate(plain)

@@ -1,0 +1,140 @@
+"""One registry: a name in a recipe -> a class or function, by decorator, open to other packages through entry points.
+
+A registered class is a dataclass whose fields are its settings: what a recipe writes beside the name is checked against them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from fedloom.errors import RecipeError
+
+T = TypeVar("T")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known name closest to `word`, or the list of known names."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+
+
+class Registry(Generic[T]):
+    """Names of one kind of part, `kind` being the word a user knows it by ("algorithm").
+
+    Other packages add to it by an entry point in the group `fedloom.<kind>s`; the entry point's module registers itself when loaded.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._parts: dict[str, T] = {}
+        self._entry_points_loaded = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator: make the class or function known to recipes as `name`. A name that is taken is an error."""
+
+        def add(part: T) -> T:
+            taken = self._parts.get(name)
+            if taken is not None and _origin(taken) != _origin(part):
+                raise RecipeError(f"the {self.kind} '{name}' is registered twice: {_origin(taken)} and {_origin(part)}")
+            self._parts[name] = part
+            return part
+
+        return add
+
+    def get(self, name: str) -> T:
+        """The part called `name`; RecipeError names the nearest known one."""
+        self._load_entry_points()
+        if name not in self._parts:
+            raise RecipeError(f"unknown {self.kind} '{name}'{nearest(name, self._parts)}")
+        return self._parts[name]
+
+    def names(self) -> list[str]:
+        self._load_entry_points()
+        return sorted(self._parts)
+
+    def __contains__(self, name: str) -> bool:
+        self._load_entry_points()
+        return name in self._parts
+
+    def _load_entry_points(self) -> None:
+        if not self._entry_points_loaded:
+            self._entry_points_loaded = True
+            for entry in entry_points(group=f"fedloom.{self.kind.replace(' ', '_')}s"):
+                entry.load()
+
+
+def _origin(part: Any) -> str:
+    return f"{getattr(part, '__module__', '?')}.{getattr(part, '__qualname__', part)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting of a registered part: what the recipe reference prints."""
+
+    name: str
+    type: Any
+    default: Any
+    description: str
+
+
+def settings_of(part: Any) -> list[Setting]:
+    """The settings of a registered dataclass (its init fields) or function (its keyword-only parameters)."""
+    hints = get_type_hints(part, include_extras=True)
+    found = []
+    if dataclasses.is_dataclass(part):
+        for field in dataclasses.fields(part):
+            if field.init and not field.name.startswith("_"):
+                default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+                default = ... if default is dataclasses.MISSING else default
+                found.append(Setting(field.name, hints[field.name], default, _description(hints[field.name])))
+    else:
+        for parameter in inspect.signature(part).parameters.values():
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+                hint = hints.get(parameter.name, Any)
+                found.append(Setting(parameter.name, hint, default, _description(hint)))
+    return found
+
+
+def _description(hint: Any) -> str:
+    if get_origin(hint) is Annotated:
+        for extra in get_args(hint)[1:]:
+            if isinstance(extra, FieldInfo) and extra.description:
+                return extra.description
+    return ""
+
+
+def checked_settings(part: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`given` checked against the settings of `part` and completed with defaults; RecipeError names `where`.key."""
+    settings = {setting.name: setting for setting in settings_of(part)}
+    for key in given:
+        if key not in settings:
+            raise RecipeError(f"{where}.{key}: unknown key{nearest(key, settings)}")
+    fields: dict[str, Any] = {s.name: (s.type, s.default) for s in settings.values()}
+    model = create_model("Settings", __config__=ConfigDict(extra="forbid", validate_default=False), **fields)
+    try:
+        checked = model(**given)
+    except ValidationError as error:
+        raise RecipeError("; ".join(one_line(problem, where) for problem in error.errors())) from None
+    return {name: getattr(checked, name) for name in settings}
+
+
+def one_line(problem: Mapping[str, Any], where: str = "") -> str:
+    """A pydantic error as `key: what was expected, got value`."""
+    key = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
+    if problem["type"] == "missing":
+        return f"{key}: is required"
+    got = problem.get("input")
+    shown = "" if isinstance(got, dict | list) else f", got {got!r}"
+    return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{shown}"
+
+
