@@ -92,6 +92,9 @@ class DataRecipe(Part):
     subset: str | None = Field(None, description="configuration name of a hub data set")
     split: str = Field("train", description="split of a hub data set")
     fields: FieldsRecipe = Field(default_factory=FieldsRecipe)
+    provenance: Literal["private", "public"] | None = Field(
+        None, description="private text stays with its client and is never shown; null: private for files, public for the demo and hub data"
+    )
     template: Literal["chat", "alpaca", "vicuna"] = Field("chat", description="how a row becomes text: the tokenizer's own chat template, alpaca or vicuna")
     partition: PartitionRecipe = Field(default_factory=PartitionRecipe)
     held_out: float = Field(0.15, ge=0, lt=1, description="share of every client's rows kept for evaluation, never trained on")
