@@ -99,7 +99,7 @@ class DataRecipe(Part):
     partition: PartitionRecipe = Field(default_factory=PartitionRecipe)
     held_out: float = Field(0.15, ge=0, lt=1, description="share of every client's rows kept for evaluation, never trained on")
     limit: int | None = Field(None, ge=1, description="use at most this many rows of the source, drawn by the seed")
-    max_length: int = Field(512, ge=8, description="longest row in tokens; longer ones lose the end of their prompt first")
+    max_length: int = Field(512, ge=8, description="longest row in tokens; longer ones lose their end, and the share of such rows is reported")
 
 
 class TaskRecipe(NamedPart):

@@ -1,0 +1,122 @@
+"""Examples to tokens, once: rows of token ids with a mask of what is trained on, kept on disk under a hash of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fedloom.data.records import Example
+from fedloom.data.templates import VERSION, render
+from fedloom.errors import ModelError
+from fedloom.files import write_atomic
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Rows one after another.
+
+    `ids` int32 and `supervised` bool have one value per token, `starts` int64 one per row and one more for the end;
+    `truncated` is the number of rows that were cut to the greatest length.
+    """
+
+    ids: Tensor
+    supervised: Tensor
+    starts: Tensor
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def row(self, index: int) -> tuple[Tensor, Tensor]:
+        """(ids int64, supervised bool) of one row."""
+        start, end = int(self.starts[index]), int(self.starts[index + 1])
+        return self.ids[start:end].long(), self.supervised[start:end]
+
+    def lengths(self) -> Tensor:
+        return self.starts.diff()
+
+    def supervised_counts(self) -> Tensor:
+        """Trained tokens per row; the first token of a row is never predicted and does not count."""
+        counted = self.supervised.clone()
+        counted[self.starts[:-1][self.lengths() > 0]] = False
+        sums = torch.cat([torch.zeros(1, dtype=torch.long), counted.long().cumsum(0)])
+        return sums[self.starts[1:]] - sums[self.starts[:-1]]
+
+
+def tokenise(examples: Sequence[Example], tokenizer: Any, template: str, max_length: int) -> TokenRows:
+    """Render and tokenise `examples`; a token is trained on when it shares a character with a response.
+
+    Rows longer than `max_length` lose their end. Raises ModelError for a tokenizer that cannot give character offsets.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError("this tokenizer gives no character offsets; use a model with a fast tokenizer (tokenizer.json)")
+    ids: list[int] = []
+    supervised: list[bool] = []
+    starts, truncated = [0], 0
+    for rendered, encoding in _encoded(examples, tokenizer, template):
+        mask = _mask(encoding["offset_mapping"], rendered.responses)
+        truncated += len(mask) > max_length
+        ids += encoding["input_ids"][:max_length]
+        supervised += mask[:max_length]
+        starts.append(len(ids))
+    return TokenRows(torch.tensor(ids, dtype=torch.int32), torch.tensor(supervised, dtype=torch.bool), torch.tensor(starts), truncated)
+
+
+def _encoded(examples: Sequence[Example], tokenizer: Any, template: str, batch: int = 512) -> Iterator[tuple[Any, dict[str, Any]]]:
+    for first in range(0, len(examples), batch):
+        rendered = [render(example.turns, tokenizer, template) for example in examples[first : first + batch]]
+        encoded = tokenizer(
+            [one.text for one in rendered], add_special_tokens=rendered[0].adds_special_tokens, return_offsets_mapping=True, verbose=False
+        )
+        for i, one in enumerate(rendered):
+            yield one, {key: encoded[key][i] for key in ("input_ids", "offset_mapping")}
+
+
+def _mask(offsets: Sequence[tuple[int, int]], responses: Sequence[tuple[int, int]]) -> list[bool]:
+    """For every token, whether its characters [start, end) overlap a response."""
+    mask, span = [], 0
+    for start, end in offsets:
+        while span < len(responses) and responses[span][1] <= start:
+            span += 1
+        mask.append(span < len(responses) and end > start and start < responses[span][1] and end > responses[span][0])
+    return mask
+
+
+def token_key(examples: Sequence[Example], tokenizer: Any, template: str, max_length: int) -> str:
+    """A hash of all that decides the tokens of `examples`."""
+    digest = hashlib.sha256(json.dumps([VERSION, template, max_length, tokenizer.chat_template]).encode())
+    digest.update(tokenizer.backend_tokenizer.to_str().encode())
+    for example in examples:
+        digest.update(json.dumps([[turn.role, turn.content] for turn in example.turns]).encode())
+    return digest.hexdigest()
+
+
+def cached_rows(examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, folder: Path) -> Path:
+    """The file in `folder` that holds the tokens of `examples`, made when it is not there yet."""
+    path = folder / f"{token_key(examples, tokenizer, template, max_length)}.safetensors"
+    if not path.exists():
+        rows = tokenise(examples, tokenizer, template, max_length)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {"ids": rows.ids, "supervised": rows.supervised.to(torch.uint8), "starts": rows.starts}
+        write_atomic(path, save(tensors, metadata={"truncated": str(rows.truncated)}))
+    return path
+
+
+def load_rows(path: Path) -> TokenRows:
+    """Rows that `cached_rows` wrote, mapped from disk."""
+    try:
+        with safe_open(path, "pt") as file:
+            truncated = int(file.metadata()["truncated"])
+            return TokenRows(file.get_tensor("ids"), file.get_tensor("supervised").bool(), file.get_tensor("starts"), truncated)
+    except SafetensorError as error:
+        path.unlink()
+        raise ModelError(f"{path}: the token cache was damaged and has been removed; run again ({error})") from None

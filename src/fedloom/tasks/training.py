@@ -1,0 +1,100 @@
+"""Local training: a short loop over PyTorch. One client, one round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fedloom.errors import FedloomError
+from fedloom.models.flat import FlatParameters
+from fedloom.tasks.base import Rows, Task
+
+
+class StepHooks(Protocol):
+    """What an algorithm does inside local training; both vectors may be changed in place."""
+
+    def after_gradient(self, weights: Tensor, gradient: Tensor) -> None: ...
+
+    def after_step(self, weights: Tensor, learning_rate: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a client can say of its training: mean loss over the steps, loss of the first step, counts, seconds."""
+
+    loss: float
+    first_loss: float
+    steps: int
+    tokens: int
+    seconds: float
+
+
+def draw_batches(rows: int, task: Task, stream: torch.Generator) -> list[list[list[int]]]:
+    """steps x accumulation x batch_size row numbers: rows drawn without replacement, a client with fewer rows loops over them."""
+    wanted = task.batch_size * task.accumulation * task.steps
+    drawn = torch.randperm(rows, generator=stream)[: min(wanted, rows)].tolist()
+    looped = [drawn[i % len(drawn)] for i in range(wanted)]
+    batches = [looped[i : i + task.batch_size] for i in range(0, wanted, task.batch_size)]
+    return [batches[i : i + task.accumulation] for i in range(0, len(batches), task.accumulation)]
+
+
+def train(
+    model: nn.Module,
+    parameters: FlatParameters,
+    task: Task,
+    rows: Rows,
+    batches: Sequence[Sequence[Sequence[int]]],
+    learning_rate: float,
+    hooks: StepHooks,
+    seed: int,
+    late: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """Take one AdamW step per entry of `batches` from what `parameters` hold, with fresh optimiser state.
+
+    Betas .9/.999, eps 1e-8. `seed` is for dropout. Raises FedloomError when `late()` says so between two steps, or when a loss is not finite.
+    """
+    weights = nn.Parameter(parameters.weights)
+    weights.grad = parameters.gradient
+    fused = weights.device.type in ("cpu", "cuda")
+    optimiser = torch.optim.AdamW([weights], lr=learning_rate, weight_decay=task.weight_decay, fused=fused)
+    losses, tokens, begin = [], 0, time.perf_counter()
+    model.train()
+    devices = [weights.device] if weights.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        for step in batches:
+            if late():
+                raise FedloomError(f"late: {len(losses)} of {len(batches)} steps were done at the deadline")
+            parameters.zero_gradient()
+            loss = 0.0
+            for batch in step:
+                for part in task.losses(model, rows, batch):
+                    (part.loss / len(step)).backward()  # type: ignore[no-untyped-call]
+                    parameters.gather()
+                    loss, tokens = loss + float(part.loss.detach()) / len(step), tokens + part.tokens
+            if not torch.isfinite(torch.tensor(loss)):
+                raise FedloomError(f"the loss is {loss} at step {len(losses) + 1}; lower task.learning_rate")
+            hooks.after_gradient(parameters.weights, parameters.gradient)
+            _clip(parameters.gradient, task.max_grad_norm)
+            optimiser.step()
+            hooks.after_step(parameters.weights, learning_rate)
+            parameters.publish()
+            losses.append(loss)
+    model.eval()
+    return Trained(sum(losses) / len(losses), losses[0], len(losses), tokens, time.perf_counter() - begin)
+
+
+def _clip(gradient: Tensor, max_norm: float) -> None:
+    """Scale `gradient` down to `max_norm`.
+
+    The norm is taken over short pieces first: a reduction over the whole vector is split among threads, and its last bit would depend on
+    how many there are.
+    """
+    pieces = torch.stack(torch._foreach_norm(gradient.split(16384)))
+    norm = torch.linalg.vector_norm(pieces)
+    gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
