@@ -5,7 +5,8 @@ Algorithms see named tensors only. A registered algorithm is a dataclass: its in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
@@ -19,6 +20,9 @@ from fedloom.state import State
 Variant = Annotated[
     Literal["paper_code", "textbook"],
     Field(description="paper_code: what the published code does; textbook: the form of the cited paper"),
+]
+Aggregate = Annotated[
+    Literal["average_factors"], Field(description="average_factors: the LoRA factors A and B are averaged each for itself")
 ]
 
 
@@ -54,6 +58,17 @@ class ClientHalf:
         return LocalResult(end - self.start, {}, {})
 
 
+@dataclass(frozen=True)
+class Contribution:
+    """One client's checked part in a round, as `Algorithm.add` took it."""
+
+    update: State
+    weight: float
+    extras: Mapping[str, State]
+    report: Mapping[str, float]
+    client: str
+
+
 @dataclass
 class Algorithm:
     """Weighted averaging of updates, and the frame of every other rule.
@@ -65,48 +80,84 @@ class Algorithm:
     needs_clients: ClassVar[int] = 1
     """Replies that the rule needs at the least in a round."""
 
+    needs_extras: ClassVar[tuple[str, ...]] = ()
+    """States that every client must send beside its update."""
+
+    needs_report: ClassVar[tuple[str, ...]] = ()
+    """Positive numbers that every client must report: `steps`, the optimiser steps it took; `loss_before`, the mean loss over its rows at
+    the weights it received."""
+
+    short_setting: ClassVar[str | None] = None
+    """The setting that a recipe may write behind the name: `local:3`."""
+
+    variant: Variant = field(default="paper_code", kw_only=True)
+    aggregate: Aggregate = field(default="average_factors", kw_only=True)
     state: State = field(init=False, repr=False)
     _sum: State | None = field(init=False, default=None, repr=False)
-    _weight: float = field(init=False, default=0.0, repr=False)
+    _divisor: float = field(init=False, default=0.0, repr=False)
+    _replies: int = field(init=False, default=0, repr=False)
 
     def start(self, state: State, clients: int = 1) -> None:
         """Begin from the global `state`; `clients` is N, the number of clients in the federation."""
         self.state = state.clone()
-        self._reset()
+        self.clear_round()
 
-    def add(self, update: State, weight: float = 1.0, extras: Mapping[str, State] | None = None) -> None:
-        """Take in one client's `update` = w_i - w with its `weight` n_i. Raises FedloomError for a weight that is not positive."""
-        if not weight > 0:
-            raise FedloomError(f"the weight of an update should be positive, got {weight}")
-        scale = self.weight_of(weight)
-        if self._sum is None:
-            self._sum = State(update.layout, update.flat * scale)
-        else:
-            self._sum.add_(update, scale)
-        self._weight += scale
+    def add(
+        self,
+        update: State,
+        weight: float = 1.0,
+        extras: Mapping[str, State] | None = None,
+        report: Mapping[str, float] | None = None,
+        client: str = "",
+    ) -> None:
+        """Take in one client's `update` = w_i - w with its `weight` n_i, its `extras` and the numbers it reports.
+
+        Raises FedloomError when something does not fit; the round's sums are then as before, and the round can go on without this client.
+        """
+        contribution = Contribution(update, weight, extras or {}, report or {}, client)
+        self._check(contribution)
+        self.accumulate(contribution)
+        self._replies += 1
 
     def step(self) -> State:
-        """The new global state: w + server_update(weighted mean of the updates). Raises FedloomError without updates."""
-        if self._sum is None:
-            raise FedloomError("there is no update to aggregate in this round")
-        mean = State(self._sum.layout, self._sum.flat.div_(self._weight))
+        """The new global state: w + server_update(mean of the updates). Raises FedloomError with too few updates."""
+        if self._sum is None or self._replies < self.needs_clients:
+            raise FedloomError(f"{type(self).__name__} needs {self.needs_clients} or more updates in a round, got {self._replies}")
+        mean = State(self._sum.layout, self._sum.flat.div_(self._divisor))
         self.state = self.state + self.server_update(mean)
-        self._reset()
+        self.clear_round()
         return self.state
 
-    def weight_of(self, examples: float) -> float:
-        """The weight of a client that holds `examples` rows, before normalisation: p_i = n_i / sum n_j."""
-        return examples
+    def accumulate(self, contribution: Contribution) -> None:
+        """Add one checked contribution to the round's sums. Further sums of a rule belong here; `clear_round` empties them."""
+        factor, divisor = self.share(contribution)
+        if self._sum is None:
+            self._sum = State(contribution.update.layout, contribution.update.flat * factor)
+        else:
+            self._sum.add_(contribution.update, factor)
+        self._divisor += divisor
+
+    def share(self, contribution: Contribution) -> tuple[float, float]:
+        """a_i and b_i of the mean: (sum_i a_i update_i) / (sum_i b_i). Both n_i here, so that p_i = n_i / sum_j n_j."""
+        return contribution.weight, contribution.weight
 
     def server_update(self, mean: State) -> State:
         """What is added to the global state, given the mean update."""
         return mean
 
+    def clear_round(self) -> None:
+        """Empty the round's sums."""
+        self._sum, self._divisor, self._replies = None, 0.0, 0
+
+    def trainers(self, owners: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
+        """Who trains in every round, and on whose rows: client -> owners. None: each owner is a client, and each round draws among them."""
+        return None
+
     def broadcast(self) -> Mapping[str, State]:
         """Extra states that every drawn client receives this round, by name."""
         return {}
 
-    def client(self, start: State, received: Mapping[str, State], memory: Mapping[str, State]) -> ClientHalf:
+    def client_half(self, start: State, received: Mapping[str, State], memory: Mapping[str, State]) -> ClientHalf:
         """The client's half for one round that starts from `start`."""
         return ClientHalf(start, received, memory)
 
@@ -115,11 +166,22 @@ class Algorithm:
         return {}
 
     def restore(self, memory: Mapping[str, State]) -> None:
-        """Take back what `server_memory` gave."""
+        """Take back what `server_memory` gave; called after `start` with the checkpoint's global state."""
 
-    def _reset(self) -> None:
-        self._sum, self._weight = None, 0.0
+    def _check(self, contribution: Contribution) -> None:
+        rule = type(self).__name__
+        if not 0 < contribution.weight < math.inf:
+            raise FedloomError(f"the weight of an update should be a positive number, got {contribution.weight}")
+        if problem := self.state.layout.difference(contribution.update.layout):
+            raise FedloomError(f"the update does not fit the global state: {problem}")
+        for name in self.needs_extras:
+            if name not in contribution.extras:
+                raise FedloomError(f"{rule} needs the state '{name}' beside every update")
+            if problem := self.state.layout.difference(contribution.extras[name].layout):
+                raise FedloomError(f"the state '{name}' does not fit the global state: {problem}")
+        for name in self.needs_report:
+            if not 0 < contribution.report.get(name, 0.0) < math.inf:
+                raise FedloomError(f"{rule} needs a positive '{name}' in every client's report, got {contribution.report.get(name)}")
 
 
 algorithms: Registry[type[Algorithm]] = Registry("algorithm")
-
