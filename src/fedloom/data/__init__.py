@@ -1,0 +1,1 @@
+"""The data layer: sources, records with provenance, partitioning into clients, text templates and tokens."""

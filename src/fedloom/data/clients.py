@@ -1,0 +1,102 @@
+"""Clients: each with its own rows to train on and its own rows held out. What stands between a recipe's data and a run."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fedloom.data.partition import partitioners
+from fedloom.data.records import Example
+from fedloom.data.sources import load_examples
+from fedloom.errors import DataError
+from fedloom.recipe import Recipe
+from fedloom.registry import checked_settings
+from fedloom.streams import numpy_stream
+
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, repr=False)
+class ClientData:
+    """One client's rows. `name` is safe as a file name."""
+
+    name: str
+    train: list[Example]
+    held_out: list[Example]
+
+    def __repr__(self) -> str:
+        return f"ClientData({self.name}, {len(self.train)} train, {len(self.held_out)} held out)"
+
+
+@dataclass(frozen=True)
+class FederatedData:
+    """All clients of a federation. `left_out` rows of the source belong to no client, because the partition kept the largest clients."""
+
+    clients: tuple[ClientData, ...]
+    origin: str
+    licences: dict[str, str]
+    sha256: str
+    left_out: int
+
+
+def build_clients(recipe: Recipe) -> FederatedData:
+    """Load the source, partition its rows and hold a share of every client's rows out; all draws come from `recipe.seed`.
+
+    Raises DataError or RecipeError naming the key, the file and line or the client that is wrong.
+    """
+    data, seed = recipe.data, recipe.seed
+    source = load_examples(data, seed)
+    partition = partitioners.get(data.partition.kind)
+    settings = checked_settings(partition, data.partition.settings, "data.partition")
+    parts = partition(source.examples, recipe.federation.clients, numpy_stream(seed, "partition"), **settings)
+    _check_disjoint(parts)
+    names = _file_names(parts)
+    clients = tuple(_split(names[name], [source.examples[i] for i in rows], data.held_out, seed) for name, rows in parts.items())
+    left_out = len(source.examples) - sum(map(len, parts.values()))
+    return FederatedData(clients, source.origin, source.licences, source.sha256, left_out)
+
+
+def centralized(clients: Iterable[ClientData]) -> ClientData:
+    """All clients' rows in one place, under the name `all`: the baseline that federated training is compared with."""
+    clients = list(clients)
+    return ClientData("all", [row for client in clients for row in client.train], [row for client in clients for row in client.held_out])
+
+
+def _check_disjoint(parts: Mapping[str, Sequence[int]]) -> None:
+    holder: dict[int, str] = {}
+    for name, rows in parts.items():
+        for row in rows:
+            if holder.setdefault(row, name) != name:
+                raise DataError(f"data.partition: clients '{holder[row]}' and '{name}' both hold row {row}; each row belongs to one client")
+
+
+def _file_names(parts: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """Client name -> the same name, safe as a file name on every platform."""
+    names: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for name, rows in parts.items():
+        if len(name) > LONGEST_NAME:
+            raise DataError(
+                f"data.partition: a client's name has {len(name)} characters, at most {LONGEST_NAME} fit; choose a column of short names"
+            )
+        safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+        if not safe:
+            raise DataError(f"data.partition: the client name '{name}' has no letter or digit; rename it")
+        if not rows:
+            raise DataError(f"data.partition: client '{name}' has no rows; give it some, or leave it out")
+        if (other := taken.setdefault(safe.casefold(), name)) != name:
+            raise DataError(f"data.partition: clients '{other}' and '{name}' would share the file name '{safe}'; rename one")
+        names[name] = safe
+    return names
+
+
+def _split(name: str, rows: list[Example], share: float, seed: int) -> ClientData:
+    """floor(share * n) rows held out, at least one of two or more where a share is asked for; always one to train on."""
+    count = math.floor(share * len(rows) + 1e-9)  # 0.29 * 100 is 28.999... in binary
+    if share > 0:
+        count = max(count, 1)
+    count = min(count, len(rows) - 1)
+    held_out = set(numpy_stream(seed, "held-out", name).permutation(len(rows))[:count].tolist())
+    return ClientData(name, [row for i, row in enumerate(rows) if i not in held_out], [rows[i] for i in sorted(held_out)])

@@ -1,0 +1,118 @@
+"""Sources: where rows come from, by the name, path or hub id that a recipe gives as `data.source`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedloom.data.evals_demo import evals_demo, evals_rows
+from fedloom.data.fields import read_examples
+from fedloom.data.formats import READERS, is_data_file, read_rows, stem
+from fedloom.data.hub import hub_rows
+from fedloom.data.records import Example, Provenance
+from fedloom.data.rows import Row, SourceRows
+from fedloom.data.tiny_demo import tiny_demo
+from fedloom.errors import DataError
+from fedloom.files import sha256_of
+from fedloom.recipe import DataRecipe
+from fedloom.registry import Registry, nearest
+from fedloom.streams import numpy_stream
+
+sources: Registry[Callable[[], Iterable[Mapping[str, Any]]]] = Registry("source")
+"""Functions without arguments that give rows as dicts, or SourceRows when licences and provenance are known too."""
+
+sources.register("evals-demo")(evals_demo)
+sources.register("tiny-demo")(tiny_demo)
+
+
+@dataclass(frozen=True)
+class SourceData:
+    """The examples of a source, and what a manifest says of them: `sha256` is of the files' bytes, or of the rows without files."""
+
+    examples: list[Example]
+    origin: str
+    licences: dict[str, str]
+    sha256: str
+
+
+def load_examples(data: DataRecipe, seed: int) -> SourceData:
+    """The examples of `data.source`: a registered name, a data file, a folder with a file per client, `hub:OWNER/NAME` or `evals:NAME,...`.
+
+    `data.limit` draws that many rows by `seed` and keeps their order. Text of files is PRIVATE and text of the hub and the demos PUBLIC,
+    unless `data.provenance` says otherwise. Raises DataError with the file and line, or the key, that is wrong.
+    """
+    source = _open_source(data)
+    rows = list(source.rows)
+    if not rows:
+        raise DataError(f"data.source: {data.source} holds no rows")
+    sha256 = source.sha256 or _sha256_of_rows(rows)
+    if data.limit is not None and data.limit < len(rows):
+        drawn = numpy_stream(seed, "limit").choice(len(rows), size=data.limit, replace=False)
+        rows = [rows[i] for i in sorted(drawn)]
+    provenance = Provenance(data.provenance) if data.provenance else source.provenance
+    return SourceData(read_examples(rows, data.fields, provenance), source.origin, dict(source.licences), sha256)
+
+
+def _open_source(data: DataRecipe) -> SourceRows:
+    name = data.source
+    if name in sources:
+        return _registered(name)
+    if name.startswith("hub:"):
+        return hub_rows(name.removeprefix("hub:"), data.subset, data.split)
+    if name.startswith("evals:"):
+        sets = [word.strip() for word in name.removeprefix("evals:").split(",") if word.strip()]
+        return evals_rows(dict(zip(sets, sets, strict=True)), name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if path.is_file():
+        return SourceRows(read_rows(path), str(path), sha256=sha256_of(path))
+    if "/" in name or path.suffix in (*READERS, ".gz"):
+        raise DataError(f"data.source: {path}: no such file or folder")
+    raise DataError(f"data.source: '{name}' is no file, no folder and no registered source{nearest(name, sources.names())}")
+
+
+def _registered(name: str) -> SourceRows:
+    given = sources.get(name)()
+    if isinstance(given, SourceRows):
+        return given
+    rows = []
+    for number, columns in enumerate(given, start=1):
+        if not isinstance(columns, Mapping):
+            raise DataError(f"{name} row {number}: a source should give a mapping of columns, not {type(columns).__name__}")
+        rows.append(Row(columns, f"{name} row {number}"))
+    return SourceRows(rows, name)
+
+
+def _folder(folder: Path) -> SourceRows:
+    """One client per file; the file's stem is what its rows hold in the column `client`."""
+    files: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if is_data_file(path)):
+        if (taken := files.setdefault(stem(path), path)) != path:
+            raise DataError(f"{folder}: {taken.name} and {path.name} would both be the client '{stem(path)}'; rename one")
+    if not files:
+        raise DataError(f"{folder}: holds no data files; expected one file per client ({', '.join(READERS)})")
+    digest = hashlib.sha256()
+    for client, path in files.items():
+        digest.update(f"{client}\x1f{sha256_of(path)}\n".encode())
+    return SourceRows(_rows_of_clients(files), str(folder), sha256=digest.hexdigest())
+
+
+def _rows_of_clients(files: Mapping[str, Path]) -> Iterator[Row]:
+    for client, path in files.items():
+        try:
+            for row in read_rows(path):
+                yield Row({**row.columns, "client": client}, row.where)
+        except DataError as error:
+            raise DataError(f"client '{client}': {error}") from None
+
+
+def _sha256_of_rows(rows: Iterable[Row]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row.columns, ensure_ascii=False, sort_keys=True, default=str).encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,105 @@
+"""Clients: held-out rows are never trained on, draws depend on the seed alone, and names are safe."""
+
+import json
+
+import pytest
+
+from fedloom.data.clients import build_clients, centralized
+from fedloom.data.partition import partitioners
+from fedloom.errors import DataError, RecipeError
+from fedloom.recipe import Recipe
+
+
+def recipe(source="tiny-demo", clients=None, seed=7, partition=None, **data):
+    partition = partition or {"kind": "by_field", "field": "owner"}
+    return Recipe.model_validate(
+        {"data": {"source": str(source), "partition": partition, **data}, "federation": {"clients": clients}, "seed": seed}
+    )
+
+
+def write_rows(path, *owners):
+    path.write_text("".join(json.dumps({"question": f"q{i}", "answer": "a", "owner": o}) + "\n" for i, o in enumerate(owners)))
+    return path
+
+
+def test_a_share_of_every_clients_rows_is_held_out_and_never_trained_on():
+    data = build_clients(recipe(held_out=0.15))
+    assert [(client.name, len(client.train), len(client.held_out)) for client in data.clients] == [
+        (name, 34, 6) for name in ("east", "north", "south", "west")
+    ]
+    assert all(not {row.turns for row in client.train} & {row.turns for row in client.held_out} for client in data.clients)
+    assert data.left_out == 0
+
+
+def test_the_same_seed_gives_the_same_clients_and_another_seed_others():
+    partition = {"kind": "dirichlet", "field": "owner", "alpha": 1.0}
+    first, again, other = (build_clients(recipe(clients=3, seed=seed, partition=partition)).clients for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_clients_held_out_rows_do_not_depend_on_the_other_clients():
+    assert build_clients(recipe(clients=2)).clients[1].held_out == build_clients(recipe()).clients[1].held_out
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "held_out"), [(1, 0.5, 0), (2, 0.1, 1), (2, 0.9, 1), (20, 0.15, 3), (100, 0.29, 29), (9, 0.0, 0)]
+)
+def test_one_row_is_held_out_at_the_least_and_one_is_left_to_train_on(tmp_path, rows, share, held_out):
+    path = write_rows(tmp_path / "a.jsonl", *["me"] * rows)
+    (client,) = build_clients(recipe(path, held_out=share)).clients
+    assert (len(client.train), len(client.held_out)) == (rows - held_out, held_out)
+
+
+def test_rows_outside_the_kept_clients_are_counted(tmp_path):
+    data = build_clients(recipe(write_rows(tmp_path / "a.jsonl", "a", "a", "b"), clients=1))
+    assert [client.name for client in data.clients] == ["a"]
+    assert data.left_out == 1
+
+
+def test_client_names_become_safe_file_names(tmp_path):
+    (client,) = build_clients(recipe(write_rows(tmp_path / "a.jsonl", "../St. Mary's / north"))).clients
+    assert client.name == "St.-Mary-s-north"
+
+
+@pytest.mark.parametrize(
+    ("owners", "problem"),
+    [
+        (("a b", "a/b"), r"clients 'a b' and 'a/b' would share the file name 'a-b'"),
+        (("Clinic", "clinic"), r"clients 'Clinic' and 'clinic' would share the file name"),
+        (("!",), r"client name '!' has no letter or digit"),
+        (("x" * 200,), r"a client's name has 200 characters"),
+    ],
+)
+def test_names_that_cannot_be_file_names_are_an_error(tmp_path, owners, problem):
+    with pytest.raises(DataError, match=problem):
+        build_clients(recipe(write_rows(tmp_path / "a.jsonl", *owners)))
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"), [({"a": [0], "b": []}, "client 'b' has no rows"), ({"a": [0], "b": [0]}, "'a' and 'b' both hold row 0")]
+)
+def test_a_partitioner_of_ones_own_is_held_to_the_rules(monkeypatch, parts, problem):
+    monkeypatch.setattr(partitioners, "_parts", dict(partitioners._parts))
+    partitioners.register("mine")(lambda examples, clients, rng: parts)
+    with pytest.raises(DataError, match=problem):
+        build_clients(recipe(partition={"kind": "mine"}))
+
+
+def test_a_wrong_setting_of_the_partition_is_named():
+    with pytest.raises(RecipeError, match=r"data\.partition\.feild: unknown key; did you mean 'field'\?"):
+        build_clients(recipe(partition={"kind": "by_field", "feild": "owner"}))
+
+
+def test_centralized_holds_all_rows_of_all_clients():
+    clients = build_clients(recipe()).clients
+    everything = centralized(clients)
+    assert everything.name == "all"
+    assert len(everything.train) == sum(len(client.train) for client in clients)
+    assert len(everything.held_out) == sum(len(client.held_out) for client in clients)
+
+
+def test_no_representation_shows_text():
+    data = build_clients(recipe())
+    assert "color" not in repr(data)
+    assert "color" not in repr(data.clients[1].train)

@@ -1,0 +1,123 @@
+"""Columns become conversations: the known layouts, `data.fields`, and what a row that does not fit is called."""
+
+import pytest
+
+from fedloom.data.fields import read_examples
+from fedloom.data.records import Provenance, Turn
+from fedloom.data.rows import Row
+from fedloom.errors import DataError, RecipeError
+from fedloom.recipe import FieldsRecipe
+
+
+def read(*rows, **fields):
+    numbered = [Row(columns, f"train.jsonl:{number}") for number, columns in enumerate(rows, start=1)]
+    return read_examples(numbered, FieldsRecipe(**fields), Provenance.PRIVATE)
+
+
+def said(example):
+    return [(turn.role, turn.content) for turn in example.turns]
+
+
+def test_alpaca_joins_the_input_to_the_instruction_with_one_space():
+    first, second = read(
+        {"instruction": "Add.", "input": "1 and 2", "output": "3", "text": "all"}, {"instruction": "Greet.", "input": "", "output": "Hi"}
+    )
+    assert said(first) == [("user", "Add. 1 and 2"), ("assistant", "3")]
+    assert said(second) == [("user", "Greet."), ("assistant", "Hi")]
+    assert first.fields == {"text": "all"}
+
+
+def test_medalpaca_with_input_and_output_is_recognised():
+    assert said(read({"input": "What is flu?", "output": "An infection."})[0]) == [("user", "What is flu?"), ("assistant", "An infection.")]
+
+
+def test_gsm8k_with_question_and_answer_is_recognised():
+    assert said(read({"question": "2+2?", "answer": "#### 4"})[0]) == [("user", "2+2?"), ("assistant", "#### 4")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"), [("prompt", "response"), ("prompt", "completion"), ("instruction", "response"), ("problem", "solution")]
+)
+def test_other_known_pairs_are_recognised(prompt, answer):
+    assert said(read({prompt: "a", answer: "b"})[0]) == [("user", "a"), ("assistant", "b")]
+
+
+def test_sharegpt_roles_become_ours_and_a_trailing_question_is_dropped():
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "human", "value": "c"}]
+    example = read({"id": "x1", "conversations": turns})[0]
+    assert said(example) == [("user", "a"), ("assistant", "b")]
+    assert example.fields == {"id": "x1"}
+
+
+def test_openai_messages_keep_every_turn():
+    turns = [{"role": role, "content": role[0]} for role in ("system", "user", "assistant", "user", "assistant")]
+    example = read({"messages": turns, "alternatives": ["b", "c"], "owner": "clinic", "rank": 3, "tags": ["x"], "none": None})[0]
+    assert said(example) == [(turn["role"], turn["content"]) for turn in turns]
+    assert example.prompt[-1] == Turn("user", "u")
+    assert example.alternatives == ("b", "c")
+    assert example.fields == {"owner": "clinic", "rank": "3", "tags": '["x"]'}
+
+
+def test_a_system_column_opens_the_conversation():
+    assert said(read({"system": "Be brief.", "question": "a", "answer": "b"})[0])[0] == ("system", "Be brief.")
+    assert said(read({"system": "", "question": "a", "answer": "b"})[0])[0] == ("user", "a")
+
+
+def test_named_columns_win_over_the_known_layouts():
+    row = {"question": "a", "answer": "b", "summary": "s", "context": "c"}
+    example = read(row, instruction="question", response="summary", input="context")[0]
+    assert said(example) == [("user", "a c"), ("assistant", "s")]
+    assert example.fields == {"answer": "b"}
+
+
+def test_unknown_columns_are_listed_with_the_keys_to_set():
+    with pytest.raises(DataError, match=r"columns frage, antwort; set data\.fields\.instruction"):
+        read({"frage": "a", "antwort": "b"})
+
+
+def test_a_missing_column_is_named_with_its_row_and_the_nearest_one():
+    with pytest.raises(
+        DataError, match=r"train\.jsonl:1: has no column 'quesion' \(data\.fields\.instruction\); did you mean 'question'\?"
+    ):
+        read({"question": "a", "reply": "b"}, instruction="quesion", response="reply")
+    with pytest.raises(DataError, match=r"train\.jsonl:2: has no column 'answer'"):
+        read({"question": "a", "answer": "b"}, {"question": "a"})
+    with pytest.raises(DataError, match=r"data\.fields\.input: no row has a column 'contxt'; did you mean 'context'\?"):
+        read({"question": "a", "answer": "b", "context": ""}, input="contxt")
+
+
+@pytest.mark.parametrize(("answer", "problem"), [("  ", "is empty"), (None, "not null"), (["secret"], "not a list"), (7, "not a number")])
+def test_an_answer_that_is_empty_or_not_text_is_named_with_its_line(answer, problem):
+    with pytest.raises(DataError, match=rf"train\.jsonl:2: column 'answer' \(response\).*{problem}") as caught:
+        read({"question": "a", "answer": "b"}, {"question": "secret", "answer": answer})
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("turns", "problem"),
+    [
+        ("secret", "should be a list of turns"),
+        ([{"role": "tool", "content": "secret"}], "turn 1 should have a role out of"),
+        ([{"role": "user", "content": ["secret"]}], "turn 1 should hold text"),
+        ([{"role": "user", "content": "secret"}, {"role": "assistant", "content": ""}], "turn 2 should hold text"),
+        ([{"role": "user", "content": "secret"}], "an assistant turn that answers it"),
+        ([{"role": "assistant", "content": "secret"}], "should hold a user turn"),
+        (["secret"], "turn 1 should have a role"),
+    ],
+)
+def test_a_conversation_that_does_not_fit_is_named_without_its_text(turns, problem):
+    with pytest.raises(DataError, match=rf"train\.jsonl:1: .*{problem}") as caught:
+        read({"messages": turns})
+    assert "secret" not in str(caught.value)
+
+
+def test_half_a_mapping_is_refused():
+    with pytest.raises(RecipeError, match=r"data\.fields\.response: set it too"):
+        read({"question": "a", "answer": "b"}, instruction="question")
+    with pytest.raises(RecipeError, match=r"data\.fields: messages excludes"):
+        read({"messages": []}, messages="messages", input="input")
+
+
+def test_alternatives_should_be_a_list_of_texts():
+    with pytest.raises(DataError, match="column 'alternatives'"):
+        read({"question": "a", "answer": "b", "alternatives": "c"})
