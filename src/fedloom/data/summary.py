@@ -25,11 +25,12 @@ def summary(clients: Iterable[ClientData], field: str | None = None) -> list[dic
 
 def summary_table(clients: Iterable[ClientData], field: str | None = None) -> Table:
     """The summary as a table for the terminal; `field` as in `summary`."""
-    table = Table("client")
+    table = Table()
+    table.add_column("client", overflow="fold")
     for column in ("train", "held out", "words per response", "majority answer"):
         table.add_column(column, justify="right")
     if field:
-        table.add_column(escape(f"{field} (rows)"))
+        table.add_column(escape(f"{field} (rows)"), overflow="fold")
     for row in summary(clients, field):
         numbers = (str(row["train"]), str(row["held_out"]), f"{row['words_per_response']:.1f}", f"{row['majority_share']:.0%}")
         shown = ", ".join(f"{value} ({count})" for value, count in row["values"].items())
