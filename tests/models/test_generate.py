@@ -1,0 +1,133 @@
+"""Generation: greedy is the argmax of every step, in batches as alone; streaming says the same, piece by piece."""
+
+import pytest
+import torch
+
+from fedloom.models.adapters import attach_lora
+from fedloom.models.generate import generate, stream
+from fedloom.recipe import AdapterRecipe
+
+TEXTS = ["a", "the people of the water", "what is it?", "the people of the water know the first name of every number"]
+
+
+def argmax_continuation(tiny, text, length):
+    """Step by step without a cache: what greedy means."""
+    tokens = tiny.tokenizer(text, add_special_tokens=False).input_ids
+    said = []
+    for _ in range(length):
+        with torch.no_grad():
+            token = int(tiny.model(input_ids=torch.tensor([tokens + said])).logits[0, -1].argmax())
+        if token == tiny.tokenizer.eos_token_id:
+            break
+        said.append(token)
+    return tiny.tokenizer.decode(said, skip_special_tokens=True)
+
+
+def always_say(tiny, *tokens):
+    """Make the model answer `tokens` in turn, by position after a prompt of one token."""
+    model = tiny.model
+
+    def answer(module, args, kwargs, output):
+        output.logits.zero_()
+        output.logits[:, -1, tokens[min(int(kwargs["position_ids"][0, -1]), len(tokens) - 1)]] = 1
+        return output
+
+    return model.register_forward_hook(answer, with_kwargs=True)
+
+
+def test_an_answer_is_the_argmax_of_every_step(tiny):
+    assert generate(tiny.model, tiny.tokenizer, TEXTS, 12, 1) == [argmax_continuation(tiny, text, 12) for text in TEXTS]
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 16])
+def test_a_batch_answers_as_each_text_alone(tiny, batch_size):
+    alone = generate(tiny.model, tiny.tokenizer, TEXTS, 12, 1)
+    assert generate(tiny.model, tiny.tokenizer, TEXTS, 12, batch_size) == alone
+
+
+def test_padding_with_the_end_token_changes_nothing(tiny):
+    alone = generate(tiny.model, tiny.tokenizer, TEXTS, 12, 1)
+    tiny.tokenizer.pad_token = tiny.tokenizer.eos_token
+    assert generate(tiny.model, tiny.tokenizer, TEXTS, 12, 4) == alone
+
+
+def test_sampling_settings_in_a_models_files_do_not_change_the_answer(tiny):
+    before = generate(tiny.model, tiny.tokenizer, TEXTS, 12, 4)
+    tiny.model.generation_config.update(do_sample=True, temperature=2.0, repetition_penalty=1.9)
+    assert generate(tiny.model, tiny.tokenizer, TEXTS, 12, 4) == before
+
+
+def test_an_answer_ends_at_the_end_of_the_turn(tiny):
+    letter = tiny.tokenizer("x").input_ids[0]
+    with always_say(tiny, letter, letter, tiny.tokenizer.eos_token_id):
+        assert generate(tiny.model, tiny.tokenizer, ["a", "b"], 12, 2) == ["xx", "xx"]
+
+
+def test_the_end_of_turn_of_the_template_ends_an_answer_even_if_eos_is_another_token(tiny):
+    letter, end_of_turn = tiny.tokenizer("x").input_ids[0], tiny.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    tiny.tokenizer.eos_token = "<|pad|>"
+    tiny.model.generation_config.eos_token_id = None
+    tiny.tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_end|>"]})
+    with always_say(tiny, letter, end_of_turn, letter):
+        assert generate(tiny.model, tiny.tokenizer, ["a"], 12, 1) == ["x"]
+
+
+def test_an_adapted_model_in_training_mode_is_asked_without_dropout_and_left_in_training(tiny):
+    before = generate(tiny.model, tiny.tokenizer, TEXTS, 8, 4)
+    model = attach_lora(tiny.model, AdapterRecipe(rank=2, dropout=0.5), seed=1).train()
+    assert generate(model, tiny.tokenizer, TEXTS, 8, 4) == before
+    assert model.training
+    for parameter in model.parameters():
+        assert not parameter.is_inference()
+
+
+def test_no_texts_give_no_answers_and_an_empty_text_an_answer(tiny):
+    assert generate(tiny.model, tiny.tokenizer, [], 4, 2) == []
+    assert len(generate(tiny.model, tiny.tokenizer, [""], 4, 2)) == 1
+
+
+def test_a_text_longer_than_the_context_loses_its_beginning(tiny):
+    tiny.model.config.max_position_embeddings = 20
+    long = ["zzzz " * 50 + TEXTS[3], "qqqq " * 50 + TEXTS[3]]
+    first, second = generate(tiny.model, tiny.tokenizer, long, 12, 1)
+    assert first == second
+
+
+def test_a_stream_says_what_the_batch_says(tiny):
+    pieces = list(stream(tiny.model, tiny.tokenizer, TEXTS[1], 20))
+    assert len(pieces) > 1
+    assert "".join(pieces) == generate(tiny.model, tiny.tokenizer, [TEXTS[1]], 20, 1)[0]
+
+
+def test_a_stream_never_shows_half_a_character(tiny):
+    tokens = tiny.tokenizer("日本x", add_special_tokens=False).input_ids
+    with always_say(tiny, *tokens, tiny.tokenizer.eos_token_id):
+        assert list(stream(tiny.model, tiny.tokenizer, "a", 20)) == ["日", "本", "x"]
+
+
+def test_a_warm_stream_follows_its_seed_and_no_global_generator(tiny):
+    def said(seed):
+        return "".join(stream(tiny.model, tiny.tokenizer, "a", 16, temperature=1.0, seed=seed))
+
+    first = said(1)
+    before = torch.get_rng_state()
+    assert said(1) == first
+    assert said(2) != first
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_stream_can_be_left_at_any_time(tiny):
+    model = tiny.model.train()
+    answer = stream(model, tiny.tokenizer, "a", 50)
+    next(answer)
+    answer.close()
+    assert model.training
+    assert torch.is_inference_mode_enabled() is False
+
+
+def test_an_error_in_the_model_reaches_the_caller_of_a_stream(tiny):
+    def fails(*_):
+        raise RuntimeError("out of memory")
+
+    with tiny.model.register_forward_hook(fails), pytest.raises(RuntimeError, match="out of memory"):
+        list(stream(tiny.model, tiny.tokenizer, "a", 5))
