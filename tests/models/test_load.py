@@ -3,6 +3,7 @@
 import shutil
 import warnings
 
+import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -93,6 +94,27 @@ def test_loading_leaves_the_settings_of_transformers_alone():
 def test_loading_writes_nothing_to_the_terminal(tmp_path, capfd):
     load(copy_of_tiny(tmp_path))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_in_shards_loads_and_has_one_hash(tmp_path, tiny):
+    tiny.model.save_pretrained(tmp_path, max_shard_size="200KB")
+    tiny.tokenizer.save_pretrained(tmp_path)
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    loaded = load(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.model.parameters(), tiny.model.parameters(), strict=True))
+    assert loaded.sha256 == load(tmp_path).sha256 != tiny.sha256
+
+
+def test_a_hub_model_that_was_fetched_before_loads_without_network(tmp_path, tiny, monkeypatch):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / commit
+    shutil.copytree(fetch("tiny-llama"), snapshot)
+    (tmp_path / "models--owner--name" / "refs").mkdir()
+    (tmp_path / "models--owner--name" / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    loaded = load("owner/name")
+    assert (loaded.id, loaded.sha256) == ("owner/name", tiny.sha256)
+    assert load("owner/name", revision=commit).sha256 == tiny.sha256
 
 
 def test_gradient_checkpointing_is_on_when_asked_for():

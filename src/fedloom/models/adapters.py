@@ -102,7 +102,8 @@ def merge(model_id: str, adapter_folder: Path, out: Path) -> None:
     load_adapter(adapter_folder)  # a damaged one is refused before the base model is loaded, which may take minutes
     if out.exists():
         raise ModelError(f"{out}: exists; name a new folder")
-    base = load_model(ModelRecipe(id=model_id, revision=config.get("revision"), dtype="float32", device="cpu"))
+    plain = {"id": model_id, "revision": config.get("revision"), "dtype": "float32", "device": "cpu"}
+    base = load_model(ModelRecipe.model_validate(plain))
     try:
         with quiet():
             merged = PeftModel.from_pretrained(base.model, adapter_folder).merge_and_unload(safe_merge=True)

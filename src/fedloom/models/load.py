@@ -54,7 +54,8 @@ def load_model(recipe: ModelRecipe) -> LoadedModel:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{recipe.id}: cannot be loaded ({_first_line(error)})") from error
+        reason = f"{recipe.id}: cannot be loaded ({_first_line(error)})"
+        raise ModelError(f"{reason}; check that its files are complete and that transformers knows its architecture") from error
     model.requires_grad_(False)
     if quantization is not None:
         _prepare_quantized(model, recipe.gradient_checkpointing)
