@@ -1,0 +1,269 @@
+"""The report of a run: one HTML page that needs nothing beside itself, neither network nor scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from matplotlib.figure import Figure
+
+from fedloom.files import write_atomic
+from fedloom.report import plots
+from fedloom.report.drawing import byte_unit, svg
+from fedloom.report.markup import Html, folded, joined, row, table, tag
+from fedloom.report.notes import notes
+from fedloom.report.results import MANY_CLIENTS, MEASURES, Results, measured_clients, results, shown
+from fedloom.report.runfolder import RunRecord, read_run
+
+STYLE_SHEET = Path(__file__).with_name("report.css")
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write `report.html` into the run folder, from whatever the run has so far, and give its path.
+
+    Raises RecipeError when the folder is no run, FedloomError when its files are damaged or the page cannot be written.
+    """
+    record = read_run(run_folder)
+    path = record.folder / "report.html"
+    write_atomic(path, page(record))
+    return path
+
+
+def page(record: RunRecord) -> str:
+    """The report as HTML: the same text for the same run folder."""
+    head = tag(
+        "head",
+        Html('<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'),
+        tag("title", f"{_name(record)} - Fedloom run"),
+        tag("style", Html(STYLE_SHEET.read_text(encoding="utf-8"))),
+    )
+    sections = [
+        _head(record),
+        _cards(record),
+        _results(record),
+        _figures(record),
+        _samples(record),
+        _holdings(record),
+        _section("What these numbers do and do not show", tag("ul", [tag("li", note) for note in notes(record)])),
+        _section("How it was run", _recipe(record), _versions(record)),
+    ]
+    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', sections)), lang='en')}\n"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 12 min 34 s, 3 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if whole < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def byte_text(count: float) -> str:
+    """A number of bytes with its unit, decimal: 470.4 MB."""
+    divisor, unit = byte_unit(count)
+    return f"{count / divisor:.1f} {unit}" if divisor > 1 else f"{count:.0f} {unit}"
+
+
+def _name(record: RunRecord) -> str:
+    return str(record.manifest.get("run") or record.recipe.get("name") or record.folder.name)
+
+
+def _section(title: str, *content: str) -> Html:
+    return Html(f"\n{tag('section', tag('h2', title), *content)}\n")
+
+
+def _head(record: RunRecord) -> Html:
+    status = str(record.manifest.get("status") or "unfinished")
+    parts = {
+        "task": record.recipe_value("task.kind"),
+        "algorithm": record.recipe_value("algorithm.name"),
+        "model": record.recipe_value("model.id"),
+        "data": record.recipe_value("data.source"),
+        "started": str(record.manifest.get("started") or "")[:16].replace("T", " "),
+    }
+    lead = " · ".join(f"{key} {value}" for key, value in parts.items() if value)
+    alarms = [f"{status}: {record.manifest['reason']}"] if record.manifest.get("reason") else []
+    if record.damaged:
+        alarms.append(f"left out, because they cannot be read: {_listed(record.damaged)}")
+    return tag(
+        "header",
+        tag("h1", _name(record)),
+        tag("p", tag("span", status, class_=f"status {status}"), f" {lead}", class_="lead"),
+        [tag("p", alarm, class_="alarm") for alarm in alarms],
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _cards(record: RunRecord) -> Html:
+    cards = [
+        tag("div", tag("dt", term), tag("dd", value, tag("small", below)), class_="card best" if term in MEASURES.values() else "card")
+        for term, value, below in _card_texts(record)
+    ]
+    return tag("dl", cards, class_="cards")
+
+
+def _card_texts(record: RunRecord) -> Iterator[tuple[str, str, str]]:
+    """(term, value, what stands below it)."""
+    for measure, title in MEASURES.items():
+        after, before = (record.final(f"held_out/{system}/{measure}") for system in ("federated", "base"))
+        if after is not None:
+            yield title, shown(after, measure), "federated" if before is None else f"base model {shown(before, measure)}"
+    planned = record.recipe_value("federation.rounds")
+    yield "rounds", str(record.rounds_done()), f"of {planned}" if planned else ""
+    clients, drawn = len(record.clients()), record.recipe_value("federation.per_round")
+    yield "clients", str(clients), f"{drawn} drawn each round" if drawn and drawn != clients else "all in each round"
+    if (seconds := record.manifest.get("seconds")) is not None:
+        cores = record.manifest.get("cores")
+        yield "time", duration(float(seconds)), f"on {cores} core{'' if cores == 1 else 's'}" if cores else ""
+    if sent := record.manifest.get("traffic_bytes") or record.wire.bytes:
+        yield "traffic", byte_text(float(sent)), f"{record.wire.messages:,} messages" if record.wire.messages else "both ways"
+    model = record.manifest.get("model") or {}
+    if trained := model.get("trained_parameters"):
+        share = f"{trained / model['parameters']:.1%} of the model" if model.get("parameters") else ""
+        yield "trained parameters", f"{trained / 1e6:.2f} M", share
+    if adapter := record.manifest.get("adapter_sha256"):
+        yield "adapter", str(adapter)[:12], "start of its SHA-256"
+
+
+def _results(record: RunRecord) -> Html:
+    found = results(record)
+    if not any(found.rows.values()):
+        return _section("Held-out results", tag("p", "Nothing has been measured on held-out data yet."))
+    content = [tag("p", "Measured on rows that were never trained on. Bold: the best of a column."), _results_table(found)]
+    if len(measured_clients(record)) > MANY_CLIENTS:
+        content.append(folded("Every client", _by_client(record)))
+    return _section("Held-out results", *content)
+
+
+def _results_table(found: Results) -> Html:
+    bodies = []
+    for measure, systems in found.rows.items():
+        better = "higher is better" if measure == "exact_match" else "lower is better"
+        title = tag("tr", tag("th", f"{MEASURES[measure]} ({better})", scope="rowgroup", colspan=len(found.columns) + 1))
+        lines = [
+            row(
+                system.title,
+                [tag("td", shown(cell.value, measure), class_="best" if cell.best else None) for cell in system.cells],
+                class_="federated" if system.system == "federated" else None,
+            )
+            for system in systems
+        ]
+        bodies += [[title, *lines]] if lines else []
+    counts = row("held-out rows", ["–" if count is None else f"{count:,}" for count in found.held_out_rows], class_="count")
+    return table("held-out results", ["system", *found.columns], *bodies, [counts])
+
+
+def _by_client(record: RunRecord) -> Html:
+    found = results(record, many=len(record.clients()))
+    lines = [(system, measure) for measure, systems in found.rows.items() for system in systems]
+    head = [f"{system.title}, {MEASURES[measure]}" for system, measure in lines]
+    body = [row(client, [shown(system.cells[i].value, measure) for system, measure in lines]) for i, client in enumerate(found.columns)]
+    return table("results of every client", ["client", *head], body)
+
+
+def _figures(record: RunRecord) -> Html:
+    drawn = [
+        Html(f"\n{tag('figure', _described(svg(figure), caption), tag('figcaption', caption))}")
+        for figure, caption in _plots(record)
+        if figure is not None
+    ]
+    return _section("How it went", tag("div", drawn, class_="plots")) if drawn else Html()
+
+
+def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
+    levels = "Level lines: what it is compared with."
+    yield plots.held_out_curve(record, "exact_match"), f"Share of held-out rows that the joined model answers exactly. {levels}"
+    yield plots.held_out_curve(record, "loss"), f"Held-out loss of the joined model. {levels}"
+    yield plots.system_bars(record, "exact_match"), "Exact match at the end, on each client's held-out rows and on all of them."
+    yield plots.system_bars(record, "loss"), "Held-out loss at the end, on each client's held-out rows and on all of them."
+    yield plots.training_loss(record), f"Training loss of the clients in each round{_fall(record)}."
+    yield plots.client_time(record), "Seconds that each client trained. A round is shorter than their sum when clients work side by side."
+    yield plots.traffic(record), "Bytes that crossed between the server and the clients in each round."
+    yield plots.data_split(record), "Rows that each client trains on, and rows that it keeps for evaluation."
+    for field in distributions(record):
+        yield plots.field_split(record, field), f"How each client's rows divide by {plots.field_name(record, field)}."
+
+
+def distributions(record: RunRecord) -> list[str]:
+    """The fields whose values the data summary counts for each client: label, language ..."""
+    found: dict[str, None] = {}
+    for holding in record.holdings():
+        for key, value in holding.items():
+            if isinstance(value, Mapping) and value and all(isinstance(count, int | float) for count in value.values()):
+                found[str(key)] = None
+    return list(found)
+
+
+def _fall(record: RunRecord) -> str:
+    series = record.series("train/loss")
+    if len(series) < 2:
+        return ""
+    (first, high), (last, low) = series[0], series[-1]
+    return f"; the mean is {high:.3f} in round {first} and {low:.3f} in round {last}"
+
+
+def _described(drawing: str, description: str) -> Html:
+    opening = tag("svg", role="img", aria_label=description).removesuffix("></svg>")
+    return Html(drawing.replace("<svg", opening, 1))
+
+
+def _samples(record: RunRecord) -> Html:
+    if not record.samples:
+        return Html()
+    cards = []
+    for sample in record.samples:
+        texts = {"prompt": sample.prompt, "reference": sample.reference, "before": sample.before, "after": sample.after}
+        pairs = [joined([tag("dt", term), tag("dd", text or "(empty)", class_=term)]) for term, text in texts.items()]
+        cards.append(tag("article", tag("h3", sample.client), tag("dl", pairs), class_="sample"))
+    about = tag("p", "Greedy answers to public held-out prompts. Private rows are never shown.")
+    return _section("Sample answers, before and after", about, tag("div", cards, class_="samples"))
+
+
+def _holdings(record: RunRecord) -> Html:
+    holdings = record.holdings()
+    if not holdings:
+        return Html()
+    plain = {key for holding in holdings for key, value in holding.items() if isinstance(value, int | float | str)}
+    keys = [
+        "train",
+        "held_out",
+        *dict.fromkeys(key for holding in holdings for key in holding if key in plain - {"client", "train", "held_out"}),
+    ]
+    body = [row(str(holding.get("client", "")), [_value(holding.get(key)) for key in keys]) for holding in holdings]
+    content = table("rows per client", ["client", *(key.replace("_", " ") for key in keys)], body)
+    return _section("Who holds what", folded(f"{len(holdings)} clients", content) if len(holdings) > 20 else content)
+
+
+def _value(value: Any) -> str:
+    if value is None or isinstance(value, Mapping | list):
+        return "–"
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:,.2f}"
+    return f"{value:,.0f}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _recipe(record: RunRecord) -> Html:
+    text = yaml.safe_dump(dict(record.recipe), sort_keys=False, allow_unicode=True, width=120)
+    return folded("Recipe, as resolved", tag("pre", text, tabindex=0))
+
+
+def _versions(record: RunRecord) -> Html:
+    rows = [row(key, [tag("td", value, class_="free")]) for key, value in _facts(record.manifest)]
+    return folded("Versions, hashes and licences", table("versions", [], rows)) if rows else Html()
+
+
+def _facts(manifest: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """The manifest as dotted keys and values, without the rows per client, which have their own table."""
+    for key, value in manifest.items():
+        if isinstance(value, Mapping):
+            yield from _facts(value, f"{prefix}{key}.")
+        elif value is not None and (prefix, key) != ("data.", "clients"):
+            yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,48 @@
+"""HTML by construction: a plain string is text and is escaped; only what was built here, or is declared so, is markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def tag(name: str, *content: str | Iterable[str], **attributes: str | int | None) -> Html:
+    """`<name ...>content</name>`; an attribute that is None is left out, and `class_`, `aria_label` mean class, aria-label."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items() if value is not None
+    )
+    return Html(f"<{name}{written}>{joined(content)}</{name}>")
+
+
+def joined(content: Iterable[str | Iterable[str]]) -> Html:
+    """The parts one after another, plain strings escaped."""
+    return Html("".join((part if isinstance(part, Html) else escape(part)) if isinstance(part, str) else joined(part) for part in content))
+
+
+def table(name: str, head: Sequence[str], *bodies: Iterable[str]) -> Html:
+    """A table of `<tr>` rows that scrolls in its own box when the page is narrow; the box can be reached by keyboard."""
+    top = tag("thead", tag("tr", [tag("th", title, scope="col") for title in head])) if head else ""
+    return tag(
+        "div",
+        tag("table", top, [tag("tbody", body) for body in bodies]),
+        class_="scroll",
+        role="region",
+        tabindex=0,
+        aria_label=name,
+    )
+
+
+def row(head: str, cells: Iterable[str | Html], class_: str | None = None) -> Html:
+    """A table row: its head, then its cells, given as text or as ready `<td>` elements."""
+    return tag("tr", tag("th", head, scope="row"), [cell if isinstance(cell, Html) else tag("td", cell) for cell in cells], class_=class_)
+
+
+def folded(title: str, *content: str) -> Html:
+    """Content behind a line that opens it, without scripts."""
+    return tag("details", tag("summary", title), *content)

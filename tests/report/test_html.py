@@ -1,0 +1,175 @@
+"""The report of a run as one page."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from run_folders import event, write_run
+
+from fedloom.errors import RecipeError
+from fedloom.report.html import byte_text, duration, write_report
+from fedloom.report.markup import Html, joined, tag
+
+VOID = {"meta", "br", "use", "path", "rect"}
+
+
+class Outline(HTMLParser):
+    """Tags that are open, all attributes, all ids and all text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_the_report_shows_the_run(tmp_path: Path) -> None:
+    path = write_report(write_run(tmp_path / "run"))
+    text = " ".join(_outline(path).text)
+    assert path == tmp_path / "run" / "report.html"
+    for expected in (
+        "76.0%",
+        "0.620",
+        "12 min 34 s",
+        "470.4 MB",
+        "a1b2c3d4e5f6",
+        "centralised",
+        "more likely",
+        "learning_rate: 0.001",
+        "2.13.0",
+    ):
+        assert expected in text
+
+
+def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
+    outline = _outline(write_report(write_run(tmp_path / "run")))
+    assert outline.open == []
+    tags = {tag for tag, _ in outline.tags}
+    assert not tags & {"script", "link", "img", "iframe"}
+    for _, attributes in outline.tags:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert "@import" not in " ".join(outline.text)
+    assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", " ".join(outline.text))
+
+
+def test_the_page_can_be_read_without_eyes(tmp_path: Path) -> None:
+    outline = _outline(write_report(write_run(tmp_path / "run")))
+    assert ("html", {"lang": "en"}) in outline.tags
+    assert [tag for tag, _ in outline.tags].count("h1") == 1
+    drawings = [attributes for tag, attributes in outline.tags if tag == "svg"]
+    assert len(drawings) == 9
+    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in drawings)
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_markup_in_names_prompts_and_answers_is_shown_as_text(tmp_path: Path) -> None:
+    attack = "<script>alert('x')</script>\"&"
+    folder = write_run(tmp_path / "run", clients=(attack, "b"), name=attack)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {"run": attack, "reason": attack, "status": attack, "platform": attack}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "samples.json").write_text(json.dumps([dict.fromkeys(("client", "prompt", "reference", "before", "after"), attack)]))
+    page = write_report(folder).read_text()
+    assert "<script" not in page
+    outline = _outline(folder / "report.html")
+    assert outline.open == []
+    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+
+
+@pytest.mark.parametrize("missing", ["manifest.json", "metrics.jsonl", "samples.json", "wire.jsonl"])
+def test_a_report_is_written_without_any_one_file(tmp_path: Path, missing: str) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / missing).unlink()
+    assert _outline(write_report(folder)).open == []
+
+
+def test_a_run_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    for path in folder.iterdir():
+        if path.name != "recipe.yaml":
+            path.unlink()
+    text = " ".join(_outline(write_report(folder)).text)
+    assert "unfinished" in text
+    assert "Nothing has been measured" in text
+
+
+def test_a_stopped_run_says_why_and_damaged_lines_are_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"status": "stopped", "reason": "the disk is full"}))
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    (folder / "metrics.jsonl").write_text("\n".join(["{torn", *lines]) + "\n")
+    text = " ".join(_outline(write_report(folder)).text)
+    assert "stopped: the disk is full" in text
+    assert "metrics.jsonl:1" in text
+
+
+def test_many_clients_are_summarised_with_each_of_them_folded_away(tmp_path: Path) -> None:
+    text = " ".join(_outline(write_report(write_run(tmp_path / "run", clients=tuple(f"client_{i:03d}" for i in range(60))))).text)
+    for expected in ("lowest", "highest", "Every client", "client_059"):
+        assert expected in text
+
+
+def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    assert write_report(folder).read_bytes() == write_report(folder).read_bytes()
+
+
+def test_the_notes_hold_for_this_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(event("client/failed", 1, 3, "school")) + "\n")
+    text = " ".join(_outline(write_report(folder)).text)
+    assert "measured on 512 rows is known to about ±4.3 points" in text
+    assert "one seed (7)" in text
+    assert "no formal privacy guarantee" in text
+    assert "Clients failed 1 time;" in text
+
+
+def test_a_folder_that_is_no_run_gets_no_report(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_text_is_escaped_and_markup_is_not() -> None:
+    assert tag("p", "a < b", Html("<br>"), [tag("b", "&")], class_='"') == '<p class="&quot;">a &lt; b<br><b>&amp;</b></p>'
+    assert joined(["<", [Html("<i>"), ">"]]) == "&lt;<i>&gt;"
+
+
+def test_times_and_sizes_read_as_a_person_says_them() -> None:
+    assert [duration(seconds) for seconds in (4.2, 59.4, 59.6, 754.2, 11_100)] == [
+        "4.2 s",
+        "59 s",
+        "1 min 00 s",
+        "12 min 34 s",
+        "3 h 05 min",
+    ]
+    assert [byte_text(count) for count in (0, 1_500, 470_400_000)] == ["0 bytes", "1.5 kB", "470.4 MB"]
+
+
+def _outline(path: Path) -> Outline:
+    outline = Outline()
+    outline.feed(path.read_text(encoding="utf-8"))
+    return outline

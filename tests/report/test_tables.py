@@ -1,0 +1,97 @@
+"""The results of a run, as a grid and as the table at the end of a run."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from run_folders import OWNERS, event, write_run
+
+from fedloom.report.results import results, shown
+from fedloom.report.runfolder import Event, RunRecord, read_run
+from fedloom.report.tables import results_table
+
+MANY = tuple(f"client_{i:03d}" for i in range(60))
+
+
+def test_every_system_has_a_value_per_client_and_for_all(tmp_path: Path) -> None:
+    found = results(read_run(write_run(tmp_path / "run")))
+    assert found.columns == (*OWNERS, "all")
+    assert [row.system for row in found.rows["exact_match"]] == ["base", "majority", "local", "federated", "centralized"]
+    assert [row.system for row in found.rows["loss"]] == ["base", "local", "federated", "centralized"]
+    assert found.held_out_rows == (137, 131, 125, 119, 512)
+
+
+def test_the_best_is_the_highest_match_and_the_lowest_loss(tmp_path: Path) -> None:
+    found = results(read_run(write_run(tmp_path / "run")))
+    for measure in ("exact_match", "loss"):
+        assert [row.system for row in found.rows[measure] if row.cells[-1].best] == ["centralized"]
+
+
+def test_equal_bests_are_all_best_and_a_lone_value_is_none(tmp_path: Path) -> None:
+    record = _record(
+        event("held_out/base/loss", 1.0, 0),
+        event("held_out/federated/loss", 1.0, 2),
+        event("held_out/base/exact_match", 0.4, 0),
+    )
+    found = results(record)
+    assert [row.cells[-1].best for row in found.rows["loss"]] == [True, True]
+    assert [row.cells[-1].best for row in found.rows["exact_match"]] == [False]
+
+
+def test_a_diverged_loss_is_never_the_best() -> None:
+    record = _record(
+        event("held_out/base/loss", 3.0, 0), event("held_out/local/loss", 4.0, 2), event("held_out/federated/loss", float("nan"), 2)
+    )
+    rows = {row.system: row.cells[-1] for row in results(record).rows["loss"]}
+    assert rows["base"].best
+    assert not rows["federated"].best
+    assert shown(rows["federated"].value, "loss") == "not finite"
+
+
+def test_many_clients_are_shown_by_their_spread(tmp_path: Path) -> None:
+    record = read_run(write_run(tmp_path / "run", clients=MANY))
+    found = results(record)
+    assert found.columns == ("lowest", "median", "highest", "all")
+    federated = next(row for row in found.rows["exact_match"] if row.system == "federated")
+    values = sorted(record.final("held_out/federated/exact_match", client) or 0.0 for client in MANY)
+    assert [cell.value for cell in federated.cells[:3]] == [values[0], (values[29] + values[30]) / 2, values[-1]]
+    assert found.held_out_rows[:3] == (89, 113, 137)
+
+
+@pytest.mark.parametrize("clients", [OWNERS[:1], OWNERS, (*OWNERS, "a-bank-with-a-long-name", "a_studio_with_a_longer_name"), MANY])
+def test_the_table_fits_a_hundred_columns(tmp_path: Path, clients: tuple[str, ...]) -> None:
+    lines = _printed(read_run(write_run(tmp_path / "run", clients=clients)), width=200)
+    assert max(len(line.rstrip()) for line in lines) <= 100
+    assert any("federated" in line and "76.0%" in line for line in lines)
+
+
+def test_the_best_of_a_column_is_bold(tmp_path: Path) -> None:
+    console = Console(width=100, force_terminal=True, color_system="standard", record=True, file=io.StringIO())
+    console.print(results_table(read_run(write_run(tmp_path / "run"))))
+    assert "\x1b[1m79.0%" in console.export_text(styles=True)
+
+
+def test_square_brackets_in_a_client_name_are_text(tmp_path: Path) -> None:
+    lines = _printed(read_run(write_run(tmp_path / "run", clients=("[red]site[/red]", "b"))), width=100)
+    assert any("[red]site[/red]" in line for line in lines)
+
+
+def test_a_run_without_measurements_says_so(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "metrics.jsonl").write_text(json.dumps(event("train/loss", 2.0, 1)) + "\n")
+    assert any("Nothing has been measured" in line for line in _printed(read_run(folder), width=100))
+
+
+def _printed(record: RunRecord, width: int) -> list[str]:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(results_table(record))
+    return capture.get().splitlines()
+
+
+def _record(*events: dict) -> RunRecord:
+    return RunRecord(Path("run"), {}, metrics=tuple(Event(**item) for item in events))
