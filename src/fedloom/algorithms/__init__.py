@@ -15,6 +15,19 @@ from fedloom.algorithms.fedprox import FedProx
 from fedloom.algorithms.fedyogi import FedYogi
 from fedloom.algorithms.local import Local
 from fedloom.algorithms.qfedavg import QFedAvg
+from fedloom.algorithms.robust import (
+    Bulyan,
+    CenteredClipping,
+    DivideAndConquer,
+    FoolsGold,
+    GeometricMedian,
+    Krum,
+    Median,
+    MultiKrum,
+    NormClipping,
+    ResidualReweighting,
+    TrimmedMean,
+)
 from fedloom.algorithms.scaffold import Scaffold
 
 names = algorithms.names
@@ -22,9 +35,12 @@ register = algorithms.register
 
 __all__ = [
     "Algorithm",
+    "Bulyan",
+    "CenteredClipping",
     "Centralized",
     "ClientHalf",
     "Contribution",
+    "DivideAndConquer",
     "FedAdagrad",
     "FedAdam",
     "FedAvg",
@@ -35,10 +51,18 @@ __all__ = [
     "FedNova",
     "FedProx",
     "FedYogi",
+    "FoolsGold",
+    "GeometricMedian",
+    "Krum",
     "Local",
     "LocalResult",
+    "Median",
+    "MultiKrum",
+    "NormClipping",
     "QFedAvg",
+    "ResidualReweighting",
     "Scaffold",
+    "TrimmedMean",
     "Variant",
     "algorithms",
     "get",

@@ -77,9 +77,6 @@ class Algorithm:
     kept as one running sum, so that memory does not grow with the number of clients.
     """
 
-    needs_clients: ClassVar[int] = 1
-    """Replies that the rule needs at the least in a round."""
-
     needs_extras: ClassVar[tuple[str, ...]] = ()
     """States that every client must send beside its update."""
 
@@ -96,6 +93,11 @@ class Algorithm:
     _sum: State | None = field(init=False, default=None, repr=False)
     _divisor: float = field(init=False, default=0.0, repr=False)
     _replies: int = field(init=False, default=0, repr=False)
+
+    @property
+    def needs_clients(self) -> int:
+        """Replies that the rule, with its settings, needs at the least in a round."""
+        return 1
 
     def start(self, state: State, clients: int = 1) -> None:
         """Begin from the global `state`; `clients` is N, the number of clients in the federation."""

@@ -1,0 +1,39 @@
+"""Inner products and distances between updates. Summed in float64 over stretches of columns, so that close updates are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+STRETCH = 1 << 15
+
+
+def inner_products(vectors: Sequence[Tensor]) -> Tensor:
+    """The matrix of inner products, shape (n, n) and float64, of n fp32 vectors."""
+    total = torch.zeros(len(vectors), len(vectors), dtype=torch.float64)
+    for begin in range(0, len(vectors[0]), STRETCH):
+        part = torch.stack([vector[begin : begin + STRETCH] for vector in vectors])
+        total += part @ part.T
+    return total
+
+
+def squared_distances(updates: Tensor) -> Tensor:
+    """||u_i - u_j||^2 between the rows of `updates`, shape (n, n) and float64."""
+    total = torch.zeros(len(updates), len(updates), dtype=torch.float64)
+    for begin in range(0, updates.shape[1], STRETCH):
+        part = updates[:, begin : begin + STRETCH]
+        part = part - part.mean(dim=0)  # what all updates share would drown their differences
+        total += part @ part.T
+    total = (total + total.T) / 2  # so that two updates are exactly as far from each other, whichever came first
+    squares = total.diagonal()
+    return (squares[:, None] + squares[None, :] - 2 * total).clamp_(min=0).fill_diagonal_(0)
+
+
+def distances_to(point: Tensor, updates: Tensor) -> Tensor:
+    """||u_i - point||, shape (n,) and float64."""
+    total = torch.zeros(len(updates), dtype=torch.float64)
+    for begin in range(0, updates.shape[1], STRETCH):
+        total += (updates[:, begin : begin + STRETCH] - point[begin : begin + STRETCH]).square().sum(dim=1)
+    return total.sqrt()
