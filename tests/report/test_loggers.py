@@ -79,7 +79,8 @@ def test_mlflow_is_told_the_recipe_and_every_metric(mlflow: type[FakeMlflowClien
     logger.close()
     client = mlflow.made[-1]
     run = "run in id of fedloom"
-    assert client.tracking_uri == (tmp_path / "mlruns").as_uri()
+    assert client.tracking_uri == f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}"
+    assert (tmp_path / "mlruns").is_dir()
     assert client.params["algorithm.name"] == "fedavg"
     assert client.metrics[0] == (run, "train/loss/clinic 1_ ünï", 2.5, 1)
     assert client.metrics[2:] == [(run, "held_out/base/loss", 3.0, 0), (run, "done", 1.0, 0)]

@@ -119,7 +119,8 @@ def _card_texts(record: RunRecord) -> Iterator[tuple[str, str, str]]:
     planned = record.recipe_value("federation.rounds")
     yield "rounds", str(record.rounds_done()), f"of {planned}" if planned else ""
     clients, drawn = len(record.clients()), record.recipe_value("federation.per_round")
-    yield "clients", str(clients), f"{drawn} drawn each round" if drawn and drawn != clients else "all in each round"
+    if clients:
+        yield "clients", str(clients), f"{drawn} drawn each round" if drawn and drawn != clients else "all in each round"
     if (seconds := record.manifest.get("seconds")) is not None:
         cores = record.manifest.get("cores")
         yield "time", duration(float(seconds)), f"on {cores} core{'' if cores == 1 else 's'}" if cores else ""
@@ -130,7 +131,7 @@ def _card_texts(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         share = f"{trained / model['parameters']:.1%} of the model" if model.get("parameters") else ""
         yield "trained parameters", f"{trained / 1e6:.2f} M", share
     if adapter := record.manifest.get("adapter_sha256"):
-        yield "adapter", str(adapter)[:12], "start of its SHA-256"
+        yield "adapter", str(adapter)[:10], "start of its SHA-256"
 
 
 def _results(record: RunRecord) -> Html:

@@ -50,14 +50,18 @@ class TensorBoard:
 
 @loggers.register("mlflow")
 class MLflow:
-    """A run in the experiment "fedloom" of $MLFLOW_TRACKING_URI, or of `<run folder>/mlruns` where that is not set."""
+    """A run in the experiment "fedloom" of $MLFLOW_TRACKING_URI, or of `<run folder>/mlruns/mlflow.db` where that is not set."""
 
     def __init__(self, run_folder: Path, run_name: str, recipe: dict[str, Any]) -> None:
         try:
             from mlflow.tracking import MlflowClient
         except ImportError:
             raise MissingExtraError("mlflow", "mlflow", "the logger 'mlflow'") from None
-        place = os.environ.get("MLFLOW_TRACKING_URI") or (run_folder / "mlruns").resolve().as_uri()
+        place = os.environ.get("MLFLOW_TRACKING_URI")
+        if not place:
+            # MLflow 3 refuses plain folders of files, its former default.
+            (run_folder / "mlruns").mkdir(parents=True, exist_ok=True)
+            place = f"sqlite:///{(run_folder / 'mlruns' / 'mlflow.db').resolve()}"
         self._client = MlflowClient(tracking_uri=place)
         experiment = self._client.get_experiment_by_name("fedloom")
         experiment_id = experiment.experiment_id if experiment else self._client.create_experiment("fedloom")
