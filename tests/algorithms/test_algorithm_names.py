@@ -1,10 +1,12 @@
 """Names of algorithms in a recipe, and who trains under them."""
 
 import pytest
+import torch
 
 import fedloom.algorithms
 from fedloom.errors import RecipeError
 from fedloom.registry import checked_settings, settings_of
+from fedloom.state import State
 
 OWNERS = [f"client-{i}" for i in range(20)]
 
@@ -68,3 +70,14 @@ def test_a_short_name_is_a_name_and_a_setting():
 def test_a_name_that_is_wrong_is_explained_in_one_line(name, message):
     with pytest.raises(RecipeError, match=message):
         fedloom.algorithms.get(name)
+
+
+@pytest.mark.parametrize("name", fedloom.algorithms.names())
+def test_an_algorithm_restored_from_nothing_is_as_it_was_started(name):
+    state = State.of({"w": torch.tensor([0.5, -0.5])})
+    started, restored = fedloom.algorithms.get(name)(), fedloom.algorithms.get(name)()
+    started.start(state, clients=3)
+    restored.start(state, clients=3)
+    restored.restore({})
+    hashes = [{key: kept.sha256() for key, kept in rule.server_memory().items()} for rule in (started, restored)]
+    assert hashes[0] == hashes[1]

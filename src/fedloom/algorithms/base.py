@@ -168,7 +168,7 @@ class Algorithm:
         return {}
 
     def restore(self, memory: Mapping[str, State]) -> None:
-        """Take back what `server_memory` gave; called after `start` with the checkpoint's global state."""
+        """Take back what `server_memory` gave, or nothing before the first round; called after `start` with the checkpoint's state."""
 
     def _check(self, contribution: Contribution) -> None:
         rule = type(self).__name__

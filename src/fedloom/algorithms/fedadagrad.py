@@ -37,4 +37,4 @@ class FedAdagrad(Algorithm):
         return {"v": self.v}
 
     def restore(self, memory: Mapping[str, State]) -> None:
-        self.v = memory["v"]
+        self.v = memory.get("v", self.v)

@@ -43,4 +43,4 @@ class FedAdam(Algorithm):
         return {"v": self.v} if self.m is None else {"m": self.m, "v": self.v}
 
     def restore(self, memory: Mapping[str, State]) -> None:
-        self.m, self.v = memory.get("m"), memory["v"]
+        self.m, self.v = memory.get("m"), memory.get("v", self.v)

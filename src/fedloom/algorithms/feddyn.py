@@ -41,7 +41,7 @@ class FedDyn(Algorithm):
         return {"h": self.h}
 
     def restore(self, memory: Mapping[str, State]) -> None:
-        self.h = memory["h"]
+        self.h = memory.get("h", self.h)
 
 
 class DynamicClient(ClientHalf):

@@ -51,7 +51,7 @@ class Scaffold(Algorithm):
         return {"control": self.control}
 
     def restore(self, memory: Mapping[str, State]) -> None:
-        self.control = memory["control"]
+        self.control = memory.get("control", self.control)
 
 
 class ScaffoldClient(ClientHalf):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -22,9 +22,12 @@ class AllAtOnce(Algorithm):
     precondition: ClassVar[str] = "n >= 1"
     """Where `needs_clients` comes from, in the letters of the paper and the words of the settings."""
 
+    _matrix: Tensor = field(init=False, repr=False, default_factory=lambda: torch.empty(0, 0))
+
     def start(self, state: State, clients: int = 1) -> None:
         super().start(state, clients)
-        self._matrix = torch.empty(0, state.layout.numel)
+        if self._matrix.shape[1] != state.layout.numel:
+            self._matrix = torch.empty(0, state.layout.numel)
 
     def accumulate(self, contribution: Contribution) -> None:
         if self._replies == len(self._matrix):

@@ -40,4 +40,4 @@ class CenteredClipping(AllAtOnce):
         return {"center": self.center}
 
     def restore(self, memory: Mapping[str, State]) -> None:
-        self.center = memory["center"]
+        self.center = memory.get("center", self.center)

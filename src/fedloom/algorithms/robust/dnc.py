@@ -57,7 +57,7 @@ class DivideAndConquer(AllAtOnce):
         return {"round": State.of({"round": torch.tensor([float(self.round)])})}
 
     def restore(self, memory: Mapping[str, State]) -> None:
-        self.round = int(memory["round"].flat.item())
+        self.round = int(memory["round"].flat.item()) if "round" in memory else 0
 
     @property
     def _dropped(self) -> int:
