@@ -64,7 +64,7 @@ def test_a_short_name_is_a_name_and_a_setting():
         ("fedavg:3", "algorithm.name: 'fedavg' takes nothing behind a colon, got 'fedavg:3'"),
         ("local:x", "algorithm.client: input should be a valid integer.*, got 'x'"),
         ("local:-1", "algorithm.client: input should be greater than or equal to 0, got '-1'"),
-        ("fedavgg", r"unknown algorithm 'fedavgg'; did you mean 'fedavg'\?"),
+        ("fedavgg", r"algorithm\.name: unknown algorithm 'fedavgg'; did you mean 'fedavg'\?"),
     ],
 )
 def test_a_name_that_is_wrong_is_explained_in_one_line(name, message):

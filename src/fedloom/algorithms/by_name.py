@@ -7,7 +7,7 @@ from functools import partial
 
 from fedloom.algorithms.base import Algorithm, algorithms
 from fedloom.errors import RecipeError
-from fedloom.registry import checked_settings
+from fedloom.registry import checked_settings, nearest
 
 
 def get(name: str) -> Callable[..., Algorithm]:
@@ -27,6 +27,8 @@ def split_name(name: str) -> tuple[str, dict[str, str]]:
     Raises RecipeError for a name that is not known or that takes nothing behind a colon.
     """
     plain, colon, value = name.partition(":")
+    if plain not in algorithms:
+        raise RecipeError(f"algorithm.name: unknown algorithm '{plain}'{nearest(plain, algorithms.names())}")
     setting = algorithms.get(plain).short_setting
     if not colon:
         return plain, {}
