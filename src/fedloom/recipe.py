@@ -1,4 +1,4 @@
-"""The schema of a run. A recipe is YAML with the parts below; each part has defaults, and every wrong key is named with the nearest right one.
+"""The schema of a run. A recipe is YAML with the parts below; each has defaults, and a wrong key is answered with the nearest right one.
 
 Parts that are chosen by name (task, algorithm, partition, hooks) carry their own settings beside the name; those settings are the fields
 of the registered class, so that a user's own algorithm is checked exactly like ours.
@@ -54,7 +54,9 @@ class AdapterRecipe(Part):
     rank: int = Field(16, ge=1, description="rank r of the LoRA factors")
     alpha: float = Field(32, gt=0, description="LoRA scale: the product BA is multiplied by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A, in training only")
-    targets: str | list[str] = Field("all-linear", description="module names that get an adapter (list, or a regular expression), or all-linear")
+    targets: str | list[str] = Field(
+        "all-linear", description="module names that get an adapter (list, or a regular expression), or all-linear"
+    )
 
 
 class ModelRecipe(Part):
@@ -81,25 +83,34 @@ class FieldsRecipe(Part):
     instruction: str | None = Field(None, description="column of the instruction or question")
     input: str | None = Field(None, description="column of an input that is joined to the instruction by a space; rows may leave it empty")
     response: str | None = Field(None, description="column of the response or answer")
-    messages: str | None = Field(None, description="column of a conversation: a list of {role, content}; the last assistant turn is the response")
+    messages: str | None = Field(
+        None, description="column of a conversation: a list of {role, content}; the last assistant turn is the response"
+    )
     system: str | None = Field(None, description="column of a system prompt")
 
 
 class DataRecipe(Part):
     """Where rows come from and who holds them."""
 
-    source: str = Field("evals-demo", description="a registered source, a file (.json .jsonl .csv .parquet), a folder with one file per client, or hub:OWNER/NAME")
+    source: str = Field(
+        "evals-demo",
+        description="a registered source, evals:NAME1,NAME2, a file (.json .jsonl .csv .parquet), a folder of one file per client, hub:OWNER/NAME",
+    )
     subset: str | None = Field(None, description="configuration name of a hub data set")
     split: str = Field("train", description="split of a hub data set")
     fields: FieldsRecipe = Field(default_factory=FieldsRecipe)
     provenance: Literal["private", "public"] | None = Field(
         None, description="private text stays with its client and is never shown; null: private for files, public for the demo and hub data"
     )
-    template: Literal["chat", "alpaca", "vicuna"] = Field("chat", description="how a row becomes text: the tokenizer's own chat template, alpaca or vicuna")
+    template: Literal["chat", "alpaca", "vicuna"] = Field(
+        "chat", description="how a row becomes text: the tokenizer's own chat template, alpaca or vicuna"
+    )
     partition: PartitionRecipe = Field(default_factory=PartitionRecipe)
     held_out: float = Field(0.15, ge=0, lt=1, description="share of every client's rows kept for evaluation, never trained on")
     limit: int | None = Field(None, ge=1, description="use at most this many rows of the source, drawn by the seed")
-    max_length: int = Field(512, ge=8, description="longest row in tokens; longer ones lose their end, and the share of such rows is reported")
+    max_length: int = Field(
+        512, ge=8, description="longest row in tokens; longer ones lose their end, and the share of such rows is reported"
+    )
 
 
 class TaskRecipe(NamedPart):
@@ -124,7 +135,9 @@ class FederationRecipe(Part):
     deadline: Duration = Field(600.0, description="seconds (or 90s, 10m, 1h) after which a round no longer waits for a client")
     retries: int = Field(1, ge=0, description="times that a round below quorum is tried again before the run stops")
     engine: str = Field("local", description="how work reaches the clients")
-    workers: int | Literal["auto"] = Field("auto", description="clients that train at the same time on this machine; auto: one per core where it pays")
+    workers: int | Literal["auto"] = Field(
+        "auto", description="clients that train at the same time on this machine; auto: one per core where it pays"
+    )
     codec: str = Field("fp32", description="how tensors are written on the wire: fp32, bf16, int8, nf4")
     max_update_norm: float | None = Field(None, gt=0, description="refuse an update whose Euclidean norm is larger")
 
@@ -145,7 +158,8 @@ class EvaluateRecipe(Part):
 
     every: int = Field(4, ge=0, description="evaluate the joined model every so many rounds, and after the last; 0: never")
     baselines: list[Literal["base", "majority", "local", "centralized"]] = Field(
-        default_factory=lambda: ["base"], description="what the joined model is compared with: base, majority answer, each client alone, all data in one place"
+        default=["base"],
+        description="what the joined model is compared with: base, majority answer, each client alone, all data in one place",
     )
     max_rows: int | None = Field(None, ge=1, description="held-out rows used per client; null: all")
     batch_size: int = Field(16, ge=1, description="rows per forward pass")
@@ -351,7 +365,7 @@ def _load_plugin(plugin: str, folder: Path) -> str:
 
 def _complete(recipe: Recipe) -> Recipe:
     """Check the settings of every part that is chosen by name, and write their defaults out."""
-    from fedloom.algorithms import algorithms
+    from fedloom.algorithms import algorithms, split_name
     from fedloom.data.partition import partitioners
     from fedloom.federation.codec import codecs
     from fedloom.hooks import finish_steps, prepare_steps
@@ -364,6 +378,8 @@ def _complete(recipe: Recipe) -> Recipe:
         return {key: name, **checked_settings(registry.get(name), part.settings, where)}
 
     codecs.get(recipe.federation.codec)
+    name, short = split_name(recipe.algorithm.name)
+    recipe = recipe.model_copy(update={"algorithm": AlgorithmRecipe.model_validate({"name": name, **recipe.algorithm.settings, **short})})
     plain = recipe.plain()
     plain["data"]["partition"] = completed(recipe.data.partition, partitioners, "data.partition", "kind")
     plain["task"] = completed(recipe.task, tasks, "task", "kind")

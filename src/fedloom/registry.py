@@ -136,5 +136,3 @@ def one_line(problem: Mapping[str, Any], where: str = "") -> str:
     got = problem.get("input")
     shown = "" if isinstance(got, dict | list) else f", got {got!r}"
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{shown}"
-
-

@@ -122,7 +122,7 @@ class State(Mapping[str, Tensor]):
     def sha256(self) -> str:
         """Hash of names, shapes and bytes: equal hashes mean equal States, to the bit."""
         digest = hashlib.sha256(repr(self.layout.entries).encode())
-        digest.update(memoryview(self.flat.numpy()).cast("B"))
+        digest.update(self.flat.numpy().data.cast("B"))
         return digest.hexdigest()
 
     def _fitting(self, other: State) -> Tensor:

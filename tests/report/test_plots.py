@@ -23,7 +23,7 @@ PLOTS: dict[str, Callable[[RunRecord], Figure | None]] = {
     "loss over rounds": lambda record: plots.held_out_curve(record, "loss"),
     "exact match per client": lambda record: plots.system_bars(record, "exact_match"),
     "loss per client": lambda record: plots.system_bars(record, "loss"),
-    "data split": plots.data_split,
+    "data split": lambda record: plots.data_split(record.holdings()),
     "label split": lambda record: plots.field_split(record, "label"),
     "traffic": plots.traffic,
     "time": plots.client_time,

@@ -52,7 +52,7 @@ def render_prompt(turns: Sequence[Turn], tokenizer: Any, template: str) -> Rende
 
 
 def _render_chat(turns: Sequence[Turn], tokenizer: Any) -> Rendered:
-    """The tokenizer's own template. A response starts where the text that asks for it ends, which holds for any template that only appends."""
+    """The tokenizer's own template. A response starts where the text that asks for it ends, true of any template that only appends."""
     text = _chat_text(turns, tokenizer, ask=False)
     spans = []
     for i, turn in enumerate(turns):

@@ -6,7 +6,7 @@ Masters are fp32 whatever the model computes in: a model in bf16 computes with b
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fedloom.errors import ModelError
 from fedloom.state import Layout, State

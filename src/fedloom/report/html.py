@@ -188,7 +188,7 @@ def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
     yield plots.training_loss(record), f"Training loss of the clients in each round{_fall(record)}."
     yield plots.client_time(record), "Seconds that each client trained. A round is shorter than their sum when clients work side by side."
     yield plots.traffic(record), "Bytes that crossed between the server and the clients in each round."
-    yield plots.data_split(record), "Rows that each client trains on, and rows that it keeps for evaluation."
+    yield plots.data_split(record.holdings()), "Rows that each client trains on, and rows that it keeps for evaluation."
     for field in distributions(record):
         yield plots.field_split(record, field), f"How each client's rows divide by {plots.field_name(record, field)}."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -90,9 +91,9 @@ def system_bars(record: RunRecord, measure: str) -> Figure | None:
 
 
 @styled
-def data_split(record: RunRecord) -> Figure | None:
+def data_split(holdings: Sequence[Mapping[str, Any]]) -> Figure | None:
     """Rows that each client trains on and keeps for evaluation; beyond twenty clients sorted by size and unnamed."""
-    rows = [row for row in record.holdings() if _count(row, "train") + _count(row, "held_out") > 0]
+    rows = [row for row in holdings if _count(row, "train") + _count(row, "held_out") > 0]
     if not rows:
         return None
     train, held_out = ([_count(row, key) for row in rows] for key in ("train", "held_out"))

@@ -20,7 +20,10 @@ from fedloom.registry import Registry
 class Rows(Protocol):
     """Encoded examples."""
 
-    truncated: int
+    @property
+    def truncated(self) -> int:
+        """Rows that were cut to the greatest length."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -67,12 +70,16 @@ class Task:
         """The rows that `encode` wrote."""
         raise NotImplementedError
 
+    def trainable(self, rows: Rows) -> bool:
+        """Whether there is anything in `rows` to train on."""
+        return len(rows) > 0
+
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         """The loss of the batch `indices`, in parts. Each part is backpropagated before the next is computed."""
         raise NotImplementedError
 
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
-        """Measure `rows`. Rows with the same number in `groups` are one example with several right answers, the first being the reference."""
+        """Measure `rows`. Rows with the same number in `groups` are one example with several right answers, the first the reference."""
         raise NotImplementedError
 
 

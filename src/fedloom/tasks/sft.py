@@ -37,6 +37,10 @@ class SFT(Task):
     def load(self, path: Path) -> Rows:
         return load_rows(path)
 
+    def trainable(self, rows: Rows) -> bool:
+        assert isinstance(rows, TokenRows)
+        return bool(rows.supervised_counts().any())
+
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         assert isinstance(rows, TokenRows)
         trained = int(rows.supervised_counts()[list(indices)].sum())
@@ -105,7 +109,7 @@ def _head_sees_only(model: nn.Module, wanted: Tensor) -> Iterator[bool]:
 
     What models do to logits after the head (scaling, capping) works on every value for itself, so it stays right.
     """
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    head = getattr(model, "get_output_embeddings", lambda: None)()
     if head is None:
         yield False
         return

@@ -56,13 +56,15 @@ def train(
 ) -> Trained:
     """Take one AdamW step per entry of `batches` from what `parameters` hold, with fresh optimiser state.
 
-    Betas .9/.999, eps 1e-8. `seed` is for dropout. Raises FedloomError when `late()` says so between two steps, or when a loss is not finite.
+    Betas .9/.999, eps 1e-8. `seed` is for dropout. Raises FedloomError when `late()` says so between two steps, or when a loss is not
+    finite.
     """
     weights = nn.Parameter(parameters.weights)
     weights.grad = parameters.gradient
     fused = weights.device.type in ("cpu", "cuda")
     optimiser = torch.optim.AdamW([weights], lr=learning_rate, weight_decay=task.weight_decay, fused=fused)
-    losses, tokens, begin = [], 0, time.perf_counter()
+    losses: list[float] = []
+    tokens, begin = 0, time.perf_counter()
     model.train()
     devices = [weights.device] if weights.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -74,7 +76,7 @@ def train(
             loss = 0.0
             for batch in step:
                 for part in task.losses(model, rows, batch):
-                    (part.loss / len(step)).backward()  # type: ignore[no-untyped-call]
+                    (part.loss / len(step)).backward()
                     parameters.gather()
                     loss, tokens = loss + float(part.loss.detach()) / len(step), tokens + part.tokens
             if not torch.isfinite(torch.tensor(loss)):

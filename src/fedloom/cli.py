@@ -1,0 +1,331 @@
+"""The command line. Every command is a few lines that call the library; results go to standard output, progress to standard error."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fedloom.errors import FedloomError, RecipeError
+
+if TYPE_CHECKING:
+    from fedloom.run import Run
+
+app = typer.Typer(
+    name="fedloom",
+    help="Train one model together on data that its owners may not share.\n\nA first look, without a download: `fedloom run tiny`",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+recipes_app = typer.Typer(help="The presets that come with Fedloom: list, read, copy.", no_args_is_help=True)
+models_app = typer.Typer(help="Models that are known by name: list them, fetch one.", no_args_is_help=True)
+data_app = typer.Typer(help="Look at a recipe's data before anything is trained.", no_args_is_help=True)
+app.add_typer(recipes_app, name="recipes")
+app.add_typer(models_app, name="models")
+app.add_typer(data_app, name="data")
+
+out = Console()
+err = Console(stderr=True)
+
+
+def _preset_names(incomplete: str) -> list[str]:
+    from fedloom.recipe import preset_names
+
+    return [name for name in preset_names() if name.startswith(incomplete)]
+
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a preset.", autocompletion=_preset_names)
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set: rounds=20 algorithm.name=scaffold")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME-TIME.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe: train across its clients, measure, and write the report.
+
+    Ctrl-C is safe: go on with `fedloom resume RUN`. Example: `fedloom run tiny rounds=6 algorithm.name=fedprox`
+    """
+    from fedloom.recipe import parse_overrides
+    from fedloom.report.live import LiveView
+    from fedloom.run import run as start
+
+    with _stoppable(), LiveView(err) as view:
+        finished = start(recipe, out_folder, view, **parse_overrides(overrides or []))
+    _show_run(finished, as_json)
+
+
+@app.command()
+def resume(run_folder: RunArgument, as_json: AsJson = False) -> None:
+    """Go on with a run that was stopped or killed; it ends in the same bytes as if it had not been."""
+    from fedloom.report.live import LiveView
+    from fedloom.run import resume as go_on
+
+    with _stoppable(), LiveView(err) as view:
+        finished = go_on(run_folder, view)
+    _show_run(finished, as_json)
+
+
+@app.command()
+def validate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Check a recipe without running it: every key, name and value."""
+    from fedloom.recipe import load_recipe, parse_overrides
+
+    checked = load_recipe(recipe, parse_overrides(overrides or []))
+    out.print(f"{escape(recipe)}: valid ({checked.task.kind}, {checked.algorithm.name}, {checked.federation.rounds} rounds)")
+
+
+@recipes_app.command("ls")
+def recipes_ls() -> None:
+    """List the presets."""
+    from fedloom.recipe import PRESETS, preset_names
+
+    table = Table("preset", "what it is")
+    for name in preset_names():
+        first = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+        table.add_row(name, escape(first.removeprefix("# ")))
+    out.print(table)
+
+
+@recipes_app.command("show")
+def recipes_show(
+    recipe: RecipeArgument, full: Annotated[bool, typer.Option("--full", help="With every default written out.")] = False
+) -> None:
+    """Print a preset as YAML."""
+    from fedloom.recipe import find_recipe, load_recipe
+
+    sys.stdout.write(load_recipe(recipe).to_yaml() if full else find_recipe(recipe).read_text(encoding="utf-8"))
+
+
+@recipes_app.command("copy")
+def recipes_copy(recipe: RecipeArgument, target: Annotated[Path, typer.Argument(help="The new file.")]) -> None:
+    """Copy a preset to a file of your own, to change it."""
+    from fedloom.recipe import find_recipe
+
+    if target.exists():
+        raise RecipeError(f"{target}: exists already; choose another name")
+    shutil.copyfile(find_recipe(recipe), target)
+    out.print(f"{target}: written; run it with [bold]fedloom run {target}[/]")
+
+
+@models_app.command("ls")
+def models_ls() -> None:
+    """List the models known by name. Any hub id or local folder works too."""
+    from fedloom.models.catalogue import catalogue
+    from fedloom.report.html import byte_text
+
+    table = Table("id", "what it is", "parameters", "licence", "download", "here")
+    for entry in catalogue():
+        size = byte_text(entry.size_bytes) if entry.size_bytes else "none"
+        table.add_row(entry.id, entry.description, f"{entry.parameters:,}", entry.licence, size, "yes" if entry.cached else "no")
+    out.print(table)
+
+
+@models_app.command("get")
+def models_get(model: Annotated[str, typer.Argument(metavar="ID", help="A name of `fedloom models ls`.")]) -> None:
+    """Fetch a named model into the cache, and print its folder."""
+    from fedloom.models.catalogue import fetch
+
+    print(fetch(model))
+
+
+@data_app.command("inspect")
+def data_inspect(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw who holds what into this .png or .svg file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who holds what: rows per client, answers, how uneven the split is. Never any text of a row."""
+    from fedloom.data.clients import build_clients
+    from fedloom.data.summary import summary, summary_table
+    from fedloom.recipe import load_recipe, parse_overrides
+    from fedloom.report.plots import data_split
+
+    resolved = load_recipe(recipe, parse_overrides(overrides or []))
+    data = build_clients(resolved)
+    field = resolved.data.partition.settings.get("field")
+    if picture and (figure := data_split(summary(data.clients, field))):
+        figure.savefig(picture, dpi=150)
+    if as_json:
+        print(
+            json.dumps({"origin": data.origin, "sha256": data.sha256, "left_out": data.left_out, "clients": summary(data.clients, field)})
+        )
+        return
+    out.print(f"{escape(data.origin)}, {len(data.clients)} clients")
+    if data.left_out:
+        out.print(f"{data.left_out} rows are held by nobody: the partition keeps the largest clients only")
+    out.print(summary_table(data.clients, field))
+    if picture:
+        out.print(f"drawn into {picture}")
+
+
+@app.command()
+def chat(
+    run_folder: RunArgument,
+    max_new_tokens: Annotated[int, typer.Option(help="Length of an answer in tokens.", min=1)] = 256,
+    temperature: Annotated[float, typer.Option(help="0: always the likeliest word; above: drawn.", min=0)] = 0.0,
+    system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
+) -> None:
+    """Talk to the tuned model of a run. An empty line or Ctrl-D ends it; /new starts over."""
+    from fedloom.chat import open_chat
+    from fedloom.data.records import Turn
+
+    with err.status("loading the model"):
+        answer = open_chat(run_folder, max_new_tokens, temperature)
+    opening = [Turn("system", system)] if system else []
+    turns = list(opening)
+    while True:
+        try:
+            question = input("you: " if sys.stdin.isatty() else "").strip()
+        except (EOFError, KeyboardInterrupt):
+            return
+        if not question:
+            return
+        if question == "/new":
+            turns = list(opening)
+            continue
+        turns.append(Turn("user", question))
+        said = ""
+        try:
+            for piece in answer(turns):
+                said += piece
+                print(piece, end="", flush=True)
+        except KeyboardInterrupt:
+            err.print("[dim](cut short)[/]", end="")
+        print()
+        turns.append(Turn("assistant", said))
+
+
+@app.command()
+def export(
+    run_folder: RunArgument,
+    target: Annotated[Path, typer.Argument(help="The new folder.")],
+    merge: Annotated[bool, typer.Option("--merge", help="A whole model with the adapter merged in, instead of the adapter alone.")] = False,
+) -> None:
+    """Hand the result out: the adapter in PEFT's format, or with --merge a whole model that needs no PEFT."""
+    from fedloom.models.adapters import merge as merge_adapter
+    from fedloom.run import read
+
+    finished = read(run_folder)
+    if finished.adapter_sha256 is None:
+        raise RecipeError(f"{run_folder}: has no adapter yet; finish the run with `fedloom resume {run_folder}`")
+    if target.exists():
+        raise RecipeError(f"{target}: exists already; choose another folder")
+    if merge:
+        merge_adapter(_recipe_of(run_folder).model.id, finished.adapter_path, target)
+    else:
+        shutil.copytree(finished.adapter_path, target)
+    out.print(f"{target}: written")
+
+
+@app.command()
+def report(run_folder: RunArgument) -> None:
+    """Write the report of a run anew, and print where it is: one HTML file, readable without network."""
+    from fedloom.report.html import write_report
+
+    print(write_report(run_folder))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")],
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the comparison into this .png or .svg file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put runs side by side: results, costs, and the recipe keys in which they differ."""
+    from fedloom.report.compare import compare as compared
+
+    comparison = compared(runs)
+    if picture:
+        comparison.figure().savefig(picture, dpi=150)
+    if as_json:
+        print(json.dumps(comparison.rows()))
+    else:
+        out.print(comparison.table())
+
+
+@app.command()
+def clean(
+    models: Annotated[bool, typer.Option("--models", help="Remove fetched models and packages too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Free disk space: remove encoded rows from the cache, with --models everything in it. Run folders are left alone."""
+    from fedloom.housekeeping import kept, remove
+    from fedloom.report.html import byte_text
+
+    doomed = [folder for folder in kept() if models or folder.kind == "rows"]
+    if not doomed:
+        out.print("there is nothing to remove")
+        return
+    for folder in doomed:
+        out.print(f"{folder.path}: {byte_text(folder.bytes)}, {folder.what}")
+    if yes or typer.confirm("Remove?"):
+        for folder in doomed:
+            remove(folder)
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line and an exit code, never a traceback."""
+    try:
+        app()
+    except FedloomError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _recipe_of(run_folder: Path) -> Any:
+    from fedloom.recipe import load_recipe
+
+    return load_recipe(run_folder / "recipe.yaml")
+
+
+class _stoppable:  # noqa: N801 - reads as a statement
+    """Let a polite kill (SIGTERM) stop a run as Ctrl-C does: with its checkpoint."""
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+
+def _show_run(finished: Run, as_json: bool) -> None:
+    from fedloom.report.runfolder import read_run
+    from fedloom.report.tables import results_table
+
+    (err if as_json else out).print(results_table(read_run(finished.folder)))
+    if as_json:
+        facts = {
+            "run": str(finished.folder),
+            "status": finished.status,
+            "rounds": finished.rounds,
+            "adapter_sha256": finished.adapter_sha256,
+            "metrics": dict(finished.metrics),
+            "traffic_bytes": finished.traffic_bytes,
+            "seconds": round(finished.seconds, 3),
+        }
+        print(json.dumps(facts))
+        return
+    out.print(f"adapter  {finished.adapter_path}\nreport   {finished.folder / 'report.html'}\nchat     fedloom chat {finished.folder}")

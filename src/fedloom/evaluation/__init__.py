@@ -1,0 +1,1 @@
+"""What a joined model is measured against."""

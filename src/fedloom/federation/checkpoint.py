@@ -1,0 +1,64 @@
+"""Checkpoints: all that the rounds to come depend on, in one file per round, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedloom.errors import FedloomError, RefusedMessageError
+from fedloom.federation.messages import Expected, Message, decode, encode
+from fedloom.files import disk_errors_named, write_atomic
+from fedloom.state import State
+
+KEPT = 2
+SERVER = "server"
+MEMORY = "memory/"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The server after `round`: its state, the algorithm's memory, what clients hold, and how long the log files were."""
+
+    round: int
+    state: State
+    memory: Mapping[str, State] = field(default_factory=dict)
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint`, then drop all but the last two. A write that fails leaves the earlier ones as they are."""
+    with disk_errors_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    sections = {"state": checkpoint.state} | {MEMORY + name: state for name, state in checkpoint.memory.items()}
+    report = {f"length/{name}": n for name, n in checkpoint.lengths.items()} | {f"held/{name}": n for name, n in checkpoint.held.items()}
+    write_atomic(_path(folder, checkpoint.round), encode(Message("checkpoint", checkpoint.round, SERVER, sections, report)))
+    for path in sorted(folder.glob("round-*.checkpoint"))[:-KEPT]:
+        path.unlink()
+
+
+def last_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None when there is none."""
+    paths = sorted(folder.glob("round-*.checkpoint"), reverse=True)
+    for path in paths:
+        number = int(path.stem.removeprefix("round-"))
+        try:
+            message = decode(path.read_bytes(), Expected("checkpoint", number, SERVER))
+        except RefusedMessageError:
+            continue
+        sections = dict(message.sections)
+        state = sections.pop("state")
+        memory = {name.removeprefix(MEMORY): value for name, value in sections.items()}
+        return Checkpoint(number, state, memory, _numbers(message, "length/"), _numbers(message, "held/"))
+    if paths:
+        raise FedloomError(f"{folder}: none of the {len(paths)} checkpoints can be read; start the run again in a new folder")
+    return None
+
+
+def _numbers(message: Message, prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): int(value) for name, value in message.report.items() if name.startswith(prefix)}
+
+
+def _path(folder: Path, round_number: int) -> Path:
+    return folder / f"round-{round_number:05d}.checkpoint"

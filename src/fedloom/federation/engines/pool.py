@@ -1,0 +1,129 @@
+"""Worker processes of this machine: each has one model with the base weights mapped from one file, and does one job at a time.
+
+Workers are started as programs of their own, not forked: a fork would inherit the thread pools of torch in a broken state, and Python's own
+spawning would run the user's script again.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+
+from torch import nn
+
+from fedloom.federation.engines.jobs import Job, Outcome
+from fedloom.models.share import write_shared
+from fedloom.recipe import Recipe
+
+GRACE = 60.0
+"""Seconds after a client's deadline at which a silent worker is ended: a client checks the clock only between steps."""
+
+
+class WorkerPool:
+    """`workers` processes for the jobs of one run. Use as a context manager; processes start when first needed."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, workers: int, threads: int) -> None:
+        self.workers = workers
+        self._scratch = tempfile.TemporaryDirectory(prefix="fedloom-weights-")
+        self._weights = Path(self._scratch.name) / "base.safetensors"
+        write_shared(model, self._weights)
+        self._recipe, self._threads = recipe, threads
+        self._jobs: queue.Queue[tuple[Job, queue.Queue[tuple[Job, Outcome]]] | None] = queue.Queue()
+        self._closing = threading.Event()
+        self._live: set[subprocess.Popen[bytes]] = set()
+        self._supervisors = [threading.Thread(target=self._supervise, daemon=True, name=f"worker-{i}") for i in range(workers)]
+        for supervisor in self._supervisors:
+            supervisor.start()
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Outcomes as they arrive. Takes a job from `jobs` when a worker can begin it soon; may be called from several threads at once."""
+        results: queue.Queue[tuple[Job, Outcome]] = queue.Queue()
+        coming, pending = iter(jobs), 0
+        while True:
+            while pending < self.workers and (job := next(coming, None)) is not None:
+                self._jobs.put((job, results))
+                pending += 1
+            if not pending:
+                return
+            yield results.get()
+            pending -= 1
+
+    def close(self) -> None:
+        """End the workers, and a job that is under way with them; jobs that are still waiting fail at once. May be called twice."""
+        self._closing.set()
+        for process in list(self._live):
+            process.kill()
+        for _ in self._supervisors:
+            self._jobs.put(None)
+        for supervisor in self._supervisors:
+            supervisor.join()
+        self._scratch.cleanup()
+
+    def _supervise(self) -> None:
+        """One supervisor's life: hand job after job to a worker of its own, and start another when that one is lost."""
+        worker: _Worker | None = None
+        while (item := self._jobs.get()) is not None:
+            job, results = item
+            if self._closing.is_set():
+                results.put((job, Outcome(None, "the run is stopping")))
+                continue
+            if worker is None:
+                worker = _start(self._recipe, self._weights, self._threads)
+                self._live.add(worker.process)
+            outcome = _ask(worker, job)
+            if isinstance(outcome, _Lost):
+                code = self._end(worker)
+                worker = None
+                outcome = Outcome(None, f"{outcome.reason} (exit code {code})")
+            results.put((job, outcome))
+        if worker is not None:
+            self._end(worker)
+
+    def _end(self, worker: _Worker) -> int:
+        self._live.discard(worker.process)
+        worker.line.close()
+        worker.process.kill()
+        return worker.process.wait()
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    line: Connection
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """Why a worker can no longer be used."""
+
+    reason: str
+
+
+def _start(recipe: Recipe, weights: Path, threads: int) -> _Worker:
+    ours, theirs = Pipe()
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, "-m", "fedloom.federation.engines.worker", str(theirs.fileno())]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    theirs.close()
+    ours.send((recipe, weights, threads))
+    return _Worker(process, ours)
+
+
+def _ask(worker: _Worker, job: Job) -> Outcome | _Lost:
+    try:
+        worker.line.send(job)
+        if not worker.line.poll(job.deadline + GRACE):
+            return _Lost(f"no answer {GRACE:.0f} s after its deadline of {job.deadline:.0f} s; its worker process was ended")
+        outcome = worker.line.recv()
+    except (EOFError, OSError):
+        return _Lost("its worker process died")
+    assert isinstance(outcome, Outcome)
+    return outcome

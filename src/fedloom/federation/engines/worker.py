@@ -1,0 +1,46 @@
+"""A worker process: `python -m fedloom.federation.engines.worker FD`. Loads the model once, then does job after job from its line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+
+import torch
+
+from fedloom.federation.engines.jobs import Bench
+from fedloom.models.adapters import attach_lora
+from fedloom.models.load import load_model
+from fedloom.models.share import map_shared
+from fedloom.recipe import load_recipe
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the run decides what becomes of us
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    line = Connection(int(sys.argv[1]))
+    try:
+        recipe, weights, threads = line.recv()
+        torch.set_num_threads(threads)
+        recipe = load_recipe(recipe)
+        model = attach_lora(load_model(recipe.model).model, recipe.model.adapter, recipe.seed)
+        map_shared(model, weights)
+        bench = Bench(model)
+        while True:
+            line.send(bench.do(line.recv()))
+    except (EOFError, ConnectionError):
+        return
+
+
+def _end_with(parent: int) -> None:
+    """A run that was killed cannot end its workers; they see that it is gone, and must not go on beside the run that resumes it."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""The round loop: draw clients, send the state, take in replies, step, measure, checkpoint. Every system's training is this loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from fedloom.algorithms import Algorithm
+from fedloom.errors import FedloomError, RefusedMessageError, RunStoppedError
+from fedloom.federation.broadcast import Broadcast
+from fedloom.federation.checkpoint import Checkpoint, last_checkpoint, save_checkpoint
+from fedloom.federation.codec import codecs
+from fedloom.federation.engine import Assignment, Engine, Reply
+from fedloom.federation.messages import Expected, Message, decode, encode
+from fedloom.federation.observer import Observer
+from fedloom.federation.sampling import draw_clients
+from fedloom.federation.schedule import learning_rate
+from fedloom.recipe import FederationRecipe
+from fedloom.runfolder import RunFolder
+from fedloom.state import State
+from fedloom.tasks.base import Task
+
+ALLOWANCE = 1 << 20
+"""Bytes that a message may have beyond what its tensors need."""
+
+
+@dataclass
+class Federation:
+    """One algorithm over one set of clients, writing to one folder. A baseline is a federation too, in a folder of its own.
+
+    The joined state is measured on the clients `measured` every `evaluate_every` rounds, under the name `label`; with
+    `measure_start`, so is the state it starts from, under the name base.
+    """
+
+    terms: FederationRecipe
+    task: Task
+    algorithm: Algorithm
+    engine: Engine
+    folder: RunFolder
+    seed: int
+    evaluate_every: int = 0
+    measured: Sequence[str] = ()
+    measure_start: bool = False
+    label: str = "federated"
+    name: str = ""
+    observer: Observer = field(default_factory=Observer)
+
+    def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> None:
+        self.folder.metric(round_number, client, name, value)
+        if not self.name:
+            self.observer.metric(round_number, client, name, value)
+
+
+def run_rounds(federation: Federation, start: State) -> State:
+    """Train from `start`, or from the folder's last checkpoint, to the last round; gives the joined state.
+
+    Raises RunStoppedError when a round stays below quorum: the checkpoint of the round before stands, and the run can be resumed.
+    """
+    terms, algorithm = federation.terms, federation.algorithm
+    checkpoint = last_checkpoint(federation.folder.checkpoints)
+    if checkpoint is None:
+        federation.folder.cut({})
+        if federation.measure_start:
+            evaluate(federation, start, 0, "base")
+        checkpoint = Checkpoint(0, start, lengths=federation.folder.lengths())
+        save_checkpoint(federation.folder.checkpoints, checkpoint)
+    else:
+        federation.folder.cut(checkpoint.lengths)
+    for number in range(checkpoint.round + 1, terms.rounds + 1):
+        checkpoint = _round(federation, checkpoint, number)
+        save_checkpoint(federation.folder.checkpoints, checkpoint)
+    algorithm.state = checkpoint.state
+    return checkpoint.state
+
+
+def evaluate(federation: Federation, state: State, round_number: int, label: str | None = None) -> None:
+    """Measure `state` on the held-out rows; records held_out/<label>/loss, exact_match and rows, per client and for all rows together."""
+    label, clients = label or federation.label, federation.measured
+    stage = f"{federation.name or label} measured"
+    federation.observer.stage(stage, len(clients))
+    total = {"loss": 0.0, "tokens": 0.0, "exact": 0.0, "rows": 0.0}
+
+    def assignments() -> Iterator[Assignment]:
+        for client in clients:
+            message = encode(Message("evaluate", round_number, client, {"state": state}))
+            federation.folder.wire.enter(round_number, client, "down", "evaluate", message)
+            yield Assignment(client, "evaluate", round_number, message)
+
+    for reply in _in_order(federation.engine.dispatch(assignments(), federation.terms.deadline), clients):
+        try:
+            expected = Expected("measures", round_number, reply.client, sections=frozenset(), max_bytes=ALLOWANCE)
+            measures = _numbers(_take(federation, reply, expected), total)
+        except FedloomError as error:
+            federation.observer.client_done(stage, reply.client, str(error))
+            federation.metric(round_number, reply.client, "client/failed", 1)
+            continue
+        federation.observer.client_done(stage, reply.client, None)
+        _record_measures(federation, round_number, reply.client, label, measures)
+        total = {key: total[key] + measures[key] for key in total}
+    _record_measures(federation, round_number, None, label, total)
+
+
+def _record_measures(federation: Federation, number: int, client: str | None, label: str, sums: Mapping[str, float]) -> None:
+    if sums["rows"] and sums["tokens"]:
+        federation.metric(number, client, f"held_out/{label}/loss", sums["loss"] / sums["tokens"])
+        federation.metric(number, client, f"held_out/{label}/exact_match", sums["exact"] / sums["rows"])
+        federation.metric(number, client, f"held_out/{label}/rows", sums["rows"])
+
+
+def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoint:
+    """One round from the checkpoint of the last; a round below quorum is tried again with other clients."""
+    terms = federation.terms
+    begin = perf_counter()
+    for attempt in range(terms.retries + 1):
+        algorithm = federation.algorithm
+        algorithm.start(before.state, len(federation.engine.clients()))
+        memory = dict(before.memory)
+        broadcast = Broadcast(terms.codec, memory.pop("broadcast/reference", None), before.held)
+        algorithm.restore(memory)
+        replied = _collect(federation, broadcast, number, attempt)
+        needed = max(min(terms.quorum, len(federation.engine.clients())), algorithm.needs_clients)
+        if replied >= needed:
+            break
+        federation.folder.audit.enter("below quorum", round=number, attempt=attempt, replies=replied, quorum=needed)
+        federation.observer.note(
+            f"round {number}: {replied} replies, quorum is {needed}" + ("; trying again" if attempt < terms.retries else "")
+        )
+    else:
+        raise RunStoppedError(
+            f"round {number} had {replied} usable replies in each of {terms.retries + 1} tries, federation.quorum is {needed}; "
+            f"mend the clients and resume, the checkpoint of round {before.round} stands"
+        )
+    state = algorithm.step()
+    broadcast.close_round()
+    federation.metric(number, None, "update/norm", (state - before.state).norm())
+    federation.metric(number, None, "round/replies", replied)
+    federation.metric(number, None, "round/seconds", perf_counter() - begin)
+    federation.folder.audit.enter("round", round=number, replies=replied, state=state.sha256())
+    if federation.evaluate_every and (number % federation.evaluate_every == 0 or number == terms.rounds):
+        evaluate(federation, state, number)
+    memory = algorithm.server_memory()
+    if broadcast.reference is not None:
+        memory["broadcast/reference"] = broadcast.reference
+    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held)
+
+
+def _collect(federation: Federation, broadcast: Broadcast, number: int, attempt: int) -> int:
+    """Send the round's assignments and add up what comes back; gives the number of usable replies."""
+    terms, algorithm = federation.terms, federation.algorithm
+    clients = federation.engine.clients()
+    drawn = draw_clients(clients, terms.per_round or len(clients), federation.seed, number, attempt)
+    rate = learning_rate(federation.task, number, terms.rounds)
+    broadcast.open_round(number, algorithm.state, algorithm.broadcast(), rate)
+    federation.metric(number, None, "train/learning_rate", rate)
+    stage = f"{federation.name} round {number}/{terms.rounds}".strip()
+    federation.observer.stage(stage, len(drawn))
+    down = dict.fromkeys(drawn, 0)
+
+    def assignments() -> Iterator[Assignment]:
+        for client in drawn:
+            message = broadcast.message(client)
+            down[client] = len(message)
+            federation.folder.wire.enter(number, client, "down", "train", message)
+            yield Assignment(client, "train", number, message)
+
+    sections = frozenset({"update", *algorithm.needs_extras})
+    parts = codecs.get(terms.codec).parts(algorithm.state.layout.numel)
+    room = len(sections) * sum(dtype.itemsize * length for dtype, length in parts.values()) + ALLOWANCE
+    totals = {"loss": 0.0, "examples": 0.0, "up": 0.0, "down": 0.0}
+    usable = 0
+    for reply in _in_order(federation.engine.dispatch(assignments(), terms.deadline), drawn):
+        totals["down"] += down[reply.client]
+        totals["up"] += len(reply.message or b"")
+        try:
+            expected = Expected("update", number, reply.client, algorithm.state.layout, sections, room, terms.max_update_norm)
+            message = _take(federation, reply, expected)
+            report = _numbers(message, ("examples", "loss", "first_loss", "steps", "tokens", "seconds", "truncated_share"))
+            extras = {name: state for name, state in message.sections.items() if name != "update"}
+            numbers = {key: float(value) for key, value in message.report.items() if isinstance(value, int | float)}
+            algorithm.add(message.sections["update"], report["examples"], extras, numbers, reply.client)
+        except FedloomError as error:
+            broadcast.lost(reply.client)
+            federation.metric(number, reply.client, "client/failed", 1)
+            federation.folder.audit.enter("client failed", round=number, attempt=attempt, client=reply.client, reason=str(error))
+            federation.observer.client_done(stage, reply.client, str(error))
+            continue
+        usable += 1
+        broadcast.arrived(reply.client)
+        for name in ("loss", "seconds", "steps", "examples", "tokens", "truncated_share"):
+            federation.metric(number, reply.client, f"train/{name}", report[name])
+        federation.metric(number, reply.client, "update/norm", message.sections["update"].norm())
+        federation.metric(number, reply.client, "traffic/down_bytes", down[reply.client])
+        federation.metric(number, reply.client, "traffic/up_bytes", len(reply.message or b""))
+        totals["loss"] += report["loss"] * report["examples"]
+        totals["examples"] += report["examples"]
+        federation.observer.client_done(stage, reply.client, None)
+    if usable:
+        federation.metric(number, None, "train/loss", totals["loss"] / totals["examples"])
+    federation.metric(number, None, "traffic/down_bytes", totals["down"])
+    federation.metric(number, None, "traffic/up_bytes", totals["up"])
+    return usable
+
+
+def _take(federation: Federation, reply: Reply, expected: Expected) -> Message:
+    """The checked message of a reply, entered in the wire log. Raises FedloomError with the reason when there is none."""
+    if reply.message is None:
+        raise FedloomError(reply.error or "no reply")
+    federation.folder.wire.enter(expected.round, reply.client, "up", expected.kind, reply.message)
+    return decode(reply.message, expected)
+
+
+def _numbers(message: Message, names: Mapping[str, float] | Sequence[str]) -> dict[str, float]:
+    """The named numbers of a report. Raises RefusedMessageError for one that is missing, no number or negative."""
+    found = {}
+    for name in names:
+        value = message.report.get(name)
+        if isinstance(value, str) or value is None or value < 0:
+            raise RefusedMessageError(f"message of client '{message.client}' refused: its report has no valid '{name}'")
+        found[name] = float(value)
+    return found
+
+
+def _in_order(replies: Iterator[Reply], clients: Sequence[str]) -> Iterator[Reply]:
+    """Replies in the order of `clients`, each as soon as those before it are there: sums do not depend on who was faster."""
+    waiting: dict[str, Reply] = {}
+    order = iter(clients)
+    wanted = next(order, None)
+    for reply in replies:
+        waiting[reply.client] = reply
+        while wanted in waiting:
+            yield waiting.pop(wanted)
+            wanted = next(order, None)

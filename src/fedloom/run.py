@@ -1,0 +1,244 @@
+"""A run: the four hooks in order. Read this file first, and then you know the program.
+
+prepare    each client, once    turn what the client has into training data          (workshop.prepare)
+train      each round           local work on each drawn client                      (federation.party)
+aggregate  each round           the server joins the updates                         (federation.rounds, algorithms)
+finish     server, once         work on the joined model before it is handed out     (hooks.finish_steps)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from fedloom.data.summary import summary
+from fedloom.errors import FedloomError, RecipeError, RunStoppedError
+from fedloom.evaluation.baselines import record_majority, run_baselines
+from fedloom.evaluation.samples import sample_answers
+from fedloom.federation.checkpoint import last_checkpoint
+from fedloom.federation.observer import Observer
+from fedloom.federation.rounds import Federation, evaluate, run_rounds
+from fedloom.files import sha256_of, write_atomic
+from fedloom.hooks import finish_steps
+from fedloom.manifest import surroundings
+from fedloom.models.adapters import WEIGHTS, save_adapter
+from fedloom.plan import Plan, make_plan
+from fedloom.recipe import Recipe, load_recipe
+from fedloom.report.html import write_report
+from fedloom.report.loggers import loggers
+from fedloom.runfolder import RunFolder, existing_run, locked
+from fedloom.state import State
+from fedloom.workshop import Workshop, algorithm_of, open_workshop, task_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it stands on disk. `metrics` are the last held-out measures, all clients' rows together: "federated/loss" and so on."""
+
+    folder: Path
+    status: str
+    reason: str | None
+    rounds: int
+    metrics: Mapping[str, float]
+    traffic_bytes: int
+    seconds: float
+    adapter_sha256: str | None
+
+    @property
+    def adapter_path(self) -> Path:
+        """The adapter in PEFT's format."""
+        return self.folder / "adapter"
+
+    @property
+    def state(self) -> State:
+        """The joined state after the last round that was checkpointed."""
+        checkpoint = last_checkpoint(self.folder / "checkpoints")
+        if checkpoint is None:
+            raise FedloomError(f"{self.folder}: no round has been checkpointed yet")
+        return checkpoint.state
+
+
+def run(
+    recipe: Recipe | str | Path | Mapping[str, Any], out: str | Path | None = None, observer: Observer | None = None, **overrides: Any
+) -> Run:
+    """Run `recipe` (a path, a preset's name, a mapping) with `overrides` ({"federation.rounds": 2}, or rounds=2) into the folder `out`.
+
+    Raises a FedloomError with one line when something is wrong. A run that stops below quorum, or by Ctrl-C, can be resumed.
+    """
+    resolved = load_recipe(recipe, overrides)
+    folder = Path(out) if out else Path("runs") / f"{resolved.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    if (folder / "recipe.yaml").exists():
+        raise RecipeError(f"{folder}: already holds a run; continue it with `fedloom resume {folder}`, or choose another folder with --out")
+    with locked(folder):
+        write_atomic(folder / "recipe.yaml", resolved.to_yaml())
+        return _execute(resolved, RunFolder(folder), observer or Observer())
+
+
+def resume(folder: str | Path, observer: Observer | None = None) -> Run:
+    """Go on with the run in `folder` from its last checkpoint; a finished run is given back as it is."""
+    path = existing_run(Path(folder))
+    if RunFolder(path).manifest().get("status") == "finished":
+        return read(path)
+    with locked(path):
+        resolved = load_recipe(path / "recipe.yaml")
+        return _execute(resolved, RunFolder(path), observer or Observer())
+
+
+def read(folder: str | Path) -> Run:
+    """The run in `folder`, without running anything."""
+    run_folder = RunFolder(existing_run(Path(folder)))
+    manifest = run_folder.manifest()
+    metrics = {
+        event["name"].removeprefix("held_out/"): event["value"]
+        for event in run_folder.metrics()
+        if event["client"] is None and event["name"].startswith("held_out/") and not event["name"].endswith("/rows")
+    }
+    checkpoint = last_checkpoint(run_folder.checkpoints)
+    return Run(
+        run_folder.path,
+        manifest.get("status", "stopped"),
+        manifest.get("reason"),
+        checkpoint.round if checkpoint else 0,
+        metrics,
+        manifest.get("traffic_bytes", 0),
+        manifest.get("seconds", 0.0),
+        manifest.get("adapter_sha256"),
+    )
+
+
+def _execute(recipe: Recipe, folder: RunFolder, observer: Observer) -> Run:
+    """The run, with its beginning and its end written down whatever happens in between."""
+    begin, earlier = perf_counter(), float(folder.manifest().get("seconds", 0.0))
+    folder.audit.enter("resumed" if folder.manifest() else "started")
+    folder.update_manifest(run=recipe.name, status="running", reason=None, **surroundings(folder.manifest()))
+    status, reason = "failed", None
+    try:
+        _four_hooks(recipe, folder, observer)
+        status = "finished"
+    except KeyboardInterrupt:
+        status, reason = "stopped", "interrupted"
+        raise RunStoppedError(f"stopped; go on with `fedloom resume {folder.path}`") from None
+    except RunStoppedError as error:
+        status, reason = "stopped", str(error)
+        raise
+    except BaseException as error:
+        reason = str(error) if isinstance(error, FedloomError) else type(error).__name__
+        raise
+    finally:
+        folder.audit.enter(status)
+        folder.update_manifest(
+            status=status, reason=reason, seconds=earlier + perf_counter() - begin, traffic_bytes=folder.wire.total_bytes()
+        )
+        write_report(folder.path)
+    return read(folder.path)
+
+
+def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
+    with ExitStack() as stack:
+        watcher = _Loggers(observer, recipe, folder.path, stack)
+        workshop = stack.enter_context(open_workshop(recipe))
+        _describe(workshop, folder)
+        watcher.plan(make_plan(workshop))
+
+        federation = _federation(workshop, folder, watcher)
+        state = run_rounds(federation, workshop.start)
+        state = _finish(recipe, state)
+        if recipe.finish:
+            evaluate(federation, state, recipe.federation.rounds)
+
+        save_adapter(state, workshop.bench.model, folder.adapter, workshop.loaded.id, recipe.model.revision)
+        folder.update_manifest(adapter_sha256=sha256_of(folder.adapter / WEIGHTS))
+        _compare(workshop, folder, federation)
+        samples = sample_answers(workshop, state)
+        write_atomic(folder.path / "samples.json", json.dumps(samples, indent=2, ensure_ascii=False))
+
+
+def _federation(workshop: Workshop, folder: RunFolder, observer: Observer) -> Federation:
+    recipe = workshop.recipe
+    return Federation(
+        terms=recipe.federation,
+        task=task_of(recipe),
+        algorithm=algorithm_of(recipe),
+        engine=workshop.engine(recipe, folder.clients),
+        folder=folder,
+        seed=recipe.seed,
+        evaluate_every=recipe.evaluate.every,
+        measured=[client.name for client in workshop.data.clients],
+        measure_start="base" in recipe.evaluate.baselines,
+        observer=observer,
+    )
+
+
+def _finish(recipe: Recipe, state: State) -> State:
+    """The finish hook: every step of `recipe.finish` in turn."""
+    for step in recipe.finish:
+        state = finish_steps.get(step.kind)(**step.settings).apply(state)
+    return state
+
+
+def _compare(workshop: Workshop, folder: RunFolder, federation: Federation) -> None:
+    """Measure the baselines that are left: those that train."""
+    wanted = set(workshop.recipe.evaluate.baselines)
+    if "majority" in wanted:
+        record_majority(workshop.data.clients, federation.metric)
+    for event in run_baselines(workshop, folder, wanted & {"local", "centralized"}, federation.observer):
+        federation.metric(event["round"], event["client"], event["name"], event["value"])
+
+
+def _describe(workshop: Workshop, folder: RunFolder) -> None:
+    """Put into the manifest what the run works on."""
+    recipe, data, loaded = workshop.recipe, workshop.data, workshop.loaded
+    trained = workshop.start.layout.numel
+    folder.update_manifest(
+        model={
+            "id": loaded.id,
+            "sha256": loaded.sha256,
+            "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()) - trained,
+            "trained_parameters": trained,
+        },
+        data={
+            "origin": data.origin,
+            "sha256": data.sha256,
+            "licences": data.licences,
+            "left_out": data.left_out,
+            "clients": summary(data.clients, recipe.data.partition.settings.get("field")),
+        },
+        workers=workshop.worker_count,
+    )
+
+
+class _Loggers(Observer):
+    """Passes everything on to the user's observer, and measures to the recipe's loggers."""
+
+    def __init__(self, observer: Observer, recipe: Recipe, folder: Path, stack: ExitStack) -> None:
+        self._observer = observer
+        self._loggers = [loggers.get(name)(folder, recipe.name, recipe.plain()) for name in recipe.loggers]
+        for logger in self._loggers:
+            stack.callback(logger.close)
+
+    def plan(self, plan: Plan) -> None:
+        self._observer.plan(plan)
+
+    def stage(self, name: str, total: int) -> None:
+        self._observer.stage(name, total)
+
+    def client_done(self, stage: str, client: str, failure: str | None) -> None:
+        self._observer.client_done(stage, client, failure)
+
+    def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> None:
+        self._observer.metric(round_number, client, name, value)
+        for logger in list(self._loggers):
+            try:
+                logger.log({"round": round_number, "client": client, "name": name, "value": value})
+            except Exception as error:  # noqa: BLE001 - a tracker that is away must not end a run of hours; its measures are in metrics.jsonl
+                self._loggers.remove(logger)
+                self.note(f"the logger {type(logger).__name__} failed and is left out from here on: {type(error).__name__}")
+
+    def note(self, text: str) -> None:
+        self._observer.note(text)

@@ -1,0 +1,82 @@
+"""The run folder: what a run leaves on disk, and who may write to it.
+
+recipe.yaml    as resolved        metrics.jsonl  one measure a line      checkpoints/  adapter/
+manifest.json  what it ran on     wire.jsonl     one message a line      audit.jsonl   report.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedloom.errors import RecipeError
+from fedloom.federation.audit import AuditLog, WireLog
+from fedloom.files import append_line, disk_errors_named, read_lines, write_atomic
+
+_LOGS = ("metrics.jsonl", "wire.jsonl")
+
+
+class RunFolder:
+    """Paths and writers of one run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with disk_errors_named(path):
+            path.mkdir(parents=True, exist_ok=True)
+        self.wire = WireLog(path / "wire.jsonl")
+        self.audit = AuditLog(path / "audit.jsonl")
+        self.checkpoints = path / "checkpoints"
+        self.clients = path / "clients"
+        self.adapter = path / "adapter"
+
+    def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> dict[str, Any]:
+        """Append one measure to metrics.jsonl."""
+        event = {"round": round_number, "client": client, "name": name, "value": value}
+        append_line(self.path / "metrics.jsonl", event)
+        return event
+
+    def metrics(self) -> list[dict[str, Any]]:
+        return read_lines(self.path / "metrics.jsonl")
+
+    def lengths(self) -> dict[str, int]:
+        """Bytes in the logs now: a checkpoint notes them, so that a resumed run cuts off what the killed one wrote after it."""
+        return {name: (self.path / name).stat().st_size if (self.path / name).exists() else 0 for name in _LOGS}
+
+    def cut(self, lengths: Mapping[str, int]) -> None:
+        """Cut the logs back to `lengths` bytes."""
+        for name in _LOGS:
+            if (self.path / name).exists():
+                os.truncate(self.path / name, lengths.get(name, 0))
+
+    def manifest(self) -> dict[str, Any]:
+        path = self.path / "manifest.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def update_manifest(self, **facts: Any) -> None:
+        write_atomic(self.path / "manifest.json", json.dumps(self.manifest() | facts, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep a second run out of the folder for as long as this one lives; the lock goes with the process."""
+    with disk_errors_named(path):
+        path.mkdir(parents=True, exist_ok=True)
+        file = (path / ".lock").open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecipeError(f"{path}: another run is writing to this folder; choose another with --out") from None
+        yield
+
+
+def existing_run(path: Path) -> Path:
+    """`path`, when a run was started there."""
+    if not (path / "recipe.yaml").is_file():
+        raise RecipeError(f"{path}: is not a run folder (it has no recipe.yaml)")
+    return path

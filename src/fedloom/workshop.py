@@ -1,0 +1,157 @@
+"""The workshop: what a run works with once its recipe is resolved, and the prepare hook that fills it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedloom.algorithms import Algorithm, algorithms
+from fedloom.data.clients import ClientData, FederatedData, build_clients
+from fedloom.data.records import Example, Turn
+from fedloom.errors import DataError, RecipeError
+from fedloom.federation.engines.jobs import Bench
+from fedloom.federation.engines.local import InProcess, LocalEngine, Workers
+from fedloom.federation.engines.pool import WorkerPool
+from fedloom.federation.party import ClientRows
+from fedloom.files import cache_folder
+from fedloom.hooks import prepare_steps
+from fedloom.models.adapters import attach_lora
+from fedloom.models.load import LoadedModel, load_model
+from fedloom.recipe import Recipe
+from fedloom.state import State
+from fedloom.streams import numpy_stream
+from fedloom.tasks import Task, tasks
+
+SMALL_MODEL = 5_000_000
+"""Parameters below which worker processes, and a second thread, cost more than they save."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A resolved run: data per owner, encoded rows, one model, and the workers that lend it to clients. `start` is the first adapter."""
+
+    recipe: Recipe
+    data: FederatedData
+    rows: Mapping[str, ClientRows]
+    loaded: LoadedModel
+    bench: Bench
+    start: State
+    workers: Workers
+    worker_count: int
+
+    def engine(self, recipe: Recipe, folder: Path) -> LocalEngine:
+        """An engine for `recipe` (this run's own, or a baseline's) whose clients keep what is theirs under `folder`."""
+        owners = {client.name: client for client in self.data.clients}
+        trainers = algorithm_of(recipe).trainers(list(owners)) or {name: [name] for name in owners}
+        rows = dict(self.rows)
+        for trainer, merged in trainers.items():
+            if trainer not in rows:
+                examples = [example for owner in merged for example in owners[owner].train]
+                rows[trainer] = _encode(trainer, examples, [], recipe, self.loaded, task_of(recipe))
+        return LocalEngine(self.workers, recipe, rows, tuple(trainers), folder)
+
+
+def task_of(recipe: Recipe) -> Task:
+    return tasks.get(recipe.task.kind)(**recipe.task.settings)
+
+
+def algorithm_of(recipe: Recipe) -> Algorithm:
+    return algorithms.get(recipe.algorithm.name)(**recipe.algorithm.settings)
+
+
+@contextmanager
+def open_workshop(recipe: Recipe) -> Iterator[Workshop]:
+    """Load data and model, let every client prepare, and start the workers; all is put away at the end."""
+    data = prepare(recipe)
+    per_round = recipe.federation.per_round
+    if per_round and per_round > len(data.clients):
+        raise RecipeError(f"federation.per_round is {per_round}, but the data gives only {len(data.clients)} clients")
+    if recipe.federation.quorum > (per_round or len(data.clients)):
+        raise RecipeError(
+            f"federation.quorum is {recipe.federation.quorum}, but only {per_round or len(data.clients)} clients take part in a round"
+        )
+    if (needed := algorithm_of(recipe).needs_clients) > (drawn := per_round or len(data.clients)):
+        raise RecipeError(f"federation.per_round: {recipe.algorithm.name} needs {needed} or more clients in a round, but {drawn} are drawn")
+    loaded = load_model(recipe.model)
+    task = task_of(recipe)
+    rows = {client.name: _encode(client.name, client.train, client.held_out, recipe, loaded, task) for client in data.clients}
+    bench = Bench(attach_lora(loaded.model, recipe.model.adapter, recipe.seed))
+    count = _worker_count(recipe, loaded, len(data.clients))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if _parameters(loaded.model) < SMALL_MODEL else _cores())
+    workers: Workers = WorkerPool(bench.model, recipe, count, max(1, _cores() // count)) if count > 1 else InProcess(bench)
+    try:
+        yield Workshop(recipe, data, rows, loaded, bench, bench.parameters.state(), workers, count)
+    finally:
+        workers.close()
+        torch.set_num_threads(threads)
+
+
+def prepare(recipe: Recipe) -> FederatedData:
+    """The prepare hook: each client's rows, after every step of `recipe.prepare`, with the share that is held out left as it is."""
+    data = build_clients(recipe)
+    steps = [prepare_steps.get(step.kind)(**step.settings) for step in recipe.prepare]
+    clients = []
+    for client in data.clients:
+        examples: Sequence[Example] = client.train
+        for number, step in enumerate(steps):
+            examples = step.apply(client.name, examples, numpy_stream(recipe.seed, "prepare", number, client.name))
+        if not examples:
+            raise DataError(f"prepare: client '{client.name}' has no rows left to train on")
+        clients.append(ClientData(client.name, list(examples), _kept(client, recipe)))
+    return replace(data, clients=tuple(clients))
+
+
+def _kept(client: ClientData, recipe: Recipe) -> list[Example]:
+    """The held-out rows that are measured: evaluate.max_rows of them, drawn by the seed."""
+    wanted, rows = recipe.evaluate.max_rows, client.held_out
+    if wanted is None or wanted >= len(rows):
+        return rows
+    drawn = numpy_stream(recipe.seed, "measured", client.name).permutation(len(rows))[:wanted]
+    return [rows[i] for i in sorted(drawn.tolist())]
+
+
+def _encode(
+    name: str, train: Sequence[Example], held_out: Sequence[Example], recipe: Recipe, loaded: LoadedModel, task: Task
+) -> ClientRows:
+    def encoded(examples: Sequence[Example]) -> Path:
+        return task.encode(examples, loaded.tokenizer, recipe.data.template, recipe.data.max_length, cache_folder() / "rows")
+
+    path = encoded(train)
+    if not task.trainable(task.load(path)):
+        raise DataError(
+            f"client '{name}' has no response tokens to train on: every row is cut before its response begins; "
+            f"raise data.max_length ({recipe.data.max_length}), or shorten the prompts"
+        )
+    answers = [(group, example) for group, row in enumerate(held_out) for example in _with_each_answer(row)]
+    groups = tuple(group for group, _ in answers)
+    return ClientRows(name, path, len(train), encoded([example for _, example in answers]) if answers else None, groups)
+
+
+def _with_each_answer(example: Example) -> list[Example]:
+    """The example, and once more for every other answer that counts as right."""
+    return [example, *(replace(example, turns=(*example.prompt, Turn("assistant", answer))) for answer in example.alternatives)]
+
+
+def _worker_count(recipe: Recipe, loaded: LoadedModel, clients: int) -> int:
+    wanted = recipe.federation.workers
+    at_once = min(recipe.federation.per_round or clients, clients)
+    if wanted != "auto":
+        return min(int(wanted), at_once)
+    if loaded.device.type != "cpu" or _parameters(loaded.model) < SMALL_MODEL:
+        return 1
+    return min(_cores(), at_once)
+
+
+def _parameters(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
