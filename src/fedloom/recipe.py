@@ -94,7 +94,7 @@ class DataRecipe(Part):
 
     source: str = Field(
         "evals-demo",
-        description="a registered source, evals:NAME1,NAME2, a file (.json .jsonl .csv .parquet), a folder of one file per client, hub:OWNER/NAME",
+        description="a registered source, evals:NAME1,NAME2, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME",
     )
     subset: str | None = Field(None, description="configuration name of a hub data set")
     split: str = Field("train", description="split of a hub data set")
