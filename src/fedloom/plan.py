@@ -46,7 +46,7 @@ def make_plan(workshop: Workshop) -> Plan:
         ("task", f"{recipe.task.kind}: {task.steps} steps of {task.batch_size * task.accumulation} rows a client and round"),
         (
             "algorithm",
-            f"{recipe.algorithm.name}, {drawn} of {len(data.clients)} clients a round, {federation.rounds} rounds, codec {federation.codec}",
+            f"{recipe.algorithm.name}, {federation.rounds} rounds of {drawn} of {len(data.clients)} clients, codec {federation.codec}",
         ),
         ("privacy", "data stays with its client; no formal guarantee on what the updates reveal (privacy: null)"),
         ("workers", f"{workshop.worker_count} on {workshop.loaded.device}"),

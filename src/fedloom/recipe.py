@@ -94,7 +94,7 @@ class DataRecipe(Part):
 
     source: str = Field(
         "evals-demo",
-        description="a registered source, evals:NAME1,NAME2, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME",
+        description="a registered source, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME, evals:NAME,...",
     )
     subset: str | None = Field(None, description="configuration name of a hub data set")
     split: str = Field("train", description="split of a hub data set")
@@ -134,7 +134,7 @@ class FederationRecipe(Part):
     quorum: int = Field(1, ge=1, description="replies that a round needs at the least")
     deadline: Duration = Field(600.0, description="seconds (or 90s, 10m, 1h) after which a round no longer waits for a client")
     retries: int = Field(1, ge=0, description="times that a round below quorum is tried again before the run stops")
-    engine: str = Field("local", description="how work reaches the clients")
+    engine: Literal["local"] = Field("local", description="how work reaches the clients; local: all of them on this machine")
     workers: int | Literal["auto"] = Field(
         "auto", description="clients that train at the same time on this machine; auto: one per core where it pays"
     )
@@ -187,7 +187,9 @@ class Recipe(Part):
     finish: list[HookRecipe] = Field(default_factory=list, description="steps that the server takes once, on the joined model")
     evaluate: EvaluateRecipe = Field(default_factory=EvaluateRecipe)
     loggers: list[str] = Field(default_factory=list, description="where metrics go beside the run folder: tensorboard, mlflow, wandb")
-    plugins: list[str] = Field(default_factory=list, description="Python files that register parts of your own; relative to the recipe")
+    plugins: list[str] = Field(
+        default_factory=list, description="Python files that register parts of your own, by their paths from the recipe"
+    )
     seed: int = Field(7, ge=0, description="the one seed of the run")
 
     def plain(self) -> dict[str, Any]:
@@ -213,6 +215,8 @@ def load_recipe(source: Recipe | str | Path | Mapping[str, Any], overrides: Mapp
         raw, folder = _read_yaml(path), path.parent
     for key, value in (overrides or {}).items():
         _override(raw, key, value)
+    if "plugins" in (overrides or {}):
+        folder = Path.cwd()  # what is typed is meant from where it is typed, not from where the preset lies
     plugins = raw.get("plugins") or []
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise RecipeError("plugins: should be a list of Python files")
@@ -369,15 +373,21 @@ def _complete(recipe: Recipe) -> Recipe:
     from fedloom.data.partition import partitioners
     from fedloom.federation.codec import codecs
     from fedloom.hooks import finish_steps, prepare_steps
+    from fedloom.report.loggers import loggers
     from fedloom.tasks import tasks
+
+    def check_name(name: str, registry: Any, where: str) -> None:
+        if name not in registry:
+            raise RecipeError(f"{where}: unknown {registry.kind} '{name}'{nearest(name, registry.names())}")
 
     def completed(part: NamedPart, registry: Any, where: str, key: str) -> dict[str, Any]:
         name = getattr(part, key)
-        if name not in registry:
-            raise RecipeError(f"{where}.{key}: unknown {registry.kind} '{name}'{nearest(name, registry.names())}")
+        check_name(name, registry, f"{where}.{key}")
         return {key: name, **checked_settings(registry.get(name), part.settings, where)}
 
-    codecs.get(recipe.federation.codec)
+    check_name(recipe.federation.codec, codecs, "federation.codec")
+    for logger in recipe.loggers:
+        check_name(logger, loggers, "loggers")
     name, short = split_name(recipe.algorithm.name)
     recipe = recipe.model_copy(update={"algorithm": AlgorithmRecipe.model_validate({"name": name, **recipe.algorithm.settings, **short})})
     plain = recipe.plain()
