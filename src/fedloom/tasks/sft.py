@@ -22,8 +22,8 @@ from fedloom.data.tokenise import TokenRows, cached_rows, load_rows
 from fedloom.errors import DataError
 from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
 
-PART_TOKENS = 1024
-"""Padded tokens of a part at the most, unless one row is longer: activations of a layer stay near the cache."""
+PART_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 4096}
+"""Padded tokens of a part at the most, unless one row is longer: on a CPU what a layer works on should stay near the cache."""
 
 
 @tasks.register("sft")
@@ -49,10 +49,17 @@ class SFT(Task):
                 "a batch has no response tokens to train on: its rows are cut before their responses begin; "
                 "raise data.max_length, or shorten the prompts"
             )
-        for part in parts_of_similar_length(rows.lengths(), indices):
+        for part in parts_of_similar_length(rows.lengths(), indices, tokens=_part_tokens(model)):
             ids, labels = _padded(rows, part)
             logits, targets = trained_logits(model, ids, labels)
-            yield LossPart(cross_entropy(logits.float(), targets, reduction="sum") / trained, ids.numel())
+            yield LossPart(self.summed_loss(logits.float(), targets) / trained, ids.numel())
+
+    def summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The sum of the losses of n trained tokens, from fp32 `logits` (n, vocabulary) and `targets` (n,).
+
+        A task with another loss on response tokens overrides this alone. What is measured on held-out rows stays the cross entropy.
+        """
+        return cross_entropy(logits, targets, reduction="sum")
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
@@ -61,7 +68,7 @@ class SFT(Task):
         references, exact = set(), set()
         loss, tokens = 0.0, 0
         reference_of = {group: row for row, group in reversed(list(enumerate(groups)))}
-        for part in parts_of_similar_length(rows.lengths(), range(len(rows)), batch_size, PART_TOKENS * 4):
+        for part in parts_of_similar_length(rows.lengths(), range(len(rows)), batch_size, 4 * _part_tokens(model)):
             ids, labels = _padded(rows, part)
             logits, targets = trained_logits(model, ids, labels)
             losses = cross_entropy(logits.float(), targets, reduction="none").double().cpu()
@@ -78,7 +85,7 @@ class SFT(Task):
         return Measures(loss, tokens, len(exact), len(references))
 
 
-def parts_of_similar_length(lengths: Tensor, indices: Sequence[int], rows: int | None = None, tokens: int = PART_TOKENS) -> list[list[int]]:
+def parts_of_similar_length(lengths: Tensor, indices: Sequence[int], rows: int | None = None, tokens: int = 512) -> list[list[int]]:
     """`indices` sorted by length and cut into parts of at most `rows` rows and `tokens` padded tokens."""
     parts: list[list[int]] = []
     for index in sorted(indices, key=lambda i: (-int(lengths[i]), i)):
@@ -87,6 +94,10 @@ def parts_of_similar_length(lengths: Tensor, indices: Sequence[int], rows: int |
             parts.append([])
         parts[-1].append(index)
     return parts
+
+
+def _part_tokens(model: nn.Module) -> int:
+    return PART_TOKENS.get(next(model.parameters()).device.type, PART_TOKENS["cpu"])
 
 
 def trained_logits(model: nn.Module, ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
