@@ -16,6 +16,7 @@ import torch
 
 from fedloom.errors import MissingExtraError, ModelError
 from fedloom.files import cache_folder, sha256_of, write_atomic
+from fedloom.models.attention import use_short_rows
 from fedloom.models.catalogue import catalogue, fetch
 from fedloom.models.quiet import quiet
 from fedloom.recipe import ModelRecipe
@@ -61,6 +62,8 @@ def load_model(recipe: ModelRecipe) -> LoadedModel:
         _prepare_quantized(model, recipe.gradient_checkpointing)
     elif recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    if device.type == "cpu" and recipe.dtype == "bfloat16":
+        use_short_rows(model)
     model.eval()
     return LoadedModel(model, tokenizer, device, _sha256(source.weights), source.id)
 
