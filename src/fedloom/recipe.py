@@ -94,7 +94,7 @@ class DataRecipe(Part):
 
     source: str = Field(
         "evals-demo",
-        description="a registered source, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME, evals:NAME,...",
+        description="a registered name, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME, evals:NAME,...",
     )
     subset: str | None = Field(None, description="configuration name of a hub data set")
     split: str = Field("train", description="split of a hub data set")
