@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 help:
 	@sed -n 's/^# \{0,1\}//p' $(MAKEFILE_LIST) | head -2
@@ -19,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED)
 
 demo: $(INSTALLED)
-	$(BIN)/fedloom run sft_smollm2 $(if $(QUICK),rounds=2 steps=3 max_rows=20) --out $(OUT)
+	$(BIN)/fedloom demo $(if $(QUICK),--quick)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -n 2 --dist loadfile

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from fedloom.data.summary import summary
+from fedloom.data.summary import shown_field, summary
 from fedloom.errors import FedloomError, RecipeError, RunStoppedError
 from fedloom.evaluation.baselines import record_majority, run_baselines
 from fedloom.evaluation.samples import sample_answers
@@ -145,6 +145,8 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         workshop = stack.enter_context(open_workshop(recipe))
         _describe(workshop, folder)
         watcher.plan(make_plan(workshop))
+        if workshop.data.left_out:
+            watcher.note(f"{workshop.data.left_out} rows are held by nobody: the partition keeps the largest clients only")
 
         federation = _federation(workshop, folder, watcher)
         state = run_rounds(federation, workshop.start)
@@ -207,7 +209,7 @@ def _describe(workshop: Workshop, folder: RunFolder) -> None:
             "sha256": data.sha256,
             "licences": data.licences,
             "left_out": data.left_out,
-            "clients": summary(data.clients, recipe.data.partition.settings.get("field")),
+            "clients": summary(data.clients, shown_field(recipe.data, data.clients)),
         },
         workers=workshop.worker_count,
     )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fedloom.data.clients import build_clients, centralized
+from fedloom.data.clients import build_clients
 from fedloom.data.partition import partitioners
 from fedloom.errors import DataError, RecipeError
 from fedloom.recipe import Recipe
@@ -89,14 +89,6 @@ def test_a_partitioner_of_ones_own_is_held_to_the_rules(monkeypatch, parts, prob
 def test_a_wrong_setting_of_the_partition_is_named():
     with pytest.raises(RecipeError, match=r"data\.partition\.feild: unknown key; did you mean 'field'\?"):
         build_clients(recipe(partition={"kind": "by_field", "feild": "owner"}))
-
-
-def test_centralized_holds_all_rows_of_all_clients():
-    clients = build_clients(recipe()).clients
-    everything = centralized(clients)
-    assert everything.name == "all"
-    assert len(everything.train) == sum(len(client.train) for client in clients)
-    assert len(everything.held_out) == sum(len(client.held_out) for client in clients)
 
 
 def test_no_representation_shows_text():

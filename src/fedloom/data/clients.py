@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedloom.data.partition import partitioners
@@ -56,12 +56,6 @@ def build_clients(recipe: Recipe) -> FederatedData:
     clients = tuple(_split(names[name], [source.examples[i] for i in rows], data.held_out, seed) for name, rows in parts.items())
     left_out = len(source.examples) - sum(map(len, parts.values()))
     return FederatedData(clients, source.origin, source.licences, source.sha256, left_out)
-
-
-def centralized(clients: Iterable[ClientData]) -> ClientData:
-    """All clients' rows in one place, under the name `all`: the baseline that federated training is compared with."""
-    clients = list(clients)
-    return ClientData("all", [row for client in clients for row in client.train], [row for client in clients for row in client.held_out])
 
 
 def _check_disjoint(parts: Mapping[str, Sequence[int]]) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fedloom.data.clients import ClientData
+from fedloom.recipe import DataRecipe
 
 TOP = 3
 
@@ -21,6 +22,16 @@ def summary(clients: Iterable[ClientData], field: str | None = None) -> list[dic
     values: the most common values of `field`, the column that the partition goes by, with their counts.
     """
     return [_row(client, field) for client in clients]
+
+
+def shown_field(data: DataRecipe, clients: Iterable[ClientData]) -> str | None:
+    """The column whose values a summary may count: what the partition goes by, unless its values could say something of private rows.
+
+    Of private data only the field that names the clients is shown: its values are the clients' names, which are no secret.
+    """
+    public = all(row.provenance.may_leave for client in clients for row in (*client.train, *client.held_out))
+    field = data.partition.settings.get("field")
+    return field if public or data.partition.kind == "by_field" else None
 
 
 def summary_table(clients: Iterable[ClientData], field: str | None = None) -> Table:
