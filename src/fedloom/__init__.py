@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from fedloom import algorithms, tasks
     from fedloom.recipe import Recipe, load_recipe
     from fedloom.run import Run, read, resume, run
+    from fedloom.state import State
 
-__all__ = ["Recipe", "Run", "algorithms", "load_recipe", "read", "resume", "run", "tasks"]
+__all__ = ["Recipe", "Run", "State", "algorithms", "load_recipe", "read", "resume", "run", "tasks"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,6 +26,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"fedloom.{name}")
     if name in ("Recipe", "load_recipe"):
         return getattr(import_module("fedloom.recipe"), name)
+    if name == "State":
+        return import_module("fedloom.state").State
     if name in ("Run", "read", "resume", "run"):
         value = getattr(import_module("fedloom.run"), name)
         globals()[name] = value  # importing the module fedloom.run put the module itself under this name

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from fedloom.errors import FedloomError, RecipeError
+from fedloom.files import disk_errors_named
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from fedloom.run import Run
 
 app = typer.Typer(
@@ -34,7 +41,8 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
 
-out = Console()
+# A pipe has no width: rich would take 80 columns and cut cells.
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 err = Console(stderr=True)
 
 
@@ -54,6 +62,19 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder."
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fedloom {version('fedloom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def run(
     recipe: RecipeArgument,
@@ -65,12 +86,16 @@ def run(
 
     Ctrl-C is safe: go on with `fedloom resume RUN`. Example: `fedloom run tiny rounds=6 algorithm.name=fedprox`
     """
-    from fedloom.recipe import parse_overrides
+    from fedloom.recipe import load_recipe, parse_overrides
+
+    resolved = load_recipe(recipe, parse_overrides(overrides or []))  # before torch is imported: a typing error is answered at once
     from fedloom.report.live import LiveView
+    from fedloom.run import new_folder
     from fedloom.run import run as start
 
-    with _stoppable(), LiveView(err) as view:
-        finished = start(recipe, out_folder, view, **parse_overrides(overrides or []))
+    folder = out_folder or new_folder(resolved)
+    with _unfinished_told(folder, as_json), _stoppable(), LiveView(err) as view:
+        finished = start(resolved, folder, view)
     _show_run(finished, as_json)
 
 
@@ -93,7 +118,7 @@ def resume(run_folder: RunArgument, as_json: AsJson = False) -> None:
     from fedloom.report.live import LiveView
     from fedloom.run import resume as go_on
 
-    with _stoppable(), LiveView(err) as view:
+    with _unfinished_told(run_folder, as_json), _stoppable(), LiveView(err) as view:
         finished = go_on(run_folder, view)
     _show_run(finished, as_json)
 
@@ -137,7 +162,7 @@ def recipes_copy(recipe: RecipeArgument, target: Annotated[Path, typer.Argument(
     if target.exists():
         raise RecipeError(f"{target}: exists already; choose another name")
     shutil.copyfile(find_recipe(recipe), target)
-    out.print(f"{target}: written; run it with [bold]fedloom run {target}[/]")
+    print(f"{target}: written; run it with `fedloom run {target}`")
 
 
 @models_app.command("ls")
@@ -146,7 +171,7 @@ def models_ls() -> None:
     from fedloom.models.catalogue import catalogue
     from fedloom.report.html import byte_text
 
-    table = Table("id", "what it is", "parameters", "licence", "download", "here")
+    table = Table(Column("id", no_wrap=True), "what it is", "parameters", "licence", "download", "here")
     for entry in catalogue():
         size = byte_text(entry.size_bytes) if entry.size_bytes else "none"
         table.add_row(entry.id, entry.description, f"{entry.parameters:,}", entry.licence, size, "yes" if entry.cached else "no")
@@ -178,7 +203,7 @@ def data_inspect(
     data = build_clients(resolved)
     field = shown_field(resolved.data, data.clients)
     if picture and (figure := data_split(summary(data.clients, field))):
-        figure.savefig(picture, dpi=150)
+        _draw(figure, picture)
     if as_json:
         print(
             json.dumps({"origin": data.origin, "sha256": data.sha256, "left_out": data.left_out, "clients": summary(data.clients, field)})
@@ -189,7 +214,7 @@ def data_inspect(
         out.print(f"{data.left_out} rows are held by nobody: the partition keeps the largest clients only")
     out.print(summary_table(data.clients, field))
     if picture:
-        out.print(f"drawn into {picture}")
+        print(f"drawn into {picture}")
 
 
 @app.command()
@@ -248,7 +273,7 @@ def export(
         merge_adapter(_recipe_of(run_folder).model.id, finished.adapter_path, target)
     else:
         shutil.copytree(finished.adapter_path, target)
-    out.print(f"{target}: written")
+    print(f"{target}: written")
 
 
 @app.command()
@@ -270,7 +295,7 @@ def compare(
 
     comparison = compared(runs)
     if picture:
-        comparison.figure().savefig(picture, dpi=150)
+        _draw(comparison.figure(), picture)
     if as_json:
         print(json.dumps(comparison.rows()))
     else:
@@ -291,7 +316,7 @@ def clean(
         out.print("there is nothing to remove")
         return
     for folder in doomed:
-        out.print(f"{folder.path}: {byte_text(folder.bytes)}, {folder.what}")
+        print(f"{folder.path}: {byte_text(folder.bytes)}, {folder.what}")
     if yes or typer.confirm("Remove?"):
         for folder in doomed:
             remove(folder)
@@ -306,6 +331,15 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def _draw(figure: Figure, picture: Path) -> None:
+    if picture.suffix not in (".png", ".svg"):
+        raise RecipeError(f"--picture {picture}: should end in .png or .svg")
+    if not picture.absolute().parent.is_dir():
+        raise RecipeError(f"--picture {picture}: there is no folder {picture.parent}; make it first")
+    with disk_errors_named(picture):
+        figure.savefig(picture, dpi=150)
 
 
 def _recipe_of(run_folder: Path) -> Any:
@@ -324,21 +358,38 @@ class _stoppable:  # noqa: N801 - reads as a statement
         signal.signal(signal.SIGTERM, self._before)
 
 
+@contextlib.contextmanager
+def _unfinished_told(run_folder: Path, as_json: bool) -> Iterator[None]:
+    """With --json, a run that stops or fails prints its object as a finished one does; a wrong recipe is no run."""
+    try:
+        yield
+    except FedloomError as error:
+        if as_json and error.exit_code != RecipeError.exit_code:
+            from fedloom.run import read
+
+            print(_json_of(read(run_folder)))
+        raise
+
+
 def _show_run(finished: Run, as_json: bool) -> None:
     from fedloom.report.runfolder import read_run
     from fedloom.report.tables import results_table
 
     (err if as_json else out).print(results_table(read_run(finished.folder)))
     if as_json:
-        facts = {
-            "run": str(finished.folder),
-            "status": finished.status,
-            "rounds": finished.rounds,
-            "adapter_sha256": finished.adapter_sha256,
-            "metrics": dict(finished.metrics),
-            "traffic_bytes": finished.traffic_bytes,
-            "seconds": round(finished.seconds, 3),
-        }
-        print(json.dumps(facts))
+        print(_json_of(finished))
         return
-    out.print(f"adapter  {finished.adapter_path}\nreport   {finished.folder / 'report.html'}\nchat     fedloom chat {finished.folder}")
+    print(f"adapter  {finished.adapter_path}\nreport   {finished.folder / 'report.html'}\nchat     fedloom chat {finished.folder}")
+
+
+def _json_of(run: Run) -> str:
+    facts = {
+        "run": str(run.folder),
+        "status": run.status,
+        "rounds": run.rounds,
+        "adapter_sha256": run.adapter_sha256,
+        "metrics": dict(run.metrics),
+        "traffic_bytes": run.traffic_bytes,
+        "seconds": round(run.seconds, 3),
+    }
+    return json.dumps(facts)

@@ -27,7 +27,7 @@ def disk_errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise FedloomError(f"{path}: the disk is full; free some space, then resume the run") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise FedloomError(f"{path}: cannot be written ({error.strerror}); choose another folder with --out") from error

@@ -50,7 +50,7 @@ class NamedPart(Part):
 class AdapterRecipe(Part):
     """What is trained on top of the base model."""
 
-    kind: Literal["lora"] = Field("lora", description="lora")
+    kind: Literal["lora"] = Field("lora", description="what is added to the base model: low-rank factors A and B beside each target")
     rank: int = Field(16, ge=1, description="rank r of the LoRA factors")
     alpha: float = Field(32, gt=0, description="LoRA scale: the product BA is multiplied by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A, in training only")
@@ -100,7 +100,8 @@ class DataRecipe(Part):
     split: str = Field("train", description="split of a hub data set")
     fields: FieldsRecipe = Field(default_factory=FieldsRecipe)
     provenance: Literal["private", "public"] | None = Field(
-        None, description="private text stays with its client and is never shown; null: private for files, public for the demo and hub data"
+        None,
+        description="private text stays with its client and is never shown; null: public for the demos and the hub, private for all else",
     )
     template: Literal["chat", "alpaca", "vicuna"] = Field(
         "chat", description="how a row becomes text: the tokenizer's own chat template, alpaca or vicuna"
@@ -128,7 +129,7 @@ class AlgorithmRecipe(NamedPart):
 class FederationRecipe(Part):
     """Who takes part, how often, and what crosses the wire."""
 
-    clients: int | None = Field(None, ge=1, description="number of clients; null: as many as the partition gives")
+    clients: int | None = Field(None, ge=1, description="number of clients; null: as many as the data names (by_field, by_source)")
     per_round: int | None = Field(None, ge=1, description="clients drawn each round without replacement; null: all")
     rounds: int = Field(8, ge=1, description="number of rounds")
     quorum: int = Field(1, ge=1, description="replies that a round needs at the least")
@@ -360,6 +361,7 @@ def _load_plugin(plugin: str, folder: Path) -> str:
         try:
             spec.loader.exec_module(module)
         except RecipeError:
+            del sys.modules[name]
             raise
         except Exception as error:
             del sys.modules[name]

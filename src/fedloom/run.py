@@ -72,12 +72,17 @@ def run(
     Raises a FedloomError with one line when something is wrong. A run that stops below quorum, or by Ctrl-C, can be resumed.
     """
     resolved = load_recipe(recipe, overrides)
-    folder = Path(out) if out else Path("runs") / f"{resolved.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    if (folder / "recipe.yaml").exists():
+    folder = Path(out) if out else new_folder(resolved)
+    if (folder / "recipe.yaml").exists() and (folder / "checkpoints").exists():  # else nothing was trained: the recipe has been mended
         raise RecipeError(f"{folder}: already holds a run; continue it with `fedloom resume {folder}`, or choose another folder with --out")
     with locked(folder):
         write_atomic(folder / "recipe.yaml", resolved.to_yaml())
         return _execute(resolved, RunFolder(folder), observer or Observer())
+
+
+def new_folder(recipe: Recipe) -> Path:
+    """Where a run goes that is not told where: runs/NAME-TIME."""
+    return Path("runs") / f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def resume(folder: str | Path, observer: Observer | None = None) -> Run:

@@ -81,3 +81,11 @@ def test_an_algorithm_restored_from_nothing_is_as_it_was_started(name):
     restored.restore({})
     hashes = [{key: kept.sha256() for key, kept in rule.server_memory().items()} for rule in (started, restored)]
     assert hashes[0] == hashes[1]
+
+
+def test_an_algorithm_can_be_driven_with_plain_tensors():
+    rule = fedloom.algorithms.get("fedavg")()
+    rule.start({"w": torch.tensor([1.0, 2.0])})
+    rule.add({"w": torch.tensor([1.0, 0.0])}, weight=3)
+    rule.add({"w": torch.tensor([-1.0, 4.0])}, weight=1)
+    assert rule.step()["w"].tolist() == [1.5, 3.0]

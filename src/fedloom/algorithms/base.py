@@ -99,14 +99,14 @@ class Algorithm:
         """Replies that the rule, with its settings, needs at the least in a round."""
         return 1
 
-    def start(self, state: State, clients: int = 1) -> None:
-        """Begin from the global `state`; `clients` is N, the number of clients in the federation."""
-        self.state = state.clone()
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
+        """Begin from the global `state`, a State or plain tensors by name; `clients` is N, the number of clients in the federation."""
+        self.state = State.of(state)
         self.clear_round()
 
     def add(
         self,
-        update: State,
+        update: Mapping[str, Tensor],
         weight: float = 1.0,
         extras: Mapping[str, State] | None = None,
         report: Mapping[str, float] | None = None,
@@ -116,6 +116,7 @@ class Algorithm:
 
         Raises FedloomError when something does not fit; the round's sums are then as before, and the round can go on without this client.
         """
+        update = update if isinstance(update, State) else State.of(update)
         contribution = Contribution(update, weight, extras or {}, report or {}, client)
         self._check(contribution)
         self.accumulate(contribution)

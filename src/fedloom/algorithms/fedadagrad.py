@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor
 
 from fedloom.algorithms.base import Algorithm, Contribution, algorithms
 from fedloom.algorithms.moments import adaptive_step, initial_second_moment
@@ -22,9 +23,9 @@ class FedAdagrad(Algorithm):
     server_lr: Annotated[float, Field(description="eta, the server's step size", gt=0)] = 1e-3
     tau: Annotated[float, Field(description="adaptivity: added to sqrt(v); v starts at tau^2", gt=0)] = 1e-3
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
-        self.v = initial_second_moment(state, self.tau)
+        self.v = initial_second_moment(self.state, self.tau)
 
     def share(self, contribution: Contribution) -> tuple[float, float]:
         return 1.0, 1.0

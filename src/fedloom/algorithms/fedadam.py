@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor
 
 from fedloom.algorithms.base import Algorithm, Contribution, algorithms
 from fedloom.algorithms.moments import adaptive_step, first_moment, initial_second_moment
@@ -25,10 +26,10 @@ class FedAdam(Algorithm):
     beta1: Annotated[float, Field(description="decay of the first moment m", ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(description="decay of the second moment v", ge=0, lt=1)] = 0.99
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
         self.m: State | None = None
-        self.v = initial_second_moment(state, self.tau)
+        self.v = initial_second_moment(self.state, self.tau)
 
     def share(self, contribution: Contribution) -> tuple[float, float]:
         return 1.0, 1.0

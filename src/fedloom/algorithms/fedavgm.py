@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor
 
 from fedloom.algorithms.base import Algorithm, algorithms
 from fedloom.algorithms.moments import first_moment
@@ -22,7 +23,7 @@ class FedAvgM(Algorithm):
 
     beta1: Annotated[float, Field(description="momentum: the share of the last round's step that is kept", ge=0, lt=1)] = 0.9
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
         self.m: State | None = None
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from fedloom.algorithms.base import Algorithm, Contribution, algorithms
 from fedloom.errors import FedloomError
@@ -30,7 +31,7 @@ class FedBuff(Algorithm):
 
     def add(
         self,
-        update: State,
+        update: Mapping[str, Tensor],
         weight: float = 1.0,
         extras: Mapping[str, State] | None = None,
         report: Mapping[str, float] | None = None,

@@ -22,10 +22,10 @@ class FedDyn(Algorithm):
 
     alpha: Annotated[float, Field(description="strength of the regulariser", gt=0)] = 0.01
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
         self.clients = clients
-        self.h = state.zeros()
+        self.h = self.state.zeros()
 
     def share(self, contribution: Contribution) -> tuple[float, float]:
         return 1.0, 1.0

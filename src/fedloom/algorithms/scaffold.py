@@ -24,10 +24,10 @@ class Scaffold(Algorithm):
 
     needs_extras = ("control",)
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
         self.clients = clients
-        self.control = state.zeros()
+        self.control = self.state.zeros()
 
     def accumulate(self, contribution: Contribution) -> None:
         super().accumulate(contribution)

@@ -34,7 +34,7 @@ codecs: Registry[Codec] = Registry("codec")
 
 
 class Cast:
-    """Values in a shorter float type."""
+    """Every value as it is, in one float type."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype

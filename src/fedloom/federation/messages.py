@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import struct
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ from fedloom.state import Layout, State
 MAGIC = b"FEDLOOM1"
 MAX_HEADER = 64 << 20
 """Bytes that a header may have when inflated: room for a model of a million tensors, no room for a bomb."""
+MAX_REASON = 300
+"""Letters of a refusal's reason that are kept."""
 
 Scalar = float | int | str
 
@@ -75,6 +77,7 @@ def encode(message: Message, codec: str = "fp32", coded: Mapping[str, Mapping[st
         sections[name] = layouts.index(state.layout)
         for part, tensor in (coded.get(name) or coder.encode(state.flat)).items():
             tensors[f"{name}/{part}"] = tensor.contiguous()
+    _part_shared_memory(tensors)
     payload = save(tensors)
     header = {
         "kind": message.kind,
@@ -90,12 +93,27 @@ def encode(message: Message, codec: str = "fp32", coded: Mapping[str, Mapping[st
     return b"".join([MAGIC, struct.pack("<I", len(packed)), packed, payload])
 
 
+def _part_shared_memory(tensors: dict[str, Tensor]) -> None:
+    """Two sections may be one State, which safetensors does not write: copy the second."""
+    seen = set()
+    for name, tensor in tensors.items():
+        if (memory := tensor.untyped_storage().data_ptr()) in seen:
+            tensors[name] = tensor.clone()
+        seen.add(memory)
+
+
 def decode(data: bytes, expected: Expected) -> Message:
     """The message in `data`, checked against `expected`. Raises RefusedMessageError with the client's name and the reason."""
     try:
         return _decode(data, expected)
     except RefusedMessageError as refusal:
-        raise RefusedMessageError(f"message of client '{expected.client}' refused: {refusal}") from None
+        raise RefusedMessageError(f"message of client '{expected.client}' refused: {_loggable(str(refusal))}") from None
+
+
+def _loggable(reason: str) -> str:
+    """`reason` as one short line: it may hold names that the sender chose."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in reason[:MAX_REASON])
+    return shown + "..." * (len(reason) > MAX_REASON)
 
 
 def _decode(data: bytes, expected: Expected) -> Message:
@@ -155,7 +173,7 @@ def _codec(header: dict[str, Any]) -> Codec:
 def _layout(entries: Any) -> Layout:
     try:
         layout = Layout(tuple((str(name), tuple(int(size) for size in shape)) for name, shape in entries))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RefusedMessageError("a layout cannot be read") from None
     if any(size < 0 for _, shape in layout.entries for size in shape) or len(layout.slices) != len(layout.entries):
         raise RefusedMessageError("a layout has a negative size or a name twice")
@@ -185,7 +203,7 @@ def _report(report: dict[str, Any]) -> dict[str, Scalar]:
     for key, value in report.items():
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise RefusedMessageError(f"report '{key}' is not a scalar")
-        if isinstance(value, float) and not math.isfinite(value):
+        if not isinstance(value, str) and not abs(value) <= sys.float_info.max:
             raise RefusedMessageError(f"report '{key}' is not finite")
     return report
 

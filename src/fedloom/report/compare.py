@@ -58,7 +58,7 @@ class Comparison:
         table.add_column("run", overflow="fold")
         for title in ("algorithm", "rounds", "exact\nmatch", "held-out\nloss", "traffic", "time"):
             table.add_column(title, justify="left" if title == "algorithm" else "right")
-        table.add_column("differs in", overflow="fold", min_width=28)
+        table.add_column("differs in", overflow="fold")
         best_match = max(_finite(run.exact_match for run in self.runs), default=None)
         best_loss = min(_finite(run.held_out_loss for run in self.runs), default=None)
         for run in self.runs:

@@ -50,6 +50,8 @@ class LiveView(Observer):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
         if self.console.is_terminal:
             self._live.stop()
 
@@ -78,7 +80,13 @@ class LiveView(Observer):
         row = self._rows.setdefault(round_number, {})
         key = "traffic" if name.startswith("traffic/") else name
         row[key] = row.get(key, 0.0) + value if key == "traffic" else value
-        if name == "round/seconds" and not self.console.is_terminal:
+        if self.console.is_terminal:
+            return
+        if name == "held_out/federated/exact_match":
+            self.console.print(
+                f"round {round_number} measured: held-out loss {row['held_out/federated/loss']:.4f}, exact match {value:.1%}"
+            )
+        if name == "round/seconds":
             self.console.print(
                 f"round {round_number}: loss {row.get('train/loss', float('nan')):.4f}, {row['round/replies']:.0f} replies, "
                 f"{byte_text(row['traffic'])}, {duration(value)}"

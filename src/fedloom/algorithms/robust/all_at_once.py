@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,10 +24,10 @@ class AllAtOnce(Algorithm):
 
     _matrix: Tensor = field(init=False, repr=False, default_factory=lambda: torch.empty(0, 0))
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
-        if self._matrix.shape[1] != state.layout.numel:
-            self._matrix = torch.empty(0, state.layout.numel)
+        if self._matrix.shape[1] != self.state.layout.numel:
+            self._matrix = torch.empty(0, self.state.layout.numel)
 
     def accumulate(self, contribution: Contribution) -> None:
         if self._replies == len(self._matrix):

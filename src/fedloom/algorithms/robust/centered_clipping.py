@@ -24,9 +24,9 @@ class CenteredClipping(AllAtOnce):
     radius: Annotated[float, Field(description="tau, how far an update may pull the centre", gt=0)] = 1.0
     iterations: Annotated[int, Field(description="times that the centre is moved in a round", ge=1)] = 3
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
-        self.center = state.zeros()
+        self.center = self.state.zeros()
 
     def join(self, updates: Tensor, weights: Sequence[float], clients: Sequence[str]) -> Tensor:
         center = self.center.flat

@@ -36,7 +36,7 @@ class DivideAndConquer(AllAtOnce):
     def needs_clients(self) -> int:
         return max(2 * self.malicious + 1, self.iterations * self._dropped + 1)
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
         self.round = 0
 

@@ -27,7 +27,7 @@ class FoolsGold(AllAtOnce):
 
     confidence: Annotated[float, Field(description="kappa, how sharply likeness is punished", gt=0)] = 1.0
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
         self.history: dict[str, State] = {}
 
