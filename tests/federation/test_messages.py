@@ -1,0 +1,286 @@
+"""Messages: what goes in comes out, and everything that is not right is refused with the client's name and the reason."""
+
+import contextlib
+import hashlib
+import json
+import struct
+import time
+import tracemalloc
+import zlib
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load, save
+
+from fedloom.data.records import Example, Provenance, Turn
+from fedloom.errors import FedloomError, PrivateDataError, RefusedMessageError
+from fedloom.federation.messages import MAGIC, MAX_HEADER, Expected, Message, decode, encode
+from fedloom.state import Layout, State
+
+STATE = State.of({"a": torch.tensor([1.0, -2.0, 3.0]), "b": torch.tensor([[0.5, 0.25]])})
+MESSAGE = Message("update", 3, "clinic", {"update": STATE, "control": STATE * 2.0}, {"examples": 10, "loss": 0.5, "note": "ok"})
+EXPECTED = Expected("update", 3, "clinic", STATE.layout, frozenset({"update", "control"}), 1 << 20, 100.0)
+
+
+def same(one, other):
+    return (one.kind, one.round, one.client, dict(one.report)) == (other.kind, other.round, other.client, dict(other.report)) and {
+        name: state.sha256() for name, state in one.sections.items()
+    } == {name: state.sha256() for name, state in other.sections.items()}
+
+
+def taken_apart(data):
+    (length,) = struct.unpack("<I", data[8:12])
+    return json.loads(zlib.decompress(data[12 : 12 + length])), data[12 + length :]
+
+
+def put_together(header, payload, rehash=True):
+    if rehash:
+        header = header | {"sha256": hashlib.sha256(payload).hexdigest()}
+    packed = zlib.compress((header if isinstance(header, str) else json.dumps(header)).encode())
+    return MAGIC + struct.pack("<I", len(packed)) + packed + payload
+
+
+def changed(**keys):
+    header, payload = taken_apart(encode(MESSAGE))
+    return put_together(header | keys, payload)
+
+
+def with_tensors(change):
+    header, payload = taken_apart(encode(MESSAGE))
+    tensors = load(payload)
+    change(tensors)
+    return put_together(header, save(tensors))
+
+
+def refused(data, expected=EXPECTED):
+    with pytest.raises(RefusedMessageError) as caught:
+        decode(data, expected)
+    assert str(caught.value).startswith(f"message of client '{expected.client}' refused: ")
+    assert "\n" not in str(caught.value)
+    str(caught.value).encode()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("codec", ["fp32", "bf16", "int8", "nf4"])
+def test_a_message_comes_out_as_it_went_in(codec):
+    message = decode(encode(MESSAGE, codec), EXPECTED)
+    assert message.report == MESSAGE.report
+    for name, state in MESSAGE.sections.items():
+        torch.testing.assert_close(message.sections[name].flat, state.flat, atol=0.0 if codec == "fp32" else 1.0, rtol=0)
+    assert codec != "fp32" or same(message, MESSAGE)
+
+
+def test_a_message_may_be_without_tensors_or_of_empty_ones():
+    for sections in ({}, {"update": State.of({})}, {"update": State.of({"a": torch.zeros(0, 3)})}):
+        message = Message("update", 1, "clinic", sections)
+        decoded = decode(encode(message), Expected("update", 1, "clinic"))
+        assert {name: state.layout for name, state in decoded.sections.items()} == {n: s.layout for n, s in sections.items()}
+
+
+def test_two_sections_may_be_one_state():
+    message = Message("update", 3, "clinic", {"update": STATE, "control": STATE})
+    assert same(decode(encode(message), EXPECTED), message)
+
+
+def test_equal_messages_are_equal_bytes():
+    assert encode(MESSAGE) == encode(Message("update", 3, "clinic", {"update": STATE, "control": STATE * 2.0}, dict(MESSAGE.report)))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a message of this program"),
+        (b"PK\x03\x04" + encode(MESSAGE), "not a message of this program"),
+        (b"FEDLOOM2" + encode(MESSAGE)[8:], "not a message of this program or of another version"),
+        (MAGIC, "cut off in its header"),
+        (encode(MESSAGE)[:11], "cut off in its header"),
+        (encode(MESSAGE)[:40], "cut off in its header"),
+        (encode(MESSAGE)[:-1], "hash"),
+        (changed(round=4), "round is 4, expected 3"),
+        (changed(client="bank"), "client is 'bank', expected 'clinic'"),
+        (changed(kind="measures"), "kind is 'measures', expected 'update'"),
+        (changed(codec="int9"), "codec 'int9' is unknown"),
+        (changed(codec="int8"), "coded tensors are"),
+        (changed(sections={"update": 0}), "belong to no section"),
+        (changed(sections={"update": 7, "control": 0}), "section 'update' has no layout"),
+        (changed(sections={"update": "0", "control": 0}), "section 'update' has no layout"),
+        (changed(sections={"update": 0, "control": 0, "more": 0}), "coded tensors are []"),
+        (changed(layouts=[[["a", [3]]]]), "tensor 'b' is missing"),
+        (changed(layouts=[[["a", [3]], ["b", [1, 2]], ["c", [1]]]]), "unknown tensor 'c'"),
+        (changed(layouts=[[["a", [3]], ["b", [2, 1]]]]), "tensor 'b' has shape [2, 1], expected [1, 2]"),
+        (changed(layouts=[[["b", [1, 2]], ["a", [3]]]]), "another order"),
+        (changed(layouts=[[["a", [3]], ["a", [3]]]]), "a name twice"),
+        (changed(layouts=[[["a", [-3]], ["b", [1, 2]]]]), "negative size"),
+        (changed(layouts=[[["a", ["x"]]]]), "a layout cannot be read"),
+        (changed(layouts=[["a"]]), "a layout cannot be read"),
+        (changed(layouts=[7]), "a layout cannot be read"),
+        (changed(layouts=[[["a", [float("inf")]]]]), "a layout cannot be read"),
+        (changed(report={"loss": float("nan")}), "report 'loss' is not finite"),
+        (changed(report={"loss": float("inf")}), "report 'loss' is not finite"),
+        (changed(report={"loss": 10**400}), "report 'loss' is not finite"),
+        (changed(report={"loss": [1]}), "report 'loss' is not a scalar"),
+        (changed(report={"loss": True}), "report 'loss' is not a scalar"),
+        (changed(report=None), "its header has no 'report'"),
+        (changed(round="3"), "its header has no 'round'"),
+        (put_together({}, b""), "its header has no 'kind'"),
+        (put_together("[]", b"", rehash=False), "its header has no 'kind'"),
+        (put_together("[" * 100_000, b"", rehash=False), "its header cannot be read"),
+        (put_together("nothing", b"", rehash=False), "its header cannot be read"),
+        (MAGIC + struct.pack("<I", 4) + b"junk", "its header cannot be read"),
+        (MAGIC + struct.pack("<I", 2**32 - 1) + b"junk", "cut off in its header"),
+    ],
+)
+def test_what_is_wrong_with_a_message_is_said(data, reason):
+    assert reason in refused(data)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_not_finite_are_refused(value):
+    bad = STATE.clone()
+    bad.flat[1] = value
+    assert "section 'update' holds values that are not finite" in refused(encode(Message("update", 3, "clinic", {"update": bad})))
+
+
+def test_large_values_whose_sum_overflows_are_finite_all_the_same():
+    large = State.of({"a": torch.full((3,), 3e38), "b": torch.full((1, 2), 3e38)})
+    assert (
+        decode(encode(Message("update", 3, "clinic", {"update": large})), Expected("update", 3, "clinic")).sections["update"].equals(large)
+    )
+
+
+@pytest.mark.parametrize("codec", ["int8", "nf4"])
+def test_scales_that_are_not_finite_are_refused(codec):
+    header, payload = taken_apart(encode(MESSAGE, codec))
+    tensors = load(payload)
+    tensors["update/scales"][0] = float("inf")
+    assert "not finite" in refused(put_together(header, save(tensors)))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: t.pop("update/values"), "coded tensors are []"),
+        (lambda t: t.update({"update/more": torch.zeros(1)}), "coded tensors are ['more', 'values']"),
+        (lambda t: t.update({"other": torch.zeros(1)}), "belong to no section: ['other']"),
+        (lambda t: t.update({"update/values": t["update/values"].double()}), "is float64, expected float32"),
+        (lambda t: t.update({"update/values": t["update/values"].int()}), "is int32, expected float32"),
+        (lambda t: t.update({"update/values": torch.zeros(4)}), "has shape [4], expected [5]"),
+        (lambda t: t.update({"update/values": torch.zeros(5, 1)}), "has shape [5, 1], expected [5]"),
+    ],
+)
+def test_tensors_that_are_not_what_the_header_says_are_refused(change, reason):
+    assert reason in refused(with_tensors(change))
+
+
+def test_a_payload_that_is_no_safetensors_is_refused():
+    header, payload = taken_apart(encode(MESSAGE))
+    for wrong in (b"", payload[:-1], payload[:10], b"\xff" * 64, payload + b"\0"):
+        assert "its tensors cannot be read" in refused(put_together(header, wrong))
+
+
+def test_a_message_larger_than_allowed_is_refused_unread():
+    data = MAGIC + b"\0" * (1 << 20)
+    assert "1048584 bytes, at most 1048576 are allowed" in refused(data)
+
+
+def test_an_update_with_too_large_a_norm_is_refused():
+    message = encode(Message("update", 3, "clinic", {"update": STATE * 1000.0, "control": STATE}))
+    assert "section 'update' has norm 3783, at most 100 is allowed" in refused(message)
+
+
+def test_a_missing_and_an_uncalled_for_section_are_refused():
+    assert "sections are ['update'], expected ['control', 'update']" in refused(encode(Message("update", 3, "clinic", {"update": STATE})))
+    more = Message("update", 3, "clinic", {"update": STATE, "control": STATE, "rows": STATE})
+    assert "sections are ['control', 'rows', 'update']" in refused(encode(more))
+
+
+def test_names_that_no_log_can_write_are_refused_in_words_that_it_can():
+    for name in ("\ud800", "two\nlines", "x" * 100_000):
+        reason = refused(changed(sections={name: 7}))
+        assert len(reason) < 400
+        reason = refused(changed(layouts=[[["a", [3]], ["b", [1, 2]], [name, [1]]]]))
+        assert len(reason) < 400
+
+
+def test_a_header_bomb_is_refused_before_it_is_inflated():
+    packed = zlib.compress(b'{"kind": "' + b"a" * (MAX_HEADER + 10), 1)
+    assert len(packed) < 1 << 20
+    assert "not whole, or larger than is allowed" in refused(MAGIC + struct.pack("<I", len(packed)) + packed)
+
+
+@pytest.mark.parametrize("codec", ["fp32", "bf16", "int8", "nf4"])
+def test_huge_claimed_shapes_allocate_nothing(codec):
+    claimed = changed(layouts=[[["a", [10**9, 10**9]]]], codec=codec)
+    tracemalloc.start()
+    begin = time.perf_counter()
+    refused(claimed, Expected("update", 3, "clinic"))
+    refused(claimed)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    assert time.perf_counter() - begin < 5
+    tracemalloc.stop()
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data(), codec=st.sampled_from(["fp32", "bf16", "int8", "nf4"]))
+def test_any_cut_is_refused(data, codec):
+    whole = encode(MESSAGE, codec)
+    refused(whole[: data.draw(st.integers(0, len(whole) - 1))])
+
+
+@settings(deadline=None, max_examples=500)
+@given(data=st.data(), codec=st.sampled_from(["fp32", "bf16", "int8", "nf4"]))
+def test_any_flipped_byte_is_refused_or_changes_nothing(data, codec):
+    whole = encode(MESSAGE, codec)
+    place, mask = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(1, 255))
+    damaged = bytearray(whole)
+    damaged[place] ^= mask
+    with contextlib.suppress(RefusedMessageError):
+        assert same(decode(bytes(damaged), EXPECTED), decode(whole, EXPECTED))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(key=st.sampled_from(["kind", "round", "client", "codec", "layouts", "sections", "report", "sha256"]), value=json_values)
+def test_a_header_with_anything_in_it_ends_in_a_message_or_a_refusal(key, value):
+    header, payload = taken_apart(encode(MESSAGE))
+    try:
+        decode(put_together(header | {key: value}, payload, rehash=False), EXPECTED)
+    except RefusedMessageError as refusal:
+        str(refusal).encode()
+    try:
+        decode(put_together(header | {key: value}, payload, rehash=False), Expected("update", 3, "clinic"))
+    except RefusedMessageError as refusal:
+        str(refusal).encode()
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=200))
+def test_any_bytes_behind_the_magic_are_refused(data):
+    refused(MAGIC + data)
+
+
+@pytest.mark.parametrize("provenance", list(Provenance))
+@pytest.mark.parametrize("where", ["section", "report", "nested"])
+def test_an_example_has_no_way_into_a_message(provenance, where):
+    example = Example((Turn("user", "a secret"), Turn("assistant", "kept")), provenance)
+    sections, report = {
+        "section": ({"update": example}, {}),
+        "report": ({}, {"row": example}),
+        "nested": ({}, {"rows": [{"r": (example,)}]}),
+    }[where]
+    with pytest.raises(PrivateDataError) as caught:
+        Message("update", 1, "clinic", sections, report)
+    assert "secret" not in str(caught.value)
+    assert isinstance(caught.value, FedloomError)
+
+
+def test_a_client_that_meets_a_layout_for_the_first_time_takes_it():
+    assert decode(encode(MESSAGE), Expected("update", 3, "clinic")).sections["update"].layout == Layout((("a", (3,)), ("b", (1, 2))))
