@@ -1,0 +1,89 @@
+"""Files: whole or not at all, a torn last line does no harm, and disk errors come with the fix."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from fedloom.errors import FedloomError
+from fedloom.files import append_line, cache_folder, disk_errors_named, read_lines, sha256_of, write_atomic
+
+
+def fails(number):
+    def raises(*_arguments, **_keywords):
+        raise OSError(number, os.strerror(number))
+
+    return raises
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+    monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (Path, "replace")), fails(errno.ENOSPC))
+    with pytest.raises(FedloomError) as caught:
+        write_atomic(path, "new")
+    assert str(caught.value) == f"{path}: the disk is full; free some space, then resume the run"
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+def test_a_place_that_cannot_be_written_is_answered_with_another_folder(tmp_path, number):
+    with pytest.raises(FedloomError, match="choose another folder with --out"), disk_errors_named(tmp_path):
+        fails(number)()
+
+
+def test_an_error_that_no_user_can_mend_stays_what_it_is(tmp_path):
+    with pytest.raises(IsADirectoryError), disk_errors_named(tmp_path):
+        tmp_path.open()
+
+
+def test_lines_come_back_in_order(tmp_path):
+    records = [{"round": 1, "name": "Zoë"}, {"round": 2, "name": "line\nbreak"}]
+    for record in records:
+        append_line(tmp_path / "log", record)
+    assert read_lines(tmp_path / "log") == records
+    assert read_lines(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("torn", ['{"round": 2', '{"round": 2}', "\x00\x00"])
+def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next(tmp_path, torn):
+    path = tmp_path / "log"
+    append_line(path, {"round": 1})
+    with path.open("a") as file:
+        file.write(torn)
+    assert read_lines(path) == [{"round": 1}]
+    append_line(path, {"round": 3})
+    assert read_lines(path) == [{"round": 1}, {"round": 3}]
+
+
+def test_a_file_that_is_one_torn_line_starts_afresh(tmp_path):
+    path = tmp_path / "log"
+    path.write_text('{"rou')
+    append_line(path, {"round": 1})
+    assert read_lines(path) == [{"round": 1}]
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home"
+    monkeypatch.delenv("FEDLOOM_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "fedloom"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "fedloom"
+
+
+def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
