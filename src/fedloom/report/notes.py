@@ -47,7 +47,7 @@ def _points(rows: int) -> str:
 def _systems(systems: list[str]) -> list[str]:
     about = {
         "majority": "The majority answer is the commonest training answer, given to everything: a model must beat it to have learned.",
-        "local": "Each client alone: a model per client, trained on its rows only. Each is measured on all clients' rows; the mean is shown.",
+        "local": "Each client alone: one model per client, trained on its rows. Each is measured on all clients' rows, and the mean shown.",
         "centralized": "Centralised training pools all rows in one place, which the clients may not do: a mark to measure by.",
     }
     return [text for system, text in about.items() if system in systems]
