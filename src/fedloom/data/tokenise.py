@@ -105,7 +105,7 @@ def cached_rows(examples: Sequence[Example], tokenizer: Any, template: str, max_
     path = folder / f"{token_key(examples, tokenizer, template, max_length)}.safetensors"
     if not path.exists():
         rows = tokenise(examples, tokenizer, template, max_length)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # tokens are as private as the text they stand for
         tensors = {"ids": rows.ids, "supervised": rows.supervised.to(torch.uint8), "starts": rows.starts}
         write_atomic(path, save(tensors, metadata={"truncated": str(rows.truncated)}))
     return path
