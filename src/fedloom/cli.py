@@ -124,6 +124,42 @@ def resume(run_folder: RunArgument, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def sweep(
+    recipe: RecipeArgument,
+    words: Annotated[list[str], typer.Argument(metavar="KEY=A,B,C...", help="Values to try: algorithm.name=fedavg,scaffold seed=1,2,3")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the sweep; the same command again goes on in it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe over a grid of values: a run per cell, each once, then a table of means and spreads over seeds, and a picture.
+
+    Example: `fedloom sweep tiny algorithm.name=fedavg,fedprox,scaffold seed=1,2,3 --out runs/algorithms`
+    """
+    from fedloom.report.live import BriefView
+    from fedloom.report.sweep import sweep_table, write_sweep
+    from fedloom.sweep import Cell, plan_sweep, run_sweep, summarise, written
+
+    grid = plan_sweep(recipe, words, out_folder)
+
+    def tell(number: int, cell: Cell, what: str) -> None:
+        values = " ".join(f"{key}={written(value)}" for key, value in cell.values.items())
+        err.print(f"[bold]{number}/{len(grid.cells)}[/] {escape(values)}: {escape(what)}", highlight=False)
+
+    with _stoppable(), BriefView(err) as view:
+        done = run_sweep(grid, view, tell)
+    results = summarise(done)
+    table, picture = write_sweep(results, out_folder)
+    if as_json:
+        print(
+            json.dumps({"sweep": str(out_folder), "cells": len(grid.cells), "finished": len(done), "results": [vars(r) for r in results]})
+        )
+    else:
+        out.print(sweep_table(results))
+        out.print(f"table    {table}\npicture  {picture}")
+    if len(done) < len(grid.cells):
+        raise FedloomError(f"{len(grid.cells) - len(done)} of {len(grid.cells)} cells failed; mend them and give the same command again")
+
+
+@app.command()
 def validate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     """Check a recipe without running it: every key, name and value."""
     from fedloom.recipe import load_recipe, parse_overrides

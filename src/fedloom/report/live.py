@@ -109,6 +109,31 @@ class LiveView(Observer):
         return Group(*([table] if self._rows else []), *notes, self._progress)
 
 
+class BriefView(Observer):
+    """A context manager for many runs in a row: one line that says where the present one is."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._status = console.status("starting")
+
+    def __enter__(self) -> BriefView:
+        self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._status.stop()
+
+    def stage(self, name: str, total: int) -> None:
+        self._status.update(escape(name))
+
+    def client_done(self, stage: str, client: str, failure: str | None) -> None:
+        if failure:
+            self.note(f"{stage}: client {client} left out: {failure}")
+
+    def note(self, text: str) -> None:
+        self.console.print(escape(text))
+
+
 def _cell(name: str, value: float | None) -> str:
     if value is None:
         return ""

@@ -1,0 +1,168 @@
+"""A sweep: one recipe over a grid of values, a run per cell. Cells are run once; the same command again goes on where it was.
+
+Every cell starts from the same adapter and, where the clients are the same, draws the same clients and rows: both depend on the seed alone.
+So two cells that differ in the algorithm differ in nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import yaml
+
+from fedloom.errors import FedloomError, RecipeError
+from fedloom.federation.observer import Observer
+from fedloom.files import write_atomic
+from fedloom.recipe import Recipe, load_recipe, parse_overrides
+from fedloom.run import Run, read, resume, run
+
+REPLICATE = "seed"
+"""The key whose values are repetitions: results are means over them, with their spread."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep: the values it has on the grid's axes, and its folder."""
+
+    values: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def group(self) -> tuple[tuple[str, str], ...]:
+        """The cell's values but for the seed, as written: cells of one group are repetitions of each other."""
+        return tuple((key, written(value)) for key, value in self.values.items() if key != REPLICATE)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A checked sweep: axes (key -> values), and a resolved recipe for each cell."""
+
+    folder: Path
+    axes: Mapping[str, Sequence[Any]]
+    cells: tuple[tuple[Cell, Recipe], ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Means over the finished repetitions of one group. `spread` is the sample standard deviation; None with one repetition."""
+
+    group: tuple[tuple[str, str], ...]
+    runs: int
+    mean: Mapping[str, float]
+    spread: Mapping[str, float | None]
+
+
+def plan_sweep(recipe: str | Path | Mapping[str, Any], words: Sequence[str], folder: Path) -> Grid:
+    """Check every cell of the grid before any is run. `words` are key=value; commas outside brackets make an axis: seed=1,2,3.
+
+    Raises RecipeError for a wrong key in any cell, or when `folder` holds another sweep.
+    """
+    axes: dict[str, list[Any]] = {}
+    fixed: dict[str, Any] = {}
+    for word in words:
+        key, _, text = word.partition("=")
+        choices = split_choices(text)
+        if len(choices) == 1:
+            fixed |= parse_overrides([word])
+        else:
+            axes[key] = [parse_overrides([f"{key}={choice}"])[key] for choice in choices]
+    if not axes:
+        raise RecipeError("a sweep needs a key with several values, such as algorithm.name=fedavg,fedprox or seed=1,2,3")
+    cells = []
+    for values in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, values, strict=True))
+        cells.append((Cell(chosen, folder / "cells" / _cell_name(chosen)), load_recipe(recipe, fixed | chosen)))
+    grid = Grid(folder, axes, tuple(cells))
+    _claim(grid, load_recipe(recipe, fixed))
+    return grid
+
+
+def run_sweep(
+    grid: Grid, observer: Observer | None = None, tell: Callable[[int, Cell, str], None] = lambda *_: None
+) -> list[tuple[Cell, Run]]:
+    """Run the cells that are not finished. `tell(number, cell, what)` hears of each: kept, resumed, run or failed.
+
+    A cell that fails is left out of the results and named; the others go on. Ctrl-C stops the sweep; the same command goes on.
+    """
+    done = []
+    for number, (cell, recipe) in enumerate(grid.cells, start=1):
+        begun = (cell.folder / "checkpoints").exists()
+        kept = begun and read(cell.folder).status == "finished"
+        tell(number, cell, "kept" if kept else "resumed" if begun else "run")
+        try:
+            finished = resume(cell.folder, observer) if begun else run(recipe, cell.folder, observer)
+        except FedloomError as error:
+            if "stopped; go on" in str(error):
+                raise
+            tell(number, cell, f"failed: {error}")
+            continue
+        done.append((cell, finished))
+    return done
+
+
+def summarise(done: Sequence[tuple[Cell, Run]]) -> list[Result]:
+    """Results by group, in the grid's order."""
+    groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    for cell, finished in done:
+        groups.setdefault(cell.group, []).append(finished)
+    results = []
+    for group, runs in groups.items():
+        names = [name for name in runs[0].metrics if all(name in one.metrics for one in runs)]
+        values = {name: [one.metrics[name] for one in runs] for name in names}
+        mean = {name: fmean(found) for name, found in values.items()}
+        spread = {name: stdev(found) if len(found) > 1 else None for name, found in values.items()}
+        results.append(Result(group, len(runs), mean, spread))
+    return results
+
+
+def split_choices(text: str) -> list[str]:
+    """`text` at its commas, but for those inside brackets, braces or quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "[{(":
+            depth += 1
+        elif letter in "]})":
+            depth -= 1
+        if letter == "," and depth == 0 and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def written(value: Any) -> str:
+    """A value as a recipe would have it, on one line."""
+    return value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+
+
+def _cell_name(values: Mapping[str, Any]) -> str:
+    """A readable folder name; long or ambiguous ones get a hash of the values at their end."""
+    plain = "_".join(f"{key.rsplit('.', 1)[-1]}-{written(value)}" for key, value in values.items())
+    safe = re.sub(r"[^\w.-]+", "-", plain).strip("-")
+    if safe == plain and len(safe) <= 80:
+        return safe
+    return f"{safe[:80]}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+
+
+def _claim(grid: Grid, base: Recipe) -> None:
+    """Note in the folder what is swept, so that another sweep is not mixed into it."""
+    path = grid.folder / "sweep.json"
+    content = {"axes": {key: [written(value) for value in values] for key, values in grid.axes.items()}, "recipe": base.plain()}
+    if path.exists():
+        if json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(content)):
+            raise RecipeError(f"{grid.folder}: holds another sweep; choose another folder with --out")
+        return
+    grid.folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,110 @@
+"""Sweeps: every cell once, from the same start, resumable, with means and spreads that are right."""
+
+import json
+import math
+
+import pytest
+
+from fedloom.errors import RecipeError
+from fedloom.federation.observer import Observer
+from fedloom.report.sweep import sweep_markdown, sweep_table, write_sweep
+from fedloom.run import read
+from fedloom.sweep import Result, plan_sweep, run_sweep, split_choices, summarise
+
+SMALL = ["federation.rounds=1", "task.steps=1", "evaluate.every=1", "evaluate.baselines=[]", "evaluate.samples=0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("1,2,3", ["1", "2", "3"]),
+        ("{kind: by_field, field: owner},{kind: iid}", ["{kind: by_field, field: owner}", "{kind: iid}"]),
+        ("[q_proj, v_proj]", ["[q_proj, v_proj]"]),
+        ("'a,b',c", ["'a,b'", "c"]),
+    ],
+)
+def test_commas_outside_brackets_and_quotes_make_an_axis(text, parts):
+    assert split_choices(text) == parts
+
+
+def test_a_wrong_cell_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(RecipeError, match="did you mean 'fedprox'"):
+        plan_sweep("tiny", ["algorithm.name=fedavg,fedprx"], tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_one_value_per_key_is_no_sweep(tmp_path):
+    with pytest.raises(RecipeError, match="several values"):
+        plan_sweep("tiny", ["seed=1"], tmp_path)
+
+
+def test_another_sweep_in_the_folder_is_refused(tmp_path):
+    plan_sweep("tiny", ["seed=1,2"], tmp_path)
+    plan_sweep("tiny", ["seed=1,2"], tmp_path)
+    with pytest.raises(RecipeError, match="holds another sweep"):
+        plan_sweep("tiny", ["seed=1,3"], tmp_path)
+
+
+class Interrupting(Observer):
+    """Stops the sweep when its second round begins."""
+
+    def __init__(self):
+        self.rounds = 0
+
+    def stage(self, name, total):
+        self.rounds += name.startswith("round")
+        if self.rounds == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_sweep_runs_each_cell_once_and_goes_on_after_an_interruption(tmp_path):
+    grid = plan_sweep("tiny", ["algorithm.name=fedavg,fedprox", "seed=1,2", *SMALL], tmp_path)
+    told = []
+    with pytest.raises(Exception, match="resume"):
+        run_sweep(grid, Interrupting(), lambda number, _cell, what: told.append((number, what)))
+    done = run_sweep(grid, tell=lambda number, _cell, what: told.append((number, what)))
+    assert told == [(1, "run"), (2, "run"), (1, "kept"), (2, "resumed"), (3, "run"), (4, "run")]
+    results = summarise(done)
+    assert [(dict(result.group), result.runs) for result in results] == [
+        ({"algorithm.name": "fedavg"}, 2),
+        ({"algorithm.name": "fedprox"}, 2),
+    ]
+    table, picture = write_sweep(results, tmp_path)
+    assert "fedprox" in table.read_text()
+    assert picture.stat().st_size > 1000
+
+
+def test_cells_that_differ_in_the_algorithm_have_the_same_clients_and_start(tmp_path):
+    grid = plan_sweep("tiny", ["algorithm.name=fedavg,fedprox", "federation.per_round=2", *SMALL], tmp_path)
+    run_sweep(grid)
+
+    def sent(cell):
+        lines = [json.loads(line) for line in (cell.folder / "wire.jsonl").read_text().splitlines()]
+        return [(line["client"], line["sha256"]) for line in lines if line["direction"] == "down" and line["kind"] == "train"]
+
+    first, second = (sent(cell) for cell, _ in grid.cells)
+    assert first == second
+    assert len(first) == 2
+    assert all(read(cell.folder).status == "finished" for cell, _ in grid.cells)
+
+
+def test_the_mean_and_the_spread_of_the_best_are_bold():
+    group = (("algorithm.name", "fedavg"),), (("algorithm.name", "fedprox"),)
+    results = [
+        Result(
+            group[0], 3, {"federated/loss": 0.5, "federated/exact_match": 0.75}, {"federated/loss": 0.125, "federated/exact_match": 0.1}
+        ),
+        Result(group[1], 3, {"federated/loss": 0.25, "federated/exact_match": 0.5}, {"federated/loss": 0.5, "federated/exact_match": 0.2}),
+    ]
+    lines = sweep_markdown(results).splitlines()
+    assert lines[2] == "| fedavg | **75.0% ± 10.0%** | 0.500 ± 0.125 | 3 |"
+    assert lines[3] == "| fedprox | 50.0% ± 20.0% | **0.250 ± 0.500** | 3 |"
+    assert sweep_table(results).row_count == 2
+
+
+def test_one_repetition_has_no_spread(tmp_path):
+    grid = plan_sweep("tiny", ["task.learning_rate=1e-3,1e-2", *SMALL], tmp_path)
+    for result in summarise(run_sweep(grid)):
+        assert result.runs == 1
+        assert set(result.spread.values()) == {None}
+        assert all(math.isfinite(value) for value in result.mean.values())
