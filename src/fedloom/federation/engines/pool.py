@@ -38,6 +38,7 @@ class WorkerPool:
         self._recipe, self._threads = recipe, threads
         self._jobs: queue.Queue[tuple[Job, queue.Queue[tuple[Job, Outcome]]] | None] = queue.Queue()
         self._closing = threading.Event()
+        self._gate = threading.Lock()
         self._live: set[subprocess.Popen[bytes]] = set()
         self._supervisors = [threading.Thread(target=self._supervise, daemon=True, name=f"worker-{i}") for i in range(workers)]
         for supervisor in self._supervisors:
@@ -49,7 +50,7 @@ class WorkerPool:
         coming, pending = iter(jobs), 0
         while True:
             while pending < self.workers and (job := next(coming, None)) is not None:
-                self._jobs.put((job, results))
+                self._enter(job, results)
                 pending += 1
             if not pending:
                 return
@@ -58,14 +59,23 @@ class WorkerPool:
 
     def close(self) -> None:
         """End the workers, and a job that is under way with them; jobs that are still waiting fail at once. May be called twice."""
-        self._closing.set()
+        with self._gate:
+            self._closing.set()
+            for _ in self._supervisors:
+                self._jobs.put(None)
         for process in list(self._live):
             process.kill()
-        for _ in self._supervisors:
-            self._jobs.put(None)
         for supervisor in self._supervisors:
             supervisor.join()
         self._scratch.cleanup()
+
+    def _enter(self, job: Job, results: queue.Queue[tuple[Job, Outcome]]) -> None:
+        """Queue a job. One that comes after the pool was closed would wait for ever, since no supervisor is left to take it."""
+        with self._gate:
+            if not self._closing.is_set():
+                self._jobs.put((job, results))
+                return
+        results.put((job, Outcome(None, "the run is stopping")))
 
     def _supervise(self) -> None:
         """One supervisor's life: hand job after job to a worker of its own, and start another when that one is lost."""
@@ -78,6 +88,8 @@ class WorkerPool:
             if worker is None:
                 worker = _start(self._recipe, self._weights, self._threads)
                 self._live.add(worker.process)
+                if self._closing.is_set():
+                    worker.process.kill()
             outcome = _ask(worker, job)
             if isinstance(outcome, _Lost):
                 code = self._end(worker)
