@@ -87,6 +87,11 @@ class FieldsRecipe(Part):
         None, description="column of a conversation: a list of {role, content}; the last assistant turn is the response"
     )
     system: str | None = Field(None, description="column of a system prompt")
+    prompt: str | None = Field(
+        None, description="column of what both answers of a preference pair reply to: text, or a list of turns; null: it is part of both"
+    )
+    chosen: str | None = Field(None, description="column of the preferred answer: text, a turn, or a conversation that ends with it")
+    rejected: str | None = Field(None, description="column of the answer that is not")
 
 
 class DataRecipe(Part):
@@ -94,10 +99,12 @@ class DataRecipe(Part):
 
     source: str = Field(
         "evals-demo",
-        description="a registered name, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME, evals:NAME,...",
+        description="a registered name, a named set, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME, "
+        "evals:NAME,...",
     )
+    like: str | None = Field(None, description="read the columns of the source as those of this named set, such as medalpaca-flashcards")
     subset: str | None = Field(None, description="configuration name of a hub data set")
-    split: str = Field("train", description="split of a hub data set")
+    split: str | None = Field(None, description="split of a hub data set; null: train, or the one that a named set is trained on")
     fields: FieldsRecipe = Field(default_factory=FieldsRecipe)
     provenance: Literal["private", "public"] | None = Field(
         None,
@@ -372,6 +379,7 @@ def _load_plugin(plugin: str, folder: Path) -> str:
 def _complete(recipe: Recipe) -> Recipe:
     """Check the settings of every part that is chosen by name, and write their defaults out."""
     from fedloom.algorithms import algorithms, split_name
+    from fedloom.data.named_sets import NAMED_SETS
     from fedloom.data.partition import partitioners
     from fedloom.federation.codec import codecs
     from fedloom.hooks import finish_steps, prepare_steps
@@ -387,6 +395,8 @@ def _complete(recipe: Recipe) -> Recipe:
         check_name(name, registry, f"{where}.{key}")
         return {key: name, **checked_settings(registry.get(name), part.settings, where)}
 
+    if recipe.data.like is not None and recipe.data.like not in NAMED_SETS:
+        raise RecipeError(f"data.like: unknown set '{recipe.data.like}'{nearest(recipe.data.like, NAMED_SETS)}")
     check_name(recipe.federation.codec, codecs, "federation.codec")
     for logger in recipe.loggers:
         check_name(logger, loggers, "loggers")

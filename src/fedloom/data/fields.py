@@ -1,4 +1,4 @@
-"""Columns -> conversations: which column of a source is the instruction, the input, the response or the whole conversation."""
+"""Columns -> conversations: which column of a source is the instruction, the response, the whole conversation, or a preferred answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fedloom.data.conversations import kind_of, read_conversation
+from fedloom.data.pair_columns import read_pair
 from fedloom.data.records import Example, Provenance, Turn
 from fedloom.data.rows import Row
 from fedloom.errors import DataError, RecipeError
@@ -17,6 +19,11 @@ ALTERNATIVES = "alternatives"
 LAYOUTS = tuple(
     FieldsRecipe.model_validate(layout)
     for layout in (
+        {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+        {"prompt": "conversations", "chosen": "chosen", "rejected": "rejected"},
+        {"prompt": "question", "chosen": "chosen", "rejected": "rejected"},
+        {"prompt": "instruction", "chosen": "chosen", "rejected": "rejected"},
+        {"chosen": "chosen", "rejected": "rejected"},
         {"messages": "messages"},
         {"messages": "conversations"},
         {"instruction": "instruction", "response": "output"},
@@ -30,15 +37,12 @@ LAYOUTS = tuple(
 )
 """The layouts of well-known data sets, the more specific ones first."""
 
-ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
-
-KINDS = {type(None): "null", str: "text", list: "a list", dict: "an object", int: "a number", float: "a number", bool: "true or false"}
-
 
 def read_examples(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> list[Example]:
     """One example per row, read by `fields`, or by the first known layout whose columns are there.
 
-    `input` is joined to the instruction by a space. Turns after the last answer are dropped: there is nothing in them to learn. A list
+    `input` is joined to the instruction by a space. Turns after the last answer are dropped: there is nothing in them to learn. Of a
+    preference pair the chosen answer is the response, and the other one `rejected`. A list
     in a column `alternatives` holds further right answers; every other column becomes a field of the example, as text.
     Raises DataError with file and line for a row that does not fit, RecipeError for `data.fields` that do not.
     """
@@ -51,19 +55,25 @@ def read_examples(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provena
 def _resolved(fields: FieldsRecipe, found: list[str]) -> FieldsRecipe:
     """`fields` with what is null recognised from the columns `found`."""
     pair = {"instruction": fields.instruction, "response": fields.response}
+    answers = {"chosen": fields.chosen, "rejected": fields.rejected}
     if fields.messages and (any(pair.values()) or fields.input):
         raise RecipeError("data.fields: messages excludes instruction, input and response; set one or the other")
-    if any(pair.values()) and not all(pair.values()):
-        missing = next(key for key, column in pair.items() if not column)
-        raise RecipeError(f"data.fields.{missing}: set it too; instruction and response belong together")
-    for key, column in {"input": fields.input, "system": fields.system}.items():
+    if (any(answers.values()) or fields.prompt) and (any(pair.values()) or fields.input or fields.messages):
+        raise RecipeError(
+            "data.fields: prompt, chosen and rejected exclude instruction, input, response and messages; set one or the other"
+        )
+    for together, asked in ((pair, None), (answers, fields.prompt)):
+        missing = [key for key, column in together.items() if not column]
+        if missing and (asked or len(missing) < len(together)):
+            raise RecipeError(f"data.fields.{missing[0]}: set it too; {' and '.join(together)} belong together")
+    for key, column in {"input": fields.input, "system": fields.system, "prompt": fields.prompt, **answers}.items():
         if column and column not in found:
             raise DataError(f"data.fields.{key}: no row has a column '{column}'{nearest(column, found)}")
-    if fields.messages or all(pair.values()):
+    if fields.messages or all(pair.values()) or all(answers.values()):
         return fields
     for layout in LAYOUTS:
         needed = [column for column in layout.model_dump().values() if column]
-        if all(column in found for column in needed) and not (layout.messages and fields.input):
+        if all(column in found for column in needed) and not (fields.input and not layout.instruction):
             joined = "input" if "input" in found and layout.instruction not in (None, "input") else None
             system = "system" if "system" in found else None
             return layout.model_copy(update={"input": fields.input or joined, "system": fields.system or system})
@@ -74,8 +84,12 @@ def _resolved(fields: FieldsRecipe, found: list[str]) -> FieldsRecipe:
 
 
 def _example(row: Row, fields: FieldsRecipe, used: Iterable[str], provenance: Provenance) -> Example:
-    if fields.messages:
-        turns = _conversation(_column(row, fields.messages, "messages"), row.where)
+    rejected = None
+    if fields.chosen and fields.rejected:
+        turns, chosen, rejected = read_pair(row, fields.prompt, fields.chosen, fields.rejected)
+        turns = [*turns, Turn("assistant", chosen)]
+    elif fields.messages:
+        turns = read_conversation(_column(row, fields.messages, "messages"), row.where)
     else:
         instruction = _text(row, fields.instruction, "instruction")
         joined = _optional_text(row, fields.input)
@@ -85,7 +99,7 @@ def _example(row: Row, fields: FieldsRecipe, used: Iterable[str], provenance: Pr
     if system and turns[0].role != "system":
         turns.insert(0, Turn("system", system))
     others = {column: _plain(value) for column, value in row.columns.items() if column not in used and value is not None}
-    return Example(tuple(turns), provenance, others, _alternatives(row))
+    return Example(tuple(turns), provenance, others, _alternatives(row), rejected)
 
 
 def _column(row: Row, column: str | None, key: str) -> Any:
@@ -98,7 +112,7 @@ def _column(row: Row, column: str | None, key: str) -> Any:
 def _text(row: Row, column: str | None, key: str) -> str:
     value = _column(row, column, key)
     if not isinstance(value, str):
-        raise DataError(f"{row.where}: column '{column}' ({key}) should be text, not {_kind(value)}")
+        raise DataError(f"{row.where}: column '{column}' ({key}) should be text, not {kind_of(value)}")
     if not value.strip():
         raise DataError(f"{row.where}: column '{column}' ({key}) is empty; fill it or remove the row")
     return value
@@ -107,34 +121,8 @@ def _text(row: Row, column: str | None, key: str) -> str:
 def _optional_text(row: Row, column: str | None) -> str:
     value = row.columns.get(column) if column else None
     if value is not None and not isinstance(value, str):
-        raise DataError(f"{row.where}: column '{column}' should be text, not {_kind(value)}")
+        raise DataError(f"{row.where}: column '{column}' should be text, not {kind_of(value)}")
     return value if value and value.strip() else ""
-
-
-def _conversation(value: Any, where: str) -> list[Turn]:
-    """OpenAI's {role, content} or ShareGPT's {from, value} -> turns that end with the last answer."""
-    if not isinstance(value, list):
-        raise DataError(f"{where}: a conversation should be a list of turns {{role, content}}, not {_kind(value)}")
-    turns = []
-    for number, said in enumerate(value, start=1):
-        role, content = _role_and_content(said)
-        if not isinstance(role, str) or role not in ROLES:
-            raise DataError(f"{where}: turn {number} should have a role out of {', '.join(ROLES)}")
-        if not isinstance(content, str) or (not content.strip() and role != "system"):
-            raise DataError(f"{where}: turn {number} should hold text; fill it or remove the row")
-        if content.strip():
-            turns.append(Turn(ROLES[role], content))
-    while turns and turns[-1].role != "assistant":
-        turns.pop()
-    if not any(turn.role == "user" for turn in turns):
-        raise DataError(f"{where}: should hold a user turn and an assistant turn that answers it")
-    return turns
-
-
-def _role_and_content(said: Any) -> tuple[Any, Any]:
-    if not isinstance(said, dict):
-        return None, None
-    return (said.get("role"), said.get("content")) if "role" in said else (said.get("from"), said.get("value"))
 
 
 def _alternatives(row: Row) -> tuple[str, ...]:
@@ -148,7 +136,3 @@ def _alternatives(row: Row) -> tuple[str, ...]:
 
 def _plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str) if isinstance(value, dict | list) else str(value)
-
-
-def _kind(value: Any) -> str:
-    return KINDS.get(type(value), type(value).__name__)

@@ -34,13 +34,15 @@ class Example:
     """A conversation whose assistant turns are what a model learns to say.
 
     `fields` are the row's other columns as text (owner, language, label ...): what partitioners split by. `alternatives` are further
-    answers that count as right. The representation never shows text, so that no log or traceback can.
+    answers that count as right. `rejected` is an answer to the same prompt that was found worse than the response: with it, the example
+    is a preference pair. The representation never shows text, so that no log or traceback can.
     """
 
     turns: tuple[Turn, ...]
     provenance: Provenance
     fields: Mapping[str, str] = field(default_factory=dict)
     alternatives: tuple[str, ...] = ()
+    rejected: str | None = None
 
     @property
     def response(self) -> str:

@@ -13,12 +13,14 @@ from fedloom.data.evals_demo import evals_demo, evals_rows
 from fedloom.data.fields import read_examples
 from fedloom.data.formats import READERS, is_data_file, read_rows, stem
 from fedloom.data.hub import hub_rows
+from fedloom.data.named_sets import NAMED_SETS, usable_rows
 from fedloom.data.records import Example, Provenance
 from fedloom.data.rows import Row, SourceRows
 from fedloom.data.tiny_demo import tiny_demo
+from fedloom.data.tiny_pairs import tiny_pairs
 from fedloom.errors import DataError
 from fedloom.files import sha256_of
-from fedloom.recipe import DataRecipe
+from fedloom.recipe import DataRecipe, FieldsRecipe
 from fedloom.registry import Registry, nearest
 from fedloom.streams import numpy_stream
 
@@ -27,6 +29,7 @@ sources: Registry[Callable[[], Iterable[Mapping[str, Any]]]] = Registry("source"
 
 sources.register("evals-demo")(evals_demo)
 sources.register("tiny-demo")(tiny_demo)
+sources.register("tiny-pairs")(tiny_pairs)
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,16 @@ class SourceData:
 
 
 def load_examples(data: DataRecipe, seed: int) -> SourceData:
-    """The examples of `data.source`: a registered name, a data file, a folder with a file per client, `hub:OWNER/NAME` or `evals:NAME,...`.
+    """The examples of `data.source`: a registered name, a named set, a data file, a folder with a file per client, `hub:OWNER/NAME` or
+    `evals:NAME,...`.
 
-    `data.limit` draws that many rows by `seed` and keeps their order. Text of files is PRIVATE and text of the hub and the demos PUBLIC,
-    unless `data.provenance` says otherwise. Raises DataError with the file and line, or the key, that is wrong.
+    `data.fields` wins over the columns of a named set. `data.limit` draws that many rows by `seed` and keeps their order. Text of files is
+    PRIVATE and text of the hub and the demos PUBLIC, unless `data.provenance` says otherwise. Raises DataError with the file and line, or
+    the key, that is wrong.
     """
-    source = _open_source(data)
+    source, fields = _open_source(data), data.fields
+    if (named := NAMED_SETS.get(data.like or data.source)) and fields == FieldsRecipe():
+        source, fields = usable_rows(source, named), named.fields
     rows = list(source.rows)
     if not rows:
         raise DataError(f"data.source: {data.source} holds no rows")
@@ -54,15 +61,18 @@ def load_examples(data: DataRecipe, seed: int) -> SourceData:
         drawn = numpy_stream(seed, "limit").choice(len(rows), size=data.limit, replace=False)
         rows = [rows[i] for i in sorted(drawn)]
     provenance = Provenance(data.provenance) if data.provenance else source.provenance
-    return SourceData(read_examples(rows, data.fields, provenance), source.origin, dict(source.licences), sha256)
+    return SourceData(read_examples(rows, fields, provenance), source.origin, dict(source.licences), sha256)
 
 
 def _open_source(data: DataRecipe) -> SourceRows:
     name = data.source
     if name in sources:
         return _registered(name)
+    if name in NAMED_SETS:
+        named = NAMED_SETS[name]
+        return hub_rows(named.hub, data.subset or named.subset, data.split or named.split)
     if name.startswith("hub:"):
-        return hub_rows(name.removeprefix("hub:"), data.subset, data.split)
+        return hub_rows(name.removeprefix("hub:"), data.subset, data.split or "train")
     if name.startswith("evals:"):
         sets = [word.strip() for word in name.removeprefix("evals:").split(",") if word.strip()]
         return evals_rows(dict(zip(sets, sets, strict=True)), name)
@@ -73,7 +83,7 @@ def _open_source(data: DataRecipe) -> SourceRows:
         return SourceRows(read_rows(path), str(path), sha256=sha256_of(path))
     if "/" in name or path.suffix in (*READERS, ".gz"):
         raise DataError(f"data.source: {path}: no such file or folder")
-    raise DataError(f"data.source: '{name}' is no file, no folder and no registered source{nearest(name, sources.names())}")
+    raise DataError(f"data.source: '{name}' is no file, no folder and no registered source{nearest(name, [*sources.names(), *NAMED_SETS])}")
 
 
 def _registered(name: str) -> SourceRows:

@@ -1,0 +1,82 @@
+"""Public training sets by name: where each is on the hub, and which of its columns hold what.
+
+`data.source: alpaca-gpt4` takes one from the hub; `data: {source: my.json, like: medalpaca-flashcards}` reads a copy of it, or another
+file with the same columns. Published sets hold some rows that cannot be used (empty answers, pairs with two prompts): those are left out
+and counted, where a file of the user's own is refused with the line to mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fedloom.data.fields import read_examples
+from fedloom.data.records import Provenance
+from fedloom.data.rows import Row, SourceRows
+from fedloom.errors import DataError
+from fedloom.recipe import FieldsRecipe
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """`hub` is OWNER/NAME, `subset` and `split` what the hub calls the part that is trained on. With `distinct` a prompt counts once."""
+
+    hub: str
+    fields: FieldsRecipe
+    subset: str | None = None
+    split: str = "train"
+    distinct: bool = False
+
+
+def _columns(**columns: str) -> FieldsRecipe:
+    return FieldsRecipe.model_validate(columns)
+
+
+ALPACA = _columns(instruction="instruction", input="input", response="output")
+
+NAMED_SETS = {
+    "alpaca": NamedSet("tatsu-lab/alpaca", ALPACA),
+    "alpaca-gpt4": NamedSet("vicgalle/alpaca-gpt4", ALPACA),
+    "alpaca-cleaned": NamedSet("yahma/alpaca-cleaned", ALPACA),
+    "codealpaca": NamedSet("sahil2801/CodeAlpaca-20k", ALPACA),
+    "fingpt-sentiment": NamedSet("FinGPT/fingpt-sentiment-train", ALPACA),
+    "finance-alpaca": NamedSet("gbharti/finance-alpaca", ALPACA),
+    "medalpaca-flashcards": NamedSet("medalpaca/medical_meadow_medical_flashcards", _columns(instruction="input", response="output")),
+    "mathinstruct": NamedSet("TIGER-Lab/MathInstruct", _columns(instruction="instruction", response="output"), distinct=True),
+    "gsm8k": NamedSet("openai/gsm8k", _columns(instruction="question", response="answer"), subset="main"),
+    "math": NamedSet("DigitalLearningGmbH/MATH-lighteval", _columns(instruction="problem", response="solution")),
+    "ultrafeedback": NamedSet(
+        "HuggingFaceH4/ultrafeedback_binarized", _columns(prompt="prompt", chosen="chosen", rejected="rejected"), split="train_prefs"
+    ),
+    "hh-rlhf": NamedSet("Anthropic/hh-rlhf", _columns(chosen="chosen", rejected="rejected")),
+}
+
+
+def usable_rows(source: SourceRows, named: NamedSet) -> SourceRows:
+    """`source` without the rows that cannot be used as `named` says, their number added to its origin.
+
+    Raises DataError for the first row when none can be used: then it is the columns that are others.
+    """
+    rows = list(source.rows)
+    kept, prompts, unreadable, repeated = [], set(), 0, 0
+    for row in rows:
+        if not _readable([row], named.fields):
+            unreadable += 1
+        elif named.distinct and (prompt := row.columns[named.fields.instruction or ""]) in prompts:
+            repeated += 1
+        else:
+            prompts.update([prompt] if named.distinct else [])
+            kept.append(row)
+    if not kept:
+        read_examples(rows[:1], named.fields, Provenance.PRIVATE)
+    counts = [f"{count} {word}" for count, word in ((unreadable, "unusable"), (repeated, "repeated")) if count]
+    origin = f"{source.origin}, without {' and '.join(counts)} rows" if counts else source.origin
+    return replace(source, rows=kept, origin=origin)
+
+
+def _readable(row: Sequence[Row], fields: FieldsRecipe) -> bool:
+    try:
+        read_examples(row, fields, Provenance.PRIVATE)
+    except DataError:
+        return False
+    return True

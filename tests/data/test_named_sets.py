@@ -1,0 +1,111 @@
+"""Public training sets by name: each one's columns, what is left out, and copies of them on disk."""
+
+import json
+
+import pytest
+
+from fedloom.data import sources
+from fedloom.data.named_sets import NAMED_SETS
+from fedloom.data.rows import Row, SourceRows
+from fedloom.errors import DataError, RecipeError
+from fedloom.recipe import DataRecipe, load_recipe
+
+ALPACA = ({"instruction": "Add.", "input": "1 and 2", "output": "3"}, "Add. 1 and 2", "3")
+TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+PUBLISHED = {
+    "alpaca": ALPACA,
+    "alpaca-gpt4": ALPACA,
+    "alpaca-cleaned": ALPACA,
+    "codealpaca": ALPACA,
+    "fingpt-sentiment": (
+        {"input": "Shares rose.", "output": "positive", "instruction": "Which mood?"},
+        "Which mood? Shares rose.",
+        "positive",
+    ),
+    "finance-alpaca": ({"instruction": "Tax?", "input": "", "output": "Yes", "text": ""}, "Tax?", "Yes"),
+    "medalpaca-flashcards": ({"input": "Flu?", "output": "A virus.", "instruction": "Answer truthfully"}, "Flu?", "A virus."),
+    "mathinstruct": ({"source": "cot", "instruction": "1+1?", "output": "2"}, "1+1?", "2"),
+    "gsm8k": ({"question": "1+1?", "answer": "#### 2"}, "1+1?", "#### 2"),
+    "math": ({"problem": "1+1?", "level": "Level 1", "type": "Algebra", "solution": "2"}, "1+1?", "2"),
+    "ultrafeedback": ({"prompt": "q", "chosen": TURNS, "rejected": [TURNS[0], {"role": "assistant", "content": "b"}]}, "q", "a"),
+    "hh-rlhf": ({"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, "q", "a"),
+}
+
+
+def copy_of(path, *rows):
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return str(path)
+
+
+def test_every_named_set_is_tested():
+    assert set(PUBLISHED) == set(NAMED_SETS)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_copy_of_a_named_set_is_read_by_its_columns(name, tmp_path):
+    row, asked, answered = PUBLISHED[name]
+    (example,) = sources.load_examples(DataRecipe(source=copy_of(tmp_path / "copy.jsonl", row), like=name), seed=0).examples
+    assert ([turn.content for turn in example.prompt], example.response) == ([asked], answered)
+    assert example.rejected == ("b" if "rejected" in row else None)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_named_set_is_asked_of_the_hub_with_its_part(name, monkeypatch):
+    asked = []
+
+    def hub_rows(hub, subset, split):
+        asked.append((hub, subset, split))
+        return SourceRows([Row(PUBLISHED[name][0], "row 1")], hub)
+
+    monkeypatch.setattr(sources, "hub_rows", hub_rows)
+    assert len(sources.load_examples(DataRecipe(source=name), seed=0).examples) == 1
+    assert asked == [(NAMED_SETS[name].hub, NAMED_SETS[name].subset, NAMED_SETS[name].split)]
+
+
+def test_mathinstruct_counts_a_repeated_instruction_once(tmp_path):
+    rows = [{"instruction": text, "output": str(number)} for number, text in enumerate(["a", "b", "a", "b", "c"])]
+    source = sources.load_examples(DataRecipe(source=copy_of(tmp_path / "math.jsonl", *rows), like="mathinstruct"), seed=0)
+    assert [example.response for example in source.examples] == ["0", "1", "4"]
+    assert source.origin.endswith("without 2 repeated rows")
+
+
+def test_rows_of_a_named_set_that_cannot_be_used_are_left_out_and_counted(tmp_path):
+    good = {"instruction": "a", "input": "", "output": "b"}
+    source = sources.load_examples(
+        DataRecipe(source=copy_of(tmp_path / "a.jsonl", good, {**good, "output": ""}, good), like="alpaca"), seed=0
+    )
+    assert len(source.examples) == 2
+    assert source.origin.endswith("without 1 unusable rows")
+
+
+def test_a_file_with_other_columns_than_the_named_set_is_refused_with_the_column(tmp_path):
+    with pytest.raises(DataError, match=r"no column 'output'|has no column 'output'"):
+        sources.load_examples(
+            DataRecipe(source=copy_of(tmp_path / "a.jsonl", {"input": "a", "answer": "b"}), like="medalpaca-flashcards"), 0
+        )
+
+
+def test_fields_of_the_recipe_win_over_those_of_the_named_set(tmp_path):
+    recipe = DataRecipe.model_validate(
+        {
+            "source": copy_of(tmp_path / "a.jsonl", PUBLISHED["gsm8k"][0]),
+            "like": "alpaca",
+            "fields": {"instruction": "question", "response": "answer"},
+        }
+    )
+    assert sources.load_examples(recipe, seed=0).examples[0].response == "#### 2"
+
+
+def test_an_unknown_named_set_is_answered_with_the_nearest():
+    with pytest.raises(RecipeError, match=r"data\.like: unknown set 'alpaca-gpt'; did you mean 'alpaca-gpt4'\?"):
+        load_recipe({"data": {"like": "alpaca-gpt"}})
+    with pytest.raises(DataError, match="did you mean 'hh-rlhf'"):
+        sources.load_examples(DataRecipe(source="hh-rlfh"), seed=0)
+
+
+def test_tiny_pairs_prefer_the_answer_that_tiny_demo_gives():
+    pairs, demo = (sources.load_examples(DataRecipe(source=name), seed=0).examples for name in ("tiny-pairs", "tiny-demo"))
+    assert [(pair.prompt, pair.response, pair.fields["owner"]) for pair in pairs] == [
+        (row.prompt, row.response, row.fields["owner"]) for row in demo
+    ]
+    assert all(pair.rejected != pair.response for pair in pairs)
