@@ -1,8 +1,9 @@
 """The aggregation algorithms, one file each, the server's half and the client's half side by side."""
 
-from fedloom.algorithms.base import Algorithm, ClientHalf, Contribution, LocalResult, Variant, algorithms
+from fedloom.algorithms.base import Algorithm, Contribution, Variant, algorithms
 from fedloom.algorithms.by_name import get, split_name
 from fedloom.algorithms.centralized import Centralized
+from fedloom.algorithms.client import ClientHalf, LocalResult
 from fedloom.algorithms.fedadagrad import FedAdagrad
 from fedloom.algorithms.fedadam import FedAdam
 from fedloom.algorithms.fedavg import FedAvg

@@ -13,49 +13,24 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from fedloom.errors import FedloomError
+from fedloom.algorithms.client import ClientHalf
+from fedloom.algorithms.ffa import FrozenA, without_a
+from fedloom.algorithms.lora import ProductMean, lora_pairs, rank_of, truncate
+from fedloom.errors import FedloomError, RecipeError
 from fedloom.registry import Registry
-from fedloom.state import State
+from fedloom.state import Layout, State
 
 Variant = Annotated[
     Literal["paper_code", "textbook"],
     Field(description="paper_code: what the published code does; textbook: the form of the cited paper"),
 ]
 Aggregate = Annotated[
-    Literal["average_factors"], Field(description="average_factors: the LoRA factors A and B are averaged each for itself")
+    Literal["average_factors", "ffa", "refactor"],
+    Field(
+        description="average_factors: the LoRA factors A and B are averaged each for itself; ffa: A stays at its start, B alone is trained"
+        " (FFA-LoRA); refactor: the products BA are averaged exactly, then brought back to the rank (fedavg, fedprox, local, centralized)"
+    ),
 ]
-
-
-@dataclass(frozen=True)
-class LocalResult:
-    """What a client sends back: `update` = w_i - w, `extras` further states by name, `memory` what stays on its disk."""
-
-    update: State
-    extras: Mapping[str, State]
-    memory: Mapping[str, State]
-
-
-class ClientHalf:
-    """A client's part in one round. This one is plain local training; algorithms override what they change.
-
-    `weights` and `gradient` are the flat fp32 vectors of the trained parameters; both may be changed in place.
-    `received` are the server's extra states of this round, `memory` the client's own from the last round it took part in.
-    """
-
-    def __init__(self, start: State, received: Mapping[str, State], memory: Mapping[str, State]) -> None:
-        self.start = start
-        self.received = received
-        self.memory = memory
-
-    def after_gradient(self, weights: Tensor, gradient: Tensor) -> None:
-        """Called with each step's gradient, before it is clipped."""
-
-    def after_step(self, weights: Tensor, learning_rate: float) -> None:
-        """Called after each optimiser step."""
-
-    def finish(self, end: State, steps: int, learning_rate: float) -> LocalResult:
-        """The reply after `steps` optimiser steps at `learning_rate` ended in `end`."""
-        return LocalResult(end - self.start, {}, {})
 
 
 @dataclass(frozen=True)
@@ -87,12 +62,22 @@ class Algorithm:
     short_setting: ClassVar[str | None] = None
     """The setting that a recipe may write behind the name: `local:3`."""
 
+    refactors: ClassVar[bool] = False
+    """Whether the rule is a plain weighted mean, so that products can be averaged in place of factors. Factors that are made anew have new
+    coordinates every round, in which momentum, control variates and distances of the rounds before mean nothing."""
+
     variant: Variant = field(default="paper_code", kw_only=True)
     aggregate: Aggregate = field(default="average_factors", kw_only=True)
     state: State = field(init=False, repr=False)
     _sum: State | None = field(init=False, default=None, repr=False)
+    _products: ProductMean | None = field(init=False, default=None, repr=False)
     _divisor: float = field(init=False, default=0.0, repr=False)
     _replies: int = field(init=False, default=0, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.aggregate == "refactor" and not self.refactors:
+            able = ", ".join(name for name in algorithms.names() if algorithms.get(name).refactors)
+            raise RecipeError(f"algorithm.aggregate: refactor goes with {able} only; write average_factors or ffa")
 
     @property
     def needs_clients(self) -> int:
@@ -102,6 +87,8 @@ class Algorithm:
     def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         """Begin from the global `state`, a State or plain tensors by name; `clients` is N, the number of clients in the federation."""
         self.state = State.of(state)
+        if self.aggregate != "average_factors" and not lora_pairs(self.state):
+            raise RecipeError(f"algorithm.aggregate: {self.aggregate} needs a LoRA adapter, and none is trained; write average_factors")
         self.clear_round()
 
     def add(
@@ -114,27 +101,32 @@ class Algorithm:
     ) -> None:
         """Take in one client's `update` = w_i - w with its `weight` n_i, its `extras` and the numbers it reports.
 
-        Raises FedloomError when something does not fit; the round's sums are then as before, and the round can go on without this client.
+        With aggregate refactor a client may have a smaller LoRA rank r_i: its w is `lora.truncate(w, r_i)`. Raises FedloomError when
+        something does not fit; the round's sums are then as before, and the round can go on without this client.
         """
         update = update if isinstance(update, State) else State.of(update)
+        self._check(Contribution(update, weight, extras or {}, report or {}, client))
+        if self.aggregate == "ffa":
+            update = without_a(update)
         contribution = Contribution(update, weight, extras or {}, report or {}, client)
-        self._check(contribution)
         self.accumulate(contribution)
         self._replies += 1
 
     def step(self) -> State:
         """The new global state: w + server_update(mean of the updates). Raises FedloomError with too few updates."""
-        if self._sum is None or self._replies < self.needs_clients:
+        if self._replies < self.needs_clients:
             raise FedloomError(f"{type(self).__name__} needs {self.needs_clients} or more updates in a round, got {self._replies}")
-        mean = State(self._sum.layout, self._sum.flat.div_(self._divisor))
-        self.state = self.state + self.server_update(mean)
+        self.state = self.state + self.server_update(self._mean())
         self.clear_round()
         return self.state
 
     def accumulate(self, contribution: Contribution) -> None:
         """Add one checked contribution to the round's sums. Further sums of a rule belong here; `clear_round` empties them."""
         factor, divisor = self.share(contribution)
-        if self._sum is None:
+        if self.aggregate == "refactor":
+            self._products = self._products or ProductMean(self.state)
+            self._products.add(contribution.update, factor)
+        elif self._sum is None:
             self._sum = State(contribution.update.layout, contribution.update.flat * factor)
         else:
             self._sum.add_(contribution.update, factor)
@@ -150,7 +142,7 @@ class Algorithm:
 
     def clear_round(self) -> None:
         """Empty the round's sums."""
-        self._sum, self._divisor, self._replies = None, 0.0, 0
+        self._sum, self._products, self._divisor, self._replies = None, None, 0.0, 0
 
     def trainers(self, owners: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
         """Who trains in every round, and on whose rows: client -> owners. None: each owner is a client, and each round draws among them."""
@@ -164,6 +156,11 @@ class Algorithm:
         """The client's half for one round that starts from `start`."""
         return ClientHalf(start, received, memory)
 
+    def local_training(self, start: State, received: Mapping[str, State], memory: Mapping[str, State]) -> ClientHalf:
+        """What a client hangs into its local training: `client_half`, with A held under aggregate ffa."""
+        half = self.client_half(start, received, memory)
+        return FrozenA(half) if self.aggregate == "ffa" else half
+
     def server_memory(self) -> dict[str, State]:
         """States that a checkpoint must hold beside the global one."""
         return {}
@@ -175,7 +172,7 @@ class Algorithm:
         rule = type(self).__name__
         if not 0 < contribution.weight < math.inf:
             raise FedloomError(f"the weight of an update should be a positive number, got {contribution.weight}")
-        if problem := self.state.layout.difference(contribution.update.layout):
+        if problem := self._layout_for(contribution.update).difference(contribution.update.layout):
             raise FedloomError(f"the update does not fit the global state: {problem}")
         for name in self.needs_extras:
             if name not in contribution.extras:
@@ -185,6 +182,19 @@ class Algorithm:
         for name in self.needs_report:
             if not 0 < contribution.report.get(name, 0.0) < math.inf:
                 raise FedloomError(f"{rule} needs a positive '{name}' in every client's report, got {contribution.report.get(name)}")
+
+    def _layout_for(self, update: State) -> Layout:
+        """The layout that `update` should have: the global one, or that of the update's own LoRA rank under aggregate refactor."""
+        rank = rank_of(update.layout)
+        narrower = self.aggregate == "refactor" and 0 < rank < rank_of(self.state.layout)
+        return truncate(self.state, rank).layout if narrower else self.state.layout
+
+    def _mean(self) -> State:
+        """The mean of the round's updates."""
+        if self._products is not None:
+            return self._products.update(self._divisor)
+        assert self._sum is not None, "a rule that keeps other sums overrides step"
+        return State(self._sum.layout, self._sum.flat.div_(self._divisor))
 
 
 algorithms: Registry[type[Algorithm]] = Registry("algorithm")

@@ -11,5 +11,7 @@ from fedloom.algorithms.base import Algorithm, algorithms
 class Centralized(Algorithm):
     """One client, `centralized`, trains on the rows of all owners. Only where the rows may be put together. Both variants are the same."""
 
+    refactors = True
+
     def trainers(self, owners: Sequence[str]) -> Mapping[str, Sequence[str]]:
         return {"centralized": tuple(owners)}

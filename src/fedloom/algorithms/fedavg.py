@@ -9,3 +9,5 @@ from fedloom.algorithms.base import Algorithm, algorithms
 @dataclass
 class FedAvg(Algorithm):
     """Average of the clients' weights, each in proportion to the rows it holds. Both variants are the same."""
+
+    refactors = True

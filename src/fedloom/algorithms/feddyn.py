@@ -11,7 +11,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from fedloom.algorithms.base import Algorithm, ClientHalf, Contribution, LocalResult, algorithms
+from fedloom.algorithms.base import Algorithm, Contribution, algorithms
+from fedloom.algorithms.client import ClientHalf, LocalResult
 from fedloom.state import State
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from fedloom.algorithms.base import Algorithm, ClientHalf, algorithms
+from fedloom.algorithms.base import Algorithm, algorithms
+from fedloom.algorithms.client import ClientHalf
 from fedloom.state import State
 
 
@@ -15,6 +16,8 @@ from fedloom.state import State
 @dataclass
 class FedProx(Algorithm):
     """FedAvg whose clients are held near the weights they received. Both variants are the same."""
+
+    refactors = True
 
     prox_mu: Annotated[float, Field(description="mu, the pull towards the received weights; 0 is FedAvg", ge=0)] = 0.01
 

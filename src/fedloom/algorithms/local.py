@@ -15,6 +15,7 @@ from fedloom.errors import RecipeError
 class Local(Algorithm):
     """The client at position `client` trains alone; a recipe may write `local:12` for position 12. Both variants are the same."""
 
+    refactors = True
     short_setting = "client"
 
     client: Annotated[int, Field(description="position of the client that trains, counted from 0", ge=0)] = 0

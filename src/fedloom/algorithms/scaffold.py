@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fedloom.algorithms.base import Algorithm, ClientHalf, Contribution, LocalResult, Variant, algorithms
+from fedloom.algorithms.base import Algorithm, Contribution, Variant, algorithms
+from fedloom.algorithms.client import ClientHalf, LocalResult
 from fedloom.state import State
 
 

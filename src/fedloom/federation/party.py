@@ -69,7 +69,7 @@ class Party:
         memory = self.memory.before(number)
         start = self._start(message, memory)
         received = {name: state for name, state in message.sections.items() if name not in ("state", "difference")}
-        half = terms.algorithm.client_half(
+        half = terms.algorithm.local_training(
             start, received, {k: v for k, v in memory.items() if k != REFERENCE and not k.startswith(RESIDUAL)}
         )
         rate = float(message.report["learning_rate"])
