@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor
 
 from fedloom import algorithms
 from fedloom.state import State
@@ -27,9 +28,9 @@ class Nesterov(algorithms.Algorithm):
     beta: Annotated[float, Field(ge=0, lt=1, description="momentum: the share of m that is kept from round to round")] = 0.9
     server_lr: Annotated[float, Field(gt=0, description="length of the server's step")] = 0.7
 
-    def start(self, state: State, clients: int = 1) -> None:
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
-        self.m = state.zeros()
+        self.m = self.state.zeros()
 
     def server_update(self, mean: State) -> State:
         self.m = self.m * self.beta + mean

@@ -1,0 +1,185 @@
+"""Write docs/recipe.md from the schema and the registries: `python docs/make_reference.py`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from fedloom.algorithms import algorithms
+from fedloom.algorithms.base import Algorithm
+from fedloom.data.partition import partitioners
+from fedloom.data.sources import sources
+from fedloom.federation.codec import codecs
+from fedloom.hooks import finish_steps, prepare_steps
+from fedloom.recipe import Recipe
+from fedloom.registry import Registry, Setting, settings_of
+from fedloom.report.loggers import loggers
+from fedloom.tasks import Task, tasks
+
+PAGE = Path(__file__).parent / "recipe.md"
+
+OPENING = """\
+# The recipe, key by key
+
+<!-- Written by `python docs/make_reference.py` from the schema; change the descriptions there, not here. -->
+
+A recipe is a YAML file. Every key has a default, so a recipe says only what it wants otherwise:
+
+<!-- recipe -->
+```yaml
+name: first-try
+model: {id: tiny-llama}
+data: {source: tiny-demo, partition: {kind: by_field, field: owner}}
+task: {steps: 4, learning_rate: 5.0e-3}
+federation: {rounds: 6, per_round: 3}
+```
+
+- `fedloom recipes show RECIPE --full` prints a recipe with every default written out; a run keeps that form in its folder.
+- On the command line a key is set with its full name, `federation.rounds=6`, or with its last word where that is clear, `rounds=6`.
+  Values are YAML: `evaluate.baselines=[base,local]`, `'data.partition={kind: iid}'`.
+- A wrong key or value ends the command with exit code 2 and one line that names the key, before anything is loaded.
+- What is chosen by name (a task, an algorithm, a partitioner) brings settings of its own, written beside the name. They are in the
+  second half of this page; parts of your own are checked in the same way ([extending](extending.md)).
+- `data.source` and `model.id`, where they are paths, start from the folder that the command runs in; `plugins` from the recipe's
+  folder (when typed on the command line: from the folder that the command runs in).
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join([OPENING, *_schema(), *_parts()]).rstrip() + "\n"
+
+
+def _schema() -> Iterator[str]:
+    yield "## The whole run\n"
+    yield from _fields(Recipe, "")
+
+
+def _fields(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """A table of the plain keys of `model`, then a section for each part below it."""
+    plain, parts = [], []
+    for name, field in model.model_fields.items():
+        (parts if _is_model(field.annotation) else plain).append((prefix + name, field))
+    if plain:
+        yield _table(
+            [(name, _type(field.annotation, field.metadata), field.get_default(call_default_factory=True), field) for name, field in plain]
+        )
+    for name, field in parts:
+        yield f"## `{name}`\n\n{_sentence(field.annotation)}\n"
+        yield from _fields(field.annotation, f"{name}.")
+
+
+def _table(rows: Sequence[tuple[str, str, Any, Any]]) -> str:
+    lines = ["| key | type | default | what it is |", "|---|---|---|---|"]
+    for name, kind, default, described in rows:
+        required = default is ... or (isinstance(described, FieldInfo) and described.is_required())
+        lines.append(f"| `{name}` | {kind} | {'required' if required else _value(default)} | {_cell(described.description or '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _parts() -> Iterator[str]:
+    shared = settings_of(Task)
+    yield "## Tasks: `task.kind`\n\nSettings that every task has:\n"
+    yield _settings(shared, "task")
+    yield from _registered(tasks, "task", shared)
+    shared = settings_of(Algorithm)
+    yield "## Algorithms: `algorithm.name`\n\nSettings that every algorithm has:\n"
+    yield _settings(shared, "algorithm")
+    yield from _registered(algorithms, "algorithm", shared)
+    yield "## Partitioners: `data.partition.kind`\n"
+    yield from _registered(partitioners, "data.partition", [])
+    yield "## Sources: `data.source`\n"
+    yield _list(sources)
+    yield "## Codecs: `federation.codec`\n"
+    yield "What a codec loses is not lost for good: the sender adds it to its next message (error feedback).\n"
+    yield _list(codecs)
+    yield "## Loggers: `loggers`\n"
+    yield _list(loggers)
+    yield "## Steps: `prepare` and `finish`\n"
+    yield from (_list(steps) for steps in (prepare_steps, finish_steps) if _own(steps))
+    if not _own(prepare_steps) and not _own(finish_steps):
+        yield "No steps come with this version. How to add one: [extending](extending.md).\n"
+
+
+def _registered(registry: Registry[Any], key: str, shared: Sequence[Setting]) -> Iterator[str]:
+    """A section per part of our own: what it is, and the settings that are its alone."""
+    for name, part in _own(registry):
+        yield f"### `{name}`\n\n{_source(part) if registry is algorithms else _sentence(part)}\n"
+        own = [setting for setting in settings_of(part) if (setting.name, setting.default) not in {(s.name, s.default) for s in shared}]
+        if own:
+            yield _settings(own, key)
+
+
+def _settings(settings: Sequence[Setting], prefix: str) -> str:
+    return _table([(f"{prefix}.{setting.name}", _type(setting.type), setting.default, setting) for setting in settings])
+
+
+def _list(registry: Registry[Any]) -> str:
+    return "\n".join(f"- `{name}`: {_sentence(part)}" for name, part in _own(registry)) + "\n"
+
+
+def _own(registry: Registry[Any]) -> list[tuple[str, Any]]:
+    """The parts that come with Fedloom, not those of a plugin that was loaded before."""
+    found = [(name, registry.get(name)) for name in registry.names()]
+    return [(name, part) for name, part in found if getattr(part, "__module__", "").startswith("fedloom.")]
+
+
+def _sentence(part: Any) -> str:
+    """The first paragraph of the docstring. A codec that serves several names is told apart by what it holds."""
+    text = " ".join((inspect.getdoc(part) or "").split("\n\n")[0].split())
+    dtype = getattr(part, "dtype", None)
+    return f"{text.rstrip('.')}: {str(dtype).removeprefix('torch.')}." if dtype else text
+
+
+def _source(part: Any) -> str:
+    """Name, paper and formula of an algorithm: what its file opens with, and its own docstring."""
+    opening = " ".join((inspect.getmodule(part).__doc__ or "").split("\n\n")[0].split())
+    return f"{opening} {_sentence(part)}"
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _type(kind: Any, metadata: Sequence[Any] = ()) -> str:
+    """A type in words, with the bounds that its metadata set."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        bounds = [item for extra in inner[1:] for item in (extra.metadata if isinstance(extra, FieldInfo) else [extra])]
+        return _type(inner[0], [*metadata, *bounds])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in inner)
+    if origin in (Union, UnionType):
+        return " or ".join(_type(one, () if one is NoneType else metadata) for one in inner)
+    if origin is list:
+        return f"list of {_type(inner[0])}"
+    if _is_model(kind):
+        return "`{kind: NAME, ...}`"
+    words = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null"}
+    bounds = [f"{sign} {getattr(item, name):g}" for item in metadata for name, sign in BOUNDS.items() if hasattr(item, name)]
+    return " ".join([words.get(kind) or "mapping", *([", ".join(bounds)] if bounds and kind in (int, float) else [])])
+
+
+BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def _value(value: Any) -> str:
+    shown = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n").removesuffix("\n...")
+    return f"`{shown}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), encoding="utf-8")
+    sys.stderr.write(f"{PAGE}: written\n")
