@@ -1,8 +1,11 @@
 """What a client optimises."""
 
 from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
+from fedloom.tasks.dpo import DPO
+from fedloom.tasks.kto import KTO
+from fedloom.tasks.orpo import ORPO
 from fedloom.tasks.sft import SFT
 
 register = tasks.register
 
-__all__ = ["SFT", "LossPart", "Measures", "Rows", "Task", "register", "tasks"]
+__all__ = ["DPO", "KTO", "ORPO", "SFT", "LossPart", "Measures", "Rows", "Task", "register", "tasks"]

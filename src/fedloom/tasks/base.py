@@ -38,7 +38,12 @@ class LossPart:
 
 @dataclass(frozen=True)
 class Measures:
-    """Sums over held-out rows, so that clients can be pooled: `loss` over `tokens` trained tokens, `exact` of `rows`."""
+    """Sums over held-out rows, so that clients can be pooled: `loss` over `tokens`, `exact` of `rows`.
+
+    `tokens` is what the loss is a mean over: trained tokens of SFT; pairs of DPO and ORPO, answers of KTO, rows of classify. `exact`
+    counts rows that are right: every token of the answer (SFT), the preferred answer ahead of the rejected one (DPO: a reward margin above
+    zero), good and bad answers on their sides (KTO), the likeliest label (classify).
+    """
 
     loss: float
     tokens: int

@@ -49,7 +49,7 @@ class SFT(Task):
                 "a batch has no response tokens to train on: its rows are cut before their responses begin; "
                 "raise data.max_length, or shorten the prompts"
             )
-        for part in parts_of_similar_length(rows.lengths(), indices, tokens=_part_tokens(model)):
+        for part in parts_of_similar_length(rows.lengths(), indices, tokens=part_tokens(model)):
             ids, labels = _padded(rows, part)
             logits, targets = trained_logits(model, ids, labels)
             yield LossPart(self.summed_loss(logits.float(), targets) / trained, ids.numel())
@@ -68,7 +68,7 @@ class SFT(Task):
         references, exact = set(), set()
         loss, tokens = 0.0, 0
         reference_of = {group: row for row, group in reversed(list(enumerate(groups)))}
-        for part in parts_of_similar_length(rows.lengths(), range(len(rows)), batch_size, 4 * _part_tokens(model)):
+        for part in parts_of_similar_length(rows.lengths(), range(len(rows)), batch_size, 4 * part_tokens(model)):
             ids, labels = _padded(rows, part)
             logits, targets = trained_logits(model, ids, labels)
             losses = cross_entropy(logits.float(), targets, reduction="none").double().cpu()
@@ -96,7 +96,8 @@ def parts_of_similar_length(lengths: Tensor, indices: Sequence[int], rows: int |
     return parts
 
 
-def _part_tokens(model: nn.Module) -> int:
+def part_tokens(model: nn.Module) -> int:
+    """Padded tokens of a part at the most, by the device that `model` is on."""
     return PART_TOKENS.get(next(model.parameters()).device.type, PART_TOKENS["cpu"])
 
 

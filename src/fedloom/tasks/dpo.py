@@ -1,0 +1,78 @@
+"""Direct preference optimisation: make the preferred answer likelier than the rejected one, measured against the base model.
+
+The reference is the base with its adapters off, so it costs a forward pass but no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from fedloom.data.answers import AnswerRows, answered, cached_answers, load_answers
+from fedloom.data.records import Example
+from fedloom.errors import DataError
+from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
+from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, reference_log_probs, references
+
+
+@tasks.register("dpo")
+@dataclass(frozen=True)
+class DPO(Task):
+    """-log sigma(beta (log pi(y_w|x)/pi_ref(y_w|x) - log pi(y_l|x)/pi_ref(y_l|x))), mean over pairs (Rafailov et al. 2023, equation 7)."""
+
+    min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5
+    beta: Annotated[float, Field(gt=0, description="how closely the model is held to the reference, the base without adapters")] = 0.1
+    max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+        return cached_answers(pairs(examples, "dpo"), [0] * len(examples), tokenizer, template, max_length, self.max_prompt_length, cache)
+
+    def load(self, path: Path) -> Rows:
+        return load_answers(path)
+
+    def trainable(self, rows: Rows) -> bool:
+        assert isinstance(rows, AnswerRows)
+        return bool(rows.answer_tokens().any())
+
+    def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
+        assert isinstance(rows, AnswerRows)
+        check_answers(rows, indices)
+        for part in answer_parts(model, rows, indices):
+            margins, tokens = self._margins(model, rows, part)
+            yield LossPart(-logsigmoid(margins).sum() / len(indices), tokens)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
+        """The loss over pairs; exact is a pair with a reward margin above zero. At the base every margin is zero, so none is."""
+        assert isinstance(rows, AnswerRows)
+        pairs_measured = references(groups)
+        loss, exact = 0.0, 0
+        for part in answer_parts(model, rows, pairs_measured, batch_size):
+            margins, _ = self._margins(model, rows, part)
+            loss, exact = loss - float(logsigmoid(margins).double().sum()), exact + int((margins > 0).sum())
+        return Measures(loss, len(pairs_measured), exact, len(pairs_measured))
+
+    def _margins(self, model: nn.Module, rows: AnswerRows, part: Sequence[int]) -> tuple[Tensor, int]:
+        """beta times the difference of the two log ratios, (pairs,), and the tokens that were computed."""
+        ids, labels, _ = rows.padded(part)
+        reference = reference_log_probs(model, ids, labels)
+        ratios = (log_probs(model, ids, labels) - reference).view(-1, 2)
+        return self.beta * (ratios[:, 0] - ratios[:, 1]), ids.numel()
+
+
+def pairs(examples: Sequence[Example], kind: str) -> list[list[Example]]:
+    """Every example with its preferred and with its rejected answer. Raises DataError for examples that are no preference pairs."""
+    missing = sum(example.rejected is None for example in examples)
+    if missing:
+        raise DataError(
+            f"task.kind: {kind} needs preference pairs, but {missing} of {len(examples)} rows of a client have no rejected answer; "
+            "give columns prompt, chosen and rejected, or name yours in data.fields"
+        )
+    return [answered(example, example.response, example.rejected or "") for example in examples]

@@ -1,0 +1,116 @@
+"""Kahneman-Tversky optimisation: answers that are good or bad by themselves, so that a thumbs up or down is data enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from fedloom.data.answers import AnswerRows, cached_answers, load_answers
+from fedloom.data.records import Example
+from fedloom.errors import DataError, RecipeError
+from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
+from fedloom.tasks.dpo import pairs
+from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, reference_log_probs, references
+from fedloom.tasks.sft import part_tokens, parts_of_similar_length
+
+RIGHT = {"true": 0, "1": 0, "false": -1, "0": -1}
+
+
+@tasks.register("kto")
+@dataclass(frozen=True)
+class KTO(Task):
+    """lambda (1 - v(x, y)), mean over answers (Ethayarajh et al. 2024, arXiv:2402.01306, equation 8).
+
+    v = sigma(beta (r - z)) for a good answer and sigma(beta (z - r)) for a bad one, r the log ratio of model and reference, and z the
+    same of answers to other prompts of the batch, mean and at least zero. Rows are answers with a label, or preference pairs, whose
+    answers count as one good and one bad.
+    """
+
+    min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5
+    beta: Annotated[float, Field(gt=0, description="how closely the model is held to the reference, the base without adapters")] = 0.1
+    desirable_weight: Annotated[float, Field(ge=0, description="lambda of good answers")] = 1.0
+    undesirable_weight: Annotated[float, Field(ge=0, description="lambda of bad answers")] = 1.0
+    label: Annotated[str, Field(description="column that says whether a row's answer is good: true, false, 1 or 0")] = "label"
+    max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2:
+            raise RecipeError("task.batch_size: is 1, but kto compares each prompt with the answers to others; set 2 or more")
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+        if any(example.rejected is not None for example in examples):
+            prompts, right = pairs(examples, "kto"), [0] * len(examples)
+        else:
+            prompts, right = [[example] for example in examples], self._labels(examples)
+        return cached_answers(prompts, right, tokenizer, template, max_length, self.max_prompt_length, cache)
+
+    def load(self, path: Path) -> Rows:
+        return load_answers(path)
+
+    def trainable(self, rows: Rows) -> bool:
+        assert isinstance(rows, AnswerRows)
+        return bool(rows.answer_tokens().any())
+
+    def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
+        assert isinstance(rows, AnswerRows)
+        check_answers(rows, indices)
+        divergence = self._divergence(model, rows, indices)
+        for part in answer_parts(model, rows, indices):
+            gains, good, tokens = self._gains(model, rows, part, divergence)
+            yield LossPart(self._weighted(gains, good).sum() / (len(indices) * rows.answers), tokens)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
+        """The loss over answers, with z from all rows; exact is a row with every answer on its side of z. At the base none is."""
+        assert isinstance(rows, AnswerRows)
+        measured = references(groups)
+        divergence = self._divergence(model, rows, measured)
+        loss, exact = 0.0, 0
+        for part in answer_parts(model, rows, measured, batch_size):
+            gains, good, _ = self._gains(model, rows, part, divergence)
+            loss += float(self._weighted(gains, good).double().sum())
+            exact += int((gains > 0).all(1).sum())
+        return Measures(loss, len(measured) * rows.answers, exact, len(measured))
+
+    def _labels(self, examples: Sequence[Example]) -> list[int]:
+        labels = [RIGHT.get(example.fields.get(self.label, "").lower()) for example in examples]
+        if missing := labels.count(None):
+            raise DataError(
+                f"task.kind: kto needs good and bad answers, but {missing} of {len(examples)} rows of a client have no true or false in "
+                f"the column '{self.label}'; name yours in task.label, or give preference pairs"
+            )
+        return [label for label in labels if label is not None]
+
+    def _gains(self, model: nn.Module, rows: AnswerRows, part: Sequence[int], divergence: Tensor) -> tuple[Tensor, Tensor, int]:
+        """beta (r - z) of good answers and beta (z - r) of bad ones, which of them are good, each (prompts, answers); tokens computed."""
+        ids, labels, _ = rows.padded(part)
+        reference = reference_log_probs(model, ids, labels)
+        ratios = (log_probs(model, ids, labels) - reference).view(len(part), -1)
+        good = (torch.arange(rows.answers) == rows.right[list(part), None]).to(ratios.device)
+        return self.beta * torch.where(good, ratios - divergence, divergence - ratios), good, ids.numel()
+
+    def _weighted(self, gains: Tensor, good: Tensor) -> Tensor:
+        weights = torch.where(good, self.desirable_weight, self.undesirable_weight)
+        return weights * (1 - torch.sigmoid(gains))
+
+    @torch.no_grad()
+    def _divergence(self, model: nn.Module, rows: AnswerRows, indices: Sequence[int]) -> Tensor:
+        """z: max(0, the mean log ratio of every prompt with the answers to the prompt before it), a number."""
+        found = [rows.tokens.row(index * rows.answers + answer) for index in indices for answer in range(rows.answers)]
+        answers = [ids[mask] for ids, mask in found]
+        shifted = [(ids[~mask], answers[number - rows.answers]) for number, (ids, mask) in enumerate(found)]
+        lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in shifted])
+        total = torch.zeros((), device=next(model.parameters()).device)
+        for part in parts_of_similar_length(lengths, range(len(shifted)), tokens=part_tokens(model)):
+            ids = pad_sequence([torch.cat(shifted[number]) for number in part], batch_first=True)
+            labelled = [torch.cat([torch.full_like(shifted[number][0], -100), shifted[number][1]]) for number in part]
+            labels = pad_sequence(labelled, batch_first=True, padding_value=-100)
+            total += (log_probs(model, ids, labels) - reference_log_probs(model, ids, labels)).sum()
+        return (total / len(shifted)).clamp(min=0)
