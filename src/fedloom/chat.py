@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fedloom.data.records import Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import ModelError
-from fedloom.models.adapters import attach_lora, load_adapter
+from fedloom.models.adapters import CONFIG, attach_lora, load_adapter
 from fedloom.models.flat import FlatParameters
 from fedloom.models.generate import stream
-from fedloom.models.load import load_model
-from fedloom.recipe import load_recipe
-from fedloom.runfolder import existing_run
+from fedloom.models.load import LoadedModel, load_model
+from fedloom.models.save import MODEL_WEIGHTS
+from fedloom.recipe import Recipe, load_recipe
+from fedloom.runfolder import RunFolder, existing_run
 from fedloom.state import State
 
 
 def open_chat(run_folder: Path, max_new_tokens: int, temperature: float) -> Callable[[list[Turn]], Iterator[str]]:
-    """A function from a conversation to the model's next answer, piece by piece. Raises ModelError for a run without an adapter."""
+    """A function from a conversation to the model's next answer, piece by piece. Raises ModelError for a run that is not finished."""
     recipe = load_recipe(existing_run(run_folder) / "recipe.yaml")
-    if not (run_folder / "adapter" / "adapter_config.json").exists():
-        raise ModelError(f"{run_folder}: has no adapter yet; finish the run with `fedloom resume {run_folder}`")
-    loaded = load_model(recipe.model)
-    model = attach_lora(loaded.model, recipe.model.adapter, recipe.seed)
-    parameters = FlatParameters(model)
-    adapter = load_adapter(run_folder / "adapter")
-    parameters.load(State.of({name: adapter[name] for name, _ in parameters.layout.entries}))
+    loaded = _load_tuned(recipe, RunFolder(run_folder))
+    model = loaded.model
 
     def answer(turns: list[Turn]) -> Iterator[str]:
         text = render_prompt(turns, loaded.tokenizer, recipe.data.template).text
         yield from stream(model, loaded.tokenizer, text, max_new_tokens, temperature)
 
     return answer
+
+
+def _load_tuned(recipe: Recipe, folder: RunFolder) -> LoadedModel:
+    """The run's whole model, or its base model with the adapter on."""
+    adapter = recipe.model.adapter
+    result = folder.adapter / CONFIG if adapter else folder.model / MODEL_WEIGHTS
+    if not result.exists():
+        raise ModelError(f"{folder.path}: has no {result.parent.name} yet; finish the run with `fedloom resume {folder.path}`")
+    if adapter is None:
+        return load_model(recipe.model.model_copy(update={"id": str(folder.model), "revision": None}))
+    loaded = load_model(recipe.model)
+    model = attach_lora(loaded.model, adapter, recipe.seed)
+    parameters = FlatParameters(model)
+    tensors = load_adapter(folder.adapter)
+    parameters.load(State.of({name: tensors[name] for name, _ in parameters.layout.entries}))
+    return replace(loaded, model=model)

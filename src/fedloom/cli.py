@@ -296,7 +296,10 @@ def export(
     target: Annotated[Path, typer.Argument(help="The new folder.")],
     merge: Annotated[bool, typer.Option("--merge", help="A whole model with the adapter merged in, instead of the adapter alone.")] = False,
 ) -> None:
-    """Hand the result out: the adapter in PEFT's format, or with --merge a whole model that needs no PEFT."""
+    """Hand the result out: the adapter in PEFT's format, or with --merge a whole model that needs no PEFT.
+
+    A run without an adapter (model.adapter: null) has trained a whole model, which is handed out as it is.
+    """
     from fedloom.models.adapters import merge as merge_adapter
     from fedloom.run import read
 
@@ -305,8 +308,9 @@ def export(
         raise RecipeError(f"{run_folder}: has no adapter yet; finish the run with `fedloom resume {run_folder}`")
     if target.exists():
         raise RecipeError(f"{target}: exists already; choose another folder")
-    if merge:
-        merge_adapter(_recipe_of(run_folder).model.id, finished.adapter_path, target)
+    model = _recipe_of(run_folder).model
+    if merge and model.adapter is not None:
+        merge_adapter(model.id, finished.adapter_path, target)
     else:
         shutil.copytree(finished.adapter_path, target)
     print(f"{target}: written")
@@ -415,7 +419,8 @@ def _show_run(finished: Run, as_json: bool) -> None:
     if as_json:
         print(_json_of(finished))
         return
-    print(f"adapter  {finished.adapter_path}\nreport   {finished.folder / 'report.html'}\nchat     fedloom chat {finished.folder}")
+    trained = finished.adapter_path
+    print(f"{trained.name:8} {trained}\nreport   {finished.folder / 'report.html'}\nchat     fedloom chat {finished.folder}")
 
 
 def _json_of(run: Run) -> str:

@@ -40,8 +40,9 @@ def make_plan(workshop: Workshop) -> Plan:
     seconds = client_rounds * _seconds_per_client_round(workshop) / workshop.worker_count
     rows = sum(len(client.train) for client in data.clients)
     held_out = sum(len(client.held_out) for client in data.clients)
+    trained = f"LoRA rank {recipe.model.adapter.rank}" if recipe.model.adapter else "all weights"
     lines = (
-        ("model", f"{workshop.loaded.id}, {recipe.model.dtype}, LoRA rank {recipe.model.adapter.rank} ({numel:,} trained values)"),
+        ("model", f"{workshop.loaded.id}, {recipe.model.dtype}, {trained} ({numel:,} trained values)"),
         ("data", f"{data.origin}: {rows:,} rows to train on, {held_out:,} measured, held by {len(data.clients)} clients"),
         ("task", f"{recipe.task.kind}: {task.steps} steps of {task.batch_size * task.accumulation} rows a client and round"),
         (

@@ -11,13 +11,17 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fedloom.errors import RecipeError
 from fedloom.registry import checked_settings, nearest, one_line
+
+if TYPE_CHECKING:
+    from fedloom.algorithms import Algorithm
 
 PRESETS = Path(__file__).parent / "recipes"
 
@@ -68,7 +72,13 @@ class ModelRecipe(Part):
     quantization: Literal["int8", "nf4"] | None = Field(None, description="bitsandbytes quantisation of the base weights (CUDA only)")
     device: str = Field("auto", description="auto (cuda, then mps, then cpu), or a torch device")
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass: half the memory, a quarter slower")
-    adapter: AdapterRecipe = Field(default_factory=AdapterRecipe)
+    adapter: AdapterRecipe | None = Field(default_factory=AdapterRecipe, description="null: all weights of the model are trained")
+
+    @model_validator(mode="after")
+    def _trainable(self) -> ModelRecipe:
+        if self.adapter is None and self.quantization is not None:
+            raise ValueError(f"adapter: null trains all weights, which {self.quantization} does not allow; write quantization: null")
+        return self
 
 
 class PartitionRecipe(NamedPart):
@@ -332,12 +342,20 @@ def _deeper(leaf: str) -> str:
 def _dotted_keys(model: type[BaseModel], prefix: str = "") -> set[str]:
     keys = set()
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        inner = _part_of(field.annotation)
+        if inner:
             keys |= _dotted_keys(inner, f"{prefix}{name}.")
-        else:
+        if inner is not field.annotation:
             keys.add(prefix + name)
     return keys
+
+
+def _part_of(annotation: Any) -> type[BaseModel] | None:
+    """The part of a recipe that a key of this type holds, if it holds one; a part that may be null included."""
+    for kind in get_args(annotation) if isinstance(annotation, UnionType) else (annotation,):
+        if isinstance(kind, type) and issubclass(kind, Part):
+            return kind
+    return None
 
 
 def _explain(error: ValidationError) -> str:
@@ -347,8 +365,8 @@ def _explain(error: ValidationError) -> str:
         model: Any = Recipe
         for parent in parents:
             if isinstance(parent, str):
-                model = model.model_fields[parent].annotation
-        known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else ()
+                model = _part_of(model.model_fields[parent].annotation)
+        known = model.model_fields if model else ()
         return f"{'.'.join(map(str, problem['loc']))}: unknown key{nearest(str(key), known)}"
     return one_line(problem).replace("value error, ", "")
 
@@ -406,6 +424,15 @@ def _complete(recipe: Recipe) -> Recipe:
     plain["data"]["partition"] = completed(recipe.data.partition, partitioners, "data.partition", "kind")
     plain["task"] = completed(recipe.task, tasks, "task", "kind")
     plain["algorithm"] = completed(recipe.algorithm, algorithms, "algorithm", "name")
+    _check_aggregate(recipe.model, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
     plain["prepare"] = [completed(step, prepare_steps, f"prepare.{i}", "kind") for i, step in enumerate(recipe.prepare)]
     plain["finish"] = [completed(step, finish_steps, f"finish.{i}", "kind") for i, step in enumerate(recipe.finish)]
     return Recipe.model_validate(plain)
+
+
+def _check_aggregate(model: ModelRecipe, algorithm: Algorithm) -> None:
+    """Refuse, before anything is loaded, what the algorithm would refuse when it starts."""
+    if model.adapter is None and algorithm.aggregate != "average_factors":
+        raise RecipeError(
+            f"algorithm.aggregate: {algorithm.aggregate} joins LoRA factors, and model.adapter is null; write average_factors"
+        )

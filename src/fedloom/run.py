@@ -28,6 +28,7 @@ from fedloom.files import sha256_of, write_atomic
 from fedloom.hooks import finish_steps
 from fedloom.manifest import surroundings
 from fedloom.models.adapters import WEIGHTS, save_adapter
+from fedloom.models.save import MODEL_WEIGHTS, save_model
 from fedloom.plan import Plan, make_plan
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.report.html import write_report
@@ -52,8 +53,9 @@ class Run:
 
     @property
     def adapter_path(self) -> Path:
-        """The adapter in PEFT's format."""
-        return self.folder / "adapter"
+        """What was trained: the adapter in PEFT's format, or the whole model of a run without one."""
+        folder = RunFolder(self.folder)
+        return folder.model if folder.model.exists() else folder.adapter
 
     @property
     def state(self) -> State:
@@ -159,8 +161,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         if recipe.finish:
             evaluate(federation, state, recipe.federation.rounds)
 
-        save_adapter(state, workshop.bench.model, folder.adapter, workshop.loaded.id, recipe.model.revision)
-        folder.update_manifest(adapter_sha256=sha256_of(folder.adapter / WEIGHTS))
+        folder.update_manifest(adapter_sha256=sha256_of(_hand_out(workshop, folder, state)))
         _compare(workshop, folder, federation)
         samples = sample_answers(workshop, state)
         write_atomic(folder.path / "samples.json", json.dumps(samples, indent=2, ensure_ascii=False))
@@ -189,6 +190,17 @@ def _finish(recipe: Recipe, state: State) -> State:
     return state
 
 
+def _hand_out(workshop: Workshop, folder: RunFolder, state: State) -> Path:
+    """Write what was trained, the adapter or the whole model; gives the file of its weights."""
+    recipe, bench = workshop.recipe.model, workshop.bench
+    if recipe.adapter is not None:
+        save_adapter(state, bench.model, folder.adapter, workshop.loaded.id, recipe.revision)
+        return folder.adapter / WEIGHTS
+    bench.parameters.load(state)
+    save_model(bench.model, workshop.loaded.tokenizer, folder.model)
+    return folder.model / MODEL_WEIGHTS
+
+
 def _compare(workshop: Workshop, folder: RunFolder, federation: Federation) -> None:
     """Measure the baselines that are left: those that train."""
     wanted = set(workshop.recipe.evaluate.baselines)
@@ -206,7 +218,7 @@ def _describe(workshop: Workshop, folder: RunFolder) -> None:
         model={
             "id": loaded.id,
             "sha256": loaded.sha256,
-            "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()) - trained,
+            "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()) - (trained if recipe.model.adapter else 0),
             "trained_parameters": trained,
         },
         data={

@@ -1,6 +1,6 @@
 """The run folder: what a run leaves on disk, and who may write to it.
 
-recipe.yaml    as resolved        metrics.jsonl  one measure a line      checkpoints/  adapter/
+recipe.yaml    as resolved        metrics.jsonl  one measure a line      checkpoints/  adapter/ or model/
 manifest.json  what it ran on     wire.jsonl     one message a line      audit.jsonl   report.html
 """
 
@@ -33,6 +33,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.clients = path / "clients"
         self.adapter = path / "adapter"
+        self.model = path / "model"
 
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> dict[str, Any]:
         """Append one measure to metrics.jsonl."""

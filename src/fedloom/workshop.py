@@ -21,8 +21,8 @@ from fedloom.federation.engines.pool import WorkerPool
 from fedloom.federation.party import ClientRows
 from fedloom.files import cache_folder
 from fedloom.hooks import prepare_steps
-from fedloom.models.adapters import attach_lora
 from fedloom.models.load import LoadedModel, load_model
+from fedloom.models.trainable import make_trainable
 from fedloom.recipe import Recipe
 from fedloom.state import State
 from fedloom.streams import numpy_stream
@@ -34,7 +34,7 @@ SMALL_MODEL = 5_000_000
 
 @dataclass(frozen=True)
 class Workshop:
-    """A resolved run: data per owner, encoded rows, one model, and the workers that lend it to clients. `start` is the first adapter."""
+    """A resolved run: data per owner, encoded rows, one model, and the workers that lend it to clients. `start` is what is trained."""
 
     recipe: Recipe
     data: FederatedData
@@ -81,7 +81,7 @@ def open_workshop(recipe: Recipe) -> Iterator[Workshop]:
     loaded = load_model(recipe.model)
     task = task_of(recipe)
     rows = {client.name: _encode(client.name, client.train, client.held_out, recipe, loaded, task) for client in data.clients}
-    bench = Bench(attach_lora(loaded.model, recipe.model.adapter, recipe.seed))
+    bench = Bench(make_trainable(loaded.model, recipe.model.adapter, recipe.seed))
     count = _worker_count(recipe, loaded, len(data.clients))
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if _parameters(loaded.model) < SMALL_MODEL else _cores())

@@ -6,7 +6,6 @@ import difflib
 import json
 import math
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from fedloom.errors import ModelError, RecipeError
 from fedloom.files import disk_errors_named, write_atomic
 from fedloom.models.load import load_model
 from fedloom.models.quiet import quiet
+from fedloom.models.save import save_model
 from fedloom.recipe import AdapterRecipe, ModelRecipe
 from fedloom.streams import torch_stream
 
@@ -110,13 +110,7 @@ def merge(model_id: str, adapter_folder: Path, out: Path) -> None:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{adapter_folder}: the adapter does not fit the model {model_id} ({reason})") from error
-    with disk_errors_named(out), quiet():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-            whole = Path(temporary) / out.name
-            merged.save_pretrained(whole)
-            base.tokenizer.save_pretrained(whole)
-            whole.rename(out)
+    save_model(merged, base.tokenizer, out)
 
 
 def _targets(model: Any, targets: str | list[str]) -> str | list[str]:

@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection
 import torch
 
 from fedloom.federation.engines.jobs import Bench
-from fedloom.models.adapters import attach_lora
 from fedloom.models.load import load_model
 from fedloom.models.share import map_shared
+from fedloom.models.trainable import make_trainable
 from fedloom.recipe import load_recipe
 
 
@@ -26,7 +26,7 @@ def main() -> None:
         recipe, weights, threads = line.recv()
         torch.set_num_threads(threads)
         recipe = load_recipe(recipe)
-        model = attach_lora(load_model(recipe.model).model, recipe.model.adapter, recipe.seed)
+        model = make_trainable(load_model(recipe.model).model, recipe.model.adapter, recipe.seed)
         map_shared(model, weights)
         bench = Bench(model)
         while True:
