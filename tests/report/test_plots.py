@@ -108,6 +108,15 @@ def test_rare_and_uncounted_values_of_a_field_are_drawn_together() -> None:
     assert others_of_b.get_width() == pytest.approx(0.25)
 
 
+def test_hundreds_of_clients_are_drawn_as_one_shape_a_value() -> None:
+    clients = [{"client": f"c{i}", "train": 4, "held_out": 0, "topic": {"a": 1 + i % 3, "b": 3 - i % 3}} for i in range(747)]
+    axes = plots.field_split(RunRecord(Path("run"), {}, {"data": {"clients": clients}}), "topic").axes[0]
+    assert (len(axes.patches), len(axes.collections)) == (0, 2)
+    last = axes.collections[0].get_paths()[0].vertices
+    assert last[:, 1].max() == 746.5
+    assert {0.25, 0.5, 0.75} <= set(last[:, 0])
+
+
 def test_the_values_of_the_partition_go_by_the_name_of_its_field() -> None:
     holding = {"client": "a", "train": 9, "held_out": 1, "values": {"clinic": 10}}
     record = RunRecord(Path("run"), {"data": {"partition": {"kind": "by_field", "field": "owner"}}}, {"data": {"clients": [holding]}})

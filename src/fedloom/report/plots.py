@@ -138,16 +138,13 @@ def field_split(record: RunRecord, field: str) -> Figure | None:
     left = np.zeros(len(rows))
     for i, value in enumerate(kept):
         colour = (UP, DOWN, *CLIENT_COLOURS)[i] if value in totals else "#c9c9c9"
-        axes.barh(
-            at,
-            shares[:, i],
-            0.7 if len(rows) <= NAMED_CLIENTS else 1.0,
-            left=left,
-            color=colour,
-            edgecolor=colour,
-            linewidth=0.5,
-            label=label(value, 20),
-        )
+        look: dict[str, Any] = {"color": colour, "edgecolor": colour, "linewidth": 0.5, "label": label(value, 20)}
+        if len(rows) <= NAMED_CLIENTS:
+            axes.barh(at, shares[:, i], 0.7, left=left, **look)
+        else:  # one shape for all clients: a bar for each of hundreds would take more memory than the training
+            edges = np.arange(len(rows) + 1) - 0.5
+            right = left + shares[:, i]
+            axes.fill_betweenx(edges, np.append(left, left[-1]), np.append(right, right[-1]), step="post", **look)
         left += shares[:, i]
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
