@@ -1,0 +1,289 @@
+"""The round loop: who fails is left out and noted, the rest goes on, and nothing depends on who was faster."""
+
+import json
+import random
+
+import pytest
+import torch
+from vector_federation import CLIENTS, SIZE, Vector, federation, trained
+
+from fedloom.errors import RunStoppedError
+from fedloom.federation.audit import verify
+from fedloom.federation.checkpoint import last_checkpoint
+from fedloom.federation.engine import Reply
+from fedloom.federation.memory import ClientMemory
+from fedloom.federation.messages import Expected, Message, decode, encode
+from fedloom.federation.observer import Observer
+from fedloom.federation.rounds import ALLOWANCE, run_rounds
+from fedloom.files import read_lines
+from fedloom.models.flat import trained_state
+from fedloom.runfolder import RunFolder
+from fedloom.state import State
+
+OTHERS = ("north", "east", "west")
+
+
+def lost(reason, client="south"):
+    return lambda _message: Reply(client, None, reason)
+
+
+def rewritten(change):
+    """The client's reply with one thing about it changed."""
+
+    def fault(data):
+        message = decode(data, Expected("update", 2, "south"))
+        kept = {"kind": "update", "round": 2, "client": "south", "sections": dict(message.sections), "report": dict(message.report)}
+        return encode(Message(**(kept | change(message))))
+
+    return fault
+
+
+def update(tensor, name="w"):
+    return rewritten(lambda _message: {"sections": {"update": State.of({name: tensor})}})
+
+
+def report(**values):
+    return rewritten(lambda message: {"report": {k: v for k, v in (dict(message.report) | values).items() if v is not None}})
+
+
+FAULTS = {
+    "late": (lost("late: 2 of 3 steps were done at the deadline"), "late: 2 of 3 steps"),
+    "dead": (lost("its worker process died (exit code -9)"), "its worker process died"),
+    "silent": (lost(None), "no reply"),
+    "nan": (update(torch.full((SIZE,), float("nan"))), "'south' refused: section 'update' holds values that are not finite"),
+    "infinite": (update(torch.full((SIZE,), float("inf"))), "'south' refused: section 'update' holds values that are not finite"),
+    "shape": (update(torch.zeros(SIZE + 1)), f"'south' refused: section 'update': tensor 'w' has shape [{SIZE + 1}], expected [{SIZE}]"),
+    "name": (update(torch.zeros(SIZE), "v"), "'south' refused: section 'update': tensor 'w' is missing"),
+    "truncated": (lambda data: data[:-7], "'south' refused: the payload does not have the hash"),
+    "emptied": (lambda _data: b"", "'south' refused: it is not a message of this program"),
+    "oversized": (lambda data: data + bytes(ALLOWANCE), "'south' refused: "),
+    "norm": (update(torch.full((SIZE,), 1e4)), "'south' refused: section 'update' has norm"),
+    "old": (rewritten(lambda _message: {"round": 1}), "'south' refused: round is 1, expected 2"),
+    "posing": (rewritten(lambda _message: {"client": "north"}), "'south' refused: client is 'north', expected 'south'"),
+    "no update": (rewritten(lambda _message: {"sections": {}}), "'south' refused: sections are [], expected ['update']"),
+    "more": (rewritten(lambda m: {"sections": {**m.sections, "rows": m.sections["update"] * 1.5}}), "'south' refused: "),
+    "no examples": (report(examples=None), "'south' refused: its report has no valid 'examples'"),
+    "examples": (report(examples=0), "weight of an update should be a positive number"),
+    "negative": (report(examples=-5), "'south' refused: its report has no valid 'examples'"),
+    "text": (report(loss="low"), "'south' refused: its report has no valid 'loss'"),
+    "endless": (report(steps=10**400), "'south' refused: report 'steps' is not finite"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_client_that_fails_is_left_out_and_noted_and_the_round_goes_on(tmp_path, fault):
+    failure, reason = FAULTS[fault]
+    state = trained(tmp_path / "faulty", rounds=2, faults={("south", 2): [failure]}, max_update_norm=100.0)
+
+    trained(tmp_path / "others", rounds=1)
+    assert state.equals(trained(tmp_path / "others", rounds=2, names=OTHERS))
+    noted = [entry for entry in read_lines(tmp_path / "faulty" / "audit.jsonl") if entry["event"] == "client failed"]
+    assert [(entry["round"], entry["client"]) for entry in noted] == [(2, "south")]
+    assert reason in noted[0]["reason"]
+    failed = [event for event in RunFolder(tmp_path / "faulty").metrics() if event["name"] == "client/failed"]
+    assert failed == [{"round": 2, "client": "south", "name": "client/failed", "value": 1}]
+    assert verify(tmp_path / "faulty" / "audit.jsonl")
+
+
+def test_a_client_that_is_late_by_its_own_clock_says_how_far_it_came(tmp_path):
+    built = federation(tmp_path, rounds=1)
+    engine, answers = built.engine, []
+    dispatch = engine.dispatch
+
+    def in_no_time(assignments, deadline):
+        from fedloom.federation.party import Party
+
+        original = Party.answer
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Party, "answer", lambda self, kind, number, data, _deadline: original(self, kind, number, data, 0.0))
+            for reply in dispatch(assignments, deadline):
+                answers.append(reply.error)
+                yield reply
+
+    engine.dispatch = in_no_time
+    with pytest.raises(RunStoppedError, match="round 1 had 0 usable replies in each of 2 tries"):
+        run_rounds(built, trained_state(Vector()))
+    assert set(answers) == {"late: 0 of 3 steps were done at the deadline"}
+
+
+@pytest.mark.parametrize(("algorithm", "codec"), [("fedavg", "fp32"), ("scaffold", "int8"), ("fedadam", "fp32")])
+def test_the_order_of_replies_changes_no_byte(tmp_path, algorithm, codec):
+    orders = {"as asked": iter, "reversed": reversed, "shuffled": lambda replies: random.Random(1).sample(replies, len(replies))}
+    states = [trained(tmp_path / name, algorithm=algorithm, codec=codec, order=order) for name, order in orders.items()]
+    assert states[0].equals(states[1])
+    assert states[0].equals(states[2])
+
+
+@pytest.mark.parametrize(("algorithm", "codec"), [("fedavg", "fp32"), ("scaffold", "nf4"), ("feddyn", "fp32")])
+def test_a_round_below_quorum_is_tried_again_as_if_for_the_first_time(tmp_path, algorithm, codec):
+    fault = lost("its worker process died")
+    faults = {("south", 2): [fault]}
+    state = trained(tmp_path / "retried", algorithm=algorithm, codec=codec, quorum=4, faults=faults)
+    assert state.equals(trained(tmp_path / "smooth", algorithm=algorithm, codec=codec, quorum=4))
+    events = [entry for entry in read_lines(tmp_path / "retried" / "audit.jsonl") if entry["event"] == "below quorum"]
+    assert [(entry["round"], entry["attempt"], entry["replies"], entry["quorum"]) for entry in events] == [(2, 0, 3, 4)]
+
+
+def test_a_try_draws_clients_of_its_own(tmp_path):
+    drawn = {0: [], 1: []}
+    faults = {(client, 1): [lost("away", client), None] for client in CLIENTS}
+    built = federation(tmp_path, rounds=1, per_round=2, quorum=2, retries=9, faults=faults)
+    run_rounds(built, trained_state(Vector()))
+    tries = [client for client, _ in built.engine.received]
+    drawn[0], drawn[1] = tries[:2], tries[2:4]
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize(("algorithm", "codec"), [("fedavg", "fp32"), ("scaffold", "int8")])
+def test_a_run_that_stays_below_quorum_stops_and_is_resumed_to_the_same_bytes(tmp_path, algorithm, codec):
+    away = {("south", 2): [lost("away")] * 2, ("west", 2): [lost("away", "west")] * 2}
+    with pytest.raises(RunStoppedError) as caught:
+        trained(tmp_path / "stopped", algorithm=algorithm, codec=codec, quorum=3, faults=away)
+    assert str(caught.value) == (
+        "round 2 had 2 usable replies in each of 2 tries, federation.quorum is 3; "
+        "mend the clients and resume, the checkpoint of round 1 stands"
+    )
+    assert last_checkpoint(tmp_path / "stopped" / "checkpoints").round == 1
+    resumed = trained(tmp_path / "stopped", algorithm=algorithm, codec=codec, quorum=3)
+    assert resumed.equals(trained(tmp_path / "smooth", algorithm=algorithm, codec=codec, quorum=3))
+
+
+def test_a_rule_that_needs_more_clients_than_the_quorum_waits_for_them(tmp_path):
+    faults = {(client, 1): [lost("away", client)] for client in ("south", "west")}
+    with pytest.raises(RunStoppedError, match="round 1 had 2 usable replies"):
+        trained(tmp_path, algorithm="trimmed_mean", quorum=1, retries=0, faults=faults)
+
+
+class Interrupts(Observer):
+    """Ctrl-C when `client` has answered in round `number`."""
+
+    def __init__(self, number, client):
+        self.stage_name, self.client = f"round {number}/", client
+
+    def client_done(self, stage, client, failure):
+        if stage.startswith(self.stage_name) and client == self.client:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("algorithm", "codec"), [("fedavg", "fp32"), ("scaffold", "int8"), ("fedyogi", "bf16"), ("feddyn", "nf4")])
+@pytest.mark.parametrize(("number", "client"), [(1, "north"), (3, "west")])
+def test_a_run_interrupted_anywhere_resumes_to_the_same_bytes(tmp_path, algorithm, codec, number, client):
+    settings = {"algorithm": algorithm, "codec": codec, "rounds": 4, "evaluate_every": 2}
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", observer=Interrupts(number, client), **settings)
+    resumed = trained(tmp_path / "cut", **settings)
+    assert resumed.equals(trained(tmp_path / "whole", **settings))
+
+    def measures(name):
+        # a reply says how many seconds it took, in more digits or fewer
+        timed = ("seconds", "up_bytes")
+        return [event for event in RunFolder(tmp_path / name).metrics() if not event["name"].endswith(timed)]
+
+    assert measures("cut") == measures("whole")
+
+
+def test_a_run_whose_last_checkpoint_is_damaged_redoes_the_round(tmp_path):
+    settings = {"algorithm": "scaffold", "codec": "int8", "rounds": 4}
+    whole = trained(tmp_path, **settings)
+    last = tmp_path / "checkpoints" / "round-00004.checkpoint"
+    last.write_bytes(last.read_bytes()[:-1])
+    assert trained(tmp_path, **settings).equals(whole)
+
+
+@pytest.mark.parametrize("codec", ["bf16", "int8", "nf4"])
+def test_clients_and_server_hold_the_same_reference_to_the_bit(tmp_path, codec):
+    built = federation(tmp_path, algorithm="scaffold", codec=codec, rounds=5, per_round=3)
+    run_rounds(built, trained_state(Vector()))
+    checkpoint = last_checkpoint(tmp_path / "checkpoints")
+    holding = [client for client, number in checkpoint.held.items() if number == 5]
+    assert len(holding) == 3
+    for client in holding:
+        memory = ClientMemory(client, tmp_path / "clients" / client).before(6)
+        assert memory["reference"].equals(checkpoint.memory["broadcast/reference"])
+
+
+def test_a_client_that_missed_a_round_gets_the_whole_state(tmp_path):
+    faults = {("south", 3): [lost("away")]}
+    built = federation(tmp_path, codec="int8", rounds=5, faults=faults)
+    run_rounds(built, trained_state(Vector()))
+    sent = {(client, message.round): set(message.sections) for client, message in built.engine.received}
+    whole = {key for key, sections in sent.items() if "state" in sections}
+    assert whole == {(client, 1) for client in CLIENTS} | {("south", 4)}
+    assert {tuple(sent[key]) for key in sent.keys() - whole} == {("difference",)}
+
+
+def test_a_client_that_was_not_drawn_gets_the_whole_state_the_next_time(tmp_path):
+    built = federation(tmp_path, codec="int8", rounds=8, per_round=2)
+    run_rounds(built, trained_state(Vector()))
+    took_part = {(client, message.round) for client, message in built.engine.received}
+    for client, message in built.engine.received:
+        assert ("difference" in message.sections) == ((client, message.round - 1) in took_part)
+
+
+def test_a_client_that_lost_its_memory_is_left_out_once_and_then_sent_the_whole_state(tmp_path):
+    class Forgets(Observer):
+        def client_done(self, stage, client, failure):
+            if stage.startswith("round 2/") and client == "west":
+                for path in (tmp_path / "clients" / "south").iterdir():
+                    path.unlink()
+
+    built = federation(tmp_path, codec="int8", rounds=4, observer=Forgets())
+    run_rounds(built, trained_state(Vector()))
+    failed = [entry for entry in read_lines(tmp_path / "audit.jsonl") if entry["event"] == "client failed"]
+    assert [(entry["round"], entry["client"]) for entry in failed] == [(3, "south")]
+    assert "this client has lost the state it refers to" in failed[0]["reason"]
+    assert [set(m.sections) for c, m in built.engine.received if c == "south" and m.round == 4] == [{"state"}]
+
+
+def test_coding_loss_on_the_way_down_and_up_does_not_add_up(tmp_path):
+    full = trained(tmp_path / "fp32", rounds=8)
+    for codec in ("bf16", "int8", "nf4"):
+        coded = trained(tmp_path / codec, rounds=8, codec=codec)
+        assert (coded - full).norm() / full.norm() < 0.1
+
+
+def test_the_joined_vector_moves_to_where_the_clients_pull_it(tmp_path):
+    state = trained(tmp_path, rounds=12, evaluate_every=3)
+    losses = [e["value"] for e in RunFolder(tmp_path).metrics() if e["name"] == "held_out/federated/loss" and e["client"] is None]
+    assert losses == sorted(losses, reverse=True)
+    assert len(losses) == 4
+    assert state.norm() > 1
+
+
+def test_a_client_that_fails_to_measure_is_left_out_of_the_measures(tmp_path):
+    class Loses(Observer):
+        failures = ()
+
+        def client_done(self, stage, client, failure):
+            if failure:
+                self.failures += ((stage, client, failure),)
+
+    built = federation(tmp_path, rounds=1, evaluate_every=1, observer=Loses(), faults={("south", 1): [None, lost("away")]})
+    run_rounds(built, trained_state(Vector()))
+    assert built.observer.failures == (("federated measured", "south", "away"),)
+    measured = {e["client"]: e["value"] for e in RunFolder(tmp_path).metrics() if e["name"] == "held_out/federated/rows"}
+    assert measured == {"north": 6, "east": 6, "west": 6, None: 18}
+
+
+def test_every_message_of_a_round_is_in_the_wire_log_and_in_its_measures(tmp_path):
+    trained(tmp_path, rounds=2)
+    wire = read_lines(tmp_path / "wire.jsonl")
+    assert [(entry["round"], entry["direction"], entry["kind"]) for entry in wire].count((2, "up", "update")) == 4
+    assert [(entry["round"], entry["direction"], entry["kind"]) for entry in wire].count((2, "down", "train")) == 4
+    measured = {(e["round"], e["name"]): e["value"] for e in RunFolder(tmp_path).metrics() if e["client"] is None}
+    for number in (1, 2):
+        for direction in ("up", "down"):
+            total = sum(entry["bytes"] for entry in wire if (entry["round"], entry["direction"]) == (number, direction))
+            assert measured[number, f"traffic/{direction}_bytes"] == total
+
+
+def test_a_refused_message_is_in_the_wire_log_too(tmp_path):
+    trained(tmp_path, rounds=1, faults={("south", 1): [lambda _data: b"junk"]})
+    assert [e["bytes"] for e in read_lines(tmp_path / "wire.jsonl") if e["client"] == "south" and e["direction"] == "up"] == [4]
+
+
+def test_no_line_of_the_logs_holds_more_than_measures_and_reasons(tmp_path):
+    trained(tmp_path, rounds=1, faults={("south", 1): [lost("away")]})
+    for name in ("audit.jsonl", "wire.jsonl", "metrics.jsonl"):
+        for line in (tmp_path / name).read_text().splitlines():
+            assert all(isinstance(value, int | float | str | None) for value in json.loads(line).values())
