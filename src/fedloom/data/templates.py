@@ -47,7 +47,7 @@ def render_prompt(turns: Sequence[Turn], tokenizer: Any, template: str) -> Rende
     """The text that asks for the next response to `turns`."""
     if template == "chat":
         return Rendered(_chat_text(turns, tokenizer, ask=True), (), adds_special_tokens=False)
-    pieces = _plain_pieces([*turns, Turn("assistant", "")], "", template)
+    pieces = _plain_pieces(turns, tokenizer.eos_token or "", template)
     return Rendered("".join(piece for piece, _ in pieces).rstrip(" "), (), adds_special_tokens=True)
 
 
