@@ -1,0 +1,207 @@
+"""Tokenising: what is trained on is the responses, with any tokenizer, and nothing else."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.templates import render
+from fedloom.data.tokenise import TokenRows, cached_rows, load_rows, token_key, tokenise
+from fedloom.errors import FedloomError, ModelError
+from fedloom.models.tiny import CHAT_TEMPLATE, _tokenizer
+
+CORPUS = ["what color is the sky", "the sky is blue and the grass is green", "user assistant instruction response name a color red"] * 3
+SPECIAL = ["[UNK]", "<|im_start|>", "<|im_end|>"]
+
+
+def word_piece():
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    return backend, trainers.WordPieceTrainer(vocab_size=200, special_tokens=SPECIAL, show_progress=False)
+
+
+def byte_level():
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    return backend, trainers.BpeTrainer(vocab_size=350, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
+
+
+def trimmed_byte_level():
+    backend, trainer = byte_level()
+    backend.post_processor = processors.ByteLevel(trim_offsets=True)
+    return backend, trainer
+
+
+def unigram():
+    backend = Tokenizer(models.Unigram())
+    backend.normalizer = normalizers.NFKC()
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    return backend, trainers.UnigramTrainer(vocab_size=90, special_tokens=SPECIAL, unk_token="[UNK]", show_progress=False)
+
+
+def with_first_token():
+    return byte_level()
+
+
+def made(kind):
+    backend, trainer = kind()
+    backend.train_from_iterator(CORPUS, trainer)
+    if kind is with_first_token:
+        number = backend.token_to_id("<|im_start|>")
+        backend.post_processor = processors.TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", number)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", bos_token="<|im_start|>", eos_token="<|im_end|>")
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+KINDS = [word_piece, byte_level, trimmed_byte_level, unigram, with_first_token]
+TOKENIZERS = {kind.__name__: made(kind) for kind in KINDS} | {"tiny": _tokenizer()}
+CONVERSATION = (
+    Turn("user", "what color is the sky"),
+    Turn("assistant", "the sky is blue"),
+    Turn("user", "name a color"),
+    Turn("assistant", "red and green"),
+)
+
+
+def example(*turns):
+    return Example(turns or CONVERSATION, Provenance.PRIVATE)
+
+
+def runs(row):
+    """The stretches of trained tokens of a row."""
+    ids, mask = row
+    found, inside = [], False
+    for token, trained in zip(ids.tolist(), mask.tolist(), strict=True):
+        if trained and not inside:
+            found.append([])
+        if trained:
+            found[-1].append(token)
+        inside = trained
+    return found
+
+
+@pytest.mark.parametrize("template", ["chat", "alpaca", "vicuna"])
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_the_trained_tokens_of_every_turn_are_its_response_and_end_of_turn(name, template):
+    tokenizer = TOKENIZERS[name]
+    rows = tokenise([example()], tokenizer, template, 1000)
+    texts = [tokenizer.decode(run).replace(" ##", "").strip() for run in runs(rows.row(0))]
+    assert [text.replace(" <|im_end|>", "<|im_end|>") for text in texts] == ["the sky is blue<|im_end|>", "red and green<|im_end|>"]
+    assert rows.truncated == 0
+
+
+@pytest.mark.parametrize("template", ["chat", "alpaca", "vicuna"])
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_the_tokens_are_those_of_the_whole_text(name, template):
+    tokenizer = TOKENIZERS[name]
+    rendered = render(CONVERSATION, tokenizer, template)
+    ids, _ = tokenise([example()], tokenizer, template, 1000).row(0)
+    assert ids.tolist() == tokenizer(rendered.text, add_special_tokens=rendered.adds_special_tokens)["input_ids"]
+
+
+def test_a_first_token_that_the_tokenizer_adds_is_not_trained_on():
+    tokenizer = TOKENIZERS["with_first_token"]
+    ids, mask = tokenise([example()], tokenizer, "alpaca", 1000).row(0)
+    assert ids[0] == tokenizer.bos_token_id
+    assert not mask[0]
+    chat, _ = tokenise([example()], tokenizer, "chat", 1000).row(0)
+    assert chat.tolist().count(tokenizer.bos_token_id) == 4  # one for each turn, none in front
+
+
+letters = st.text(st.characters(codec="utf-8", exclude_characters="<|>"), max_size=15)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.tuples(letters, letters), min_size=1, max_size=3))
+def test_trained_bytes_are_the_responses_whatever_the_text(pairs):
+    tokenizer = TOKENIZERS["tiny"]
+    turns = [turn for ask, answer in pairs for turn in (Turn("user", ask), Turn("assistant", answer))]
+    rows = tokenise([example(*turns)], tokenizer, "chat", 1000)
+    said = [tokenizer.decode(run, clean_up_tokenization_spaces=False) for run in runs(rows.row(0))]
+    assert said == [f"{answer}<|im_end|>" for _, answer in pairs]
+
+
+@pytest.mark.parametrize("length", [8, 20, 40])
+def test_a_long_row_loses_its_end_and_is_counted(length):
+    tokenizer = TOKENIZERS["tiny"]
+    short = example(Turn("user", "a"), Turn("assistant", "b"))
+    whole, cut = (tokenise([example(), short, example()], tokenizer, "chat", n) for n in (1000, length))
+    assert (whole.truncated, cut.truncated) == (0, sum(n > length for n in whole.lengths().tolist()))
+    for index in range(3):
+        assert torch.equal(cut.row(index)[0], whole.row(index)[0][:length])
+        assert torch.equal(cut.row(index)[1], whole.row(index)[1][:length])
+
+
+def test_a_tokenizer_without_offsets_is_refused():
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(ModelError, match="gives no character offsets; use a model with a fast tokenizer"):
+        tokenise([example()], Slow(), "chat", 100)
+
+
+def test_the_first_token_of_a_row_is_never_predicted_and_does_not_count():
+    rows = TokenRows(torch.arange(5, dtype=torch.int32), torch.tensor([True, True, False, True, True]), torch.tensor([0, 3, 3, 5]), 0)
+    assert rows.supervised_counts().tolist() == [1, 0, 1]
+    assert rows.lengths().tolist() == [3, 0, 2]
+    assert len(rows) == 3
+
+
+def test_no_rows_are_no_tokens():
+    rows = tokenise([], TOKENIZERS["tiny"], "chat", 100)
+    assert len(rows) == 0
+    assert rows.supervised_counts().tolist() == []
+
+
+def test_many_rows_are_as_each_alone():
+    tokenizer = TOKENIZERS["tiny"]
+    many = [example(Turn("user", f"say {number}"), Turn("assistant", "a" * (number % 7))) for number in range(1100)]
+    rows = tokenise(many, tokenizer, "chat", 1000)
+    for index in (0, 511, 512, 1099):
+        alone = tokenise([many[index]], tokenizer, "chat", 1000)
+        assert torch.equal(rows.row(index)[0], alone.row(0)[0])
+        assert torch.equal(rows.row(index)[1], alone.row(0)[1])
+
+
+def test_rows_come_back_from_the_cache_and_are_made_once(tmp_path, monkeypatch):
+    tokenizer = TOKENIZERS["tiny"]
+    path = cached_rows([example()], tokenizer, "chat", 30, tmp_path / "rows")
+    monkeypatch.setattr("fedloom.data.tokenise.tokenise", None)
+    assert cached_rows([example()], tokenizer, "chat", 30, tmp_path / "rows") == path
+    rows = load_rows(path)
+    assert rows.truncated == 1
+    assert (rows.ids.dtype, rows.supervised.dtype) == (torch.int32, torch.bool)
+
+
+def test_the_cache_key_knows_all_that_decides_the_tokens():
+    tokenizer, other = TOKENIZERS["tiny"], TOKENIZERS["byte_level"]
+    changed = _tokenizer()
+    changed.chat_template = CHAT_TEMPLATE.replace("im_start", "im_end")
+    keys = {
+        token_key([example()], tokenizer, "chat", 30),
+        token_key([example()], tokenizer, "chat", 31),
+        token_key([example()], tokenizer, "alpaca", 30),
+        token_key([example(), example()], tokenizer, "chat", 30),
+        token_key([example(*CONVERSATION[:2])], tokenizer, "chat", 30),
+        token_key([example()], other, "chat", 30),
+        token_key([example()], changed, "chat", 30),
+    }
+    assert len(keys) == 7
+
+
+def test_a_damaged_cache_file_is_removed_and_made_again(tmp_path):
+    tokenizer = TOKENIZERS["tiny"]
+    path = cached_rows([example()], tokenizer, "chat", 30, tmp_path)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(FedloomError, match="the token cache was damaged and has been removed; run again"):
+        load_rows(path)
+    assert len(load_rows(cached_rows([example()], tokenizer, "chat", 30, tmp_path))) == 1
