@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from fedloom.algorithms import algorithms
 from fedloom.algorithms.base import Algorithm
+from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.partition import partitioners
 from fedloom.data.sources import sources
 from fedloom.federation.codec import codecs
@@ -67,14 +68,17 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """A table of the plain keys of `model`, then a section for each part below it."""
     plain, parts = [], []
     for name, field in model.model_fields.items():
-        (parts if _is_model(field.annotation) else plain).append((prefix + name, field))
+        (parts if _part(field.annotation) else plain).append((prefix + name, field))
     if plain:
         yield _table(
             [(name, _type(field.annotation, field.metadata), field.get_default(call_default_factory=True), field) for name, field in plain]
         )
     for name, field in parts:
-        yield f"## `{name}`\n\n{_sentence(field.annotation)}\n"
-        yield from _fields(field.annotation, f"{name}.")
+        part = _part(field.annotation)
+        yield f"## `{name}`\n\n{_sentence(part)}\n"
+        if field.description:
+            yield f"`{name}` as a whole: {field.description}.\n"
+        yield from _fields(part, f"{name}.")
 
 
 def _table(rows: Sequence[tuple[str, str, Any, Any]]) -> str:
@@ -98,6 +102,8 @@ def _parts() -> Iterator[str]:
     yield from _registered(partitioners, "data.partition", [])
     yield "## Sources: `data.source`\n"
     yield _list(sources)
+    yield "Public sets of the hub, known with their columns (needs the extra `hub`; `data.like: NAME` reads a copy of one from a file):\n"
+    yield "\n".join(f"- `{name}`: {named.hub}" for name, named in NAMED_SETS.items()) + "\n"
     yield "## Codecs: `federation.codec`\n"
     yield "What a codec loses is not lost for good: the sender adds it to its next message (error feedback).\n"
     yield _list(codecs)
@@ -145,8 +151,10 @@ def _source(part: Any) -> str:
     return f"{opening} {_sentence(part)}"
 
 
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
+def _part(kind: Any) -> Any:
+    """The part of a recipe that a key of this type holds, null allowed or not; None when it holds a plain value."""
+    found = [one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return found[0] if found and get_origin(kind) is not list else None
 
 
 def _type(kind: Any, metadata: Sequence[Any] = ()) -> str:
@@ -161,7 +169,7 @@ def _type(kind: Any, metadata: Sequence[Any] = ()) -> str:
         return " or ".join(_type(one, () if one is NoneType else metadata) for one in inner)
     if origin is list:
         return f"list of {_type(inner[0])}"
-    if _is_model(kind):
+    if _part(kind):
         return "`{kind: NAME, ...}`"
     words = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null"}
     bounds = [f"{sign} {getattr(item, name):g}" for item in metadata for name, sign in BOUNDS.items() if hasattr(item, name)]
