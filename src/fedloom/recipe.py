@@ -152,7 +152,9 @@ class FederationRecipe(Part):
     quorum: int = Field(1, ge=1, description="replies that a round needs at the least")
     deadline: Duration = Field(600.0, description="seconds (or 90s, 10m, 1h) after which a round no longer waits for a client")
     retries: int = Field(1, ge=0, description="times that a round below quorum is tried again before the run stops")
-    engine: Literal["local"] = Field("local", description="how work reaches the clients; local: all of them on this machine")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="how work reaches the clients; local: this machine; ray: Ray actors, on several GPUs or machines"
+    )
     workers: int | Literal["auto"] = Field(
         "auto", description="clients that train at the same time on this machine; auto: one per core where it pays"
     )
@@ -424,15 +426,17 @@ def _complete(recipe: Recipe) -> Recipe:
     plain["data"]["partition"] = completed(recipe.data.partition, partitioners, "data.partition", "kind")
     plain["task"] = completed(recipe.task, tasks, "task", "kind")
     plain["algorithm"] = completed(recipe.algorithm, algorithms, "algorithm", "name")
-    _check_aggregate(recipe.model, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
+    _check_aggregate(recipe, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
     plain["prepare"] = [completed(step, prepare_steps, f"prepare.{i}", "kind") for i, step in enumerate(recipe.prepare)]
     plain["finish"] = [completed(step, finish_steps, f"finish.{i}", "kind") for i, step in enumerate(recipe.finish)]
     return Recipe.model_validate(plain)
 
 
-def _check_aggregate(model: ModelRecipe, algorithm: Algorithm) -> None:
-    """Refuse, before anything is loaded, what the algorithm would refuse when it starts."""
-    if model.adapter is None and algorithm.aggregate != "average_factors":
+def _check_aggregate(recipe: Recipe, algorithm: Algorithm) -> None:
+    """Refuse, before anything is loaded, ways of joining that do not go with what else the recipe wants."""
+    if algorithm.aggregate == "refactor" and recipe.task.settings.get("keep_optimizer"):
+        raise RecipeError("task.keep_optimizer: moments do not fit factors that are made anew in every round (refactor); write false")
+    if recipe.model.adapter is None and algorithm.aggregate != "average_factors":
         raise RecipeError(
             f"algorithm.aggregate: {algorithm.aggregate} joins LoRA factors, and model.adapter is null; write average_factors"
         )

@@ -20,7 +20,7 @@ class Scaffold(Algorithm):
     """FedAvg with control variates.
 
     paper_code: theta -= lr (c - c_i) after every optimiser step, whatever the optimiser; the variates are then in units of its steps.
-    textbook: the gradient becomes g - c_i + c, for plain SGD.
+    textbook: the gradient becomes g - c_i + c, for plain SGD (task.optimizer: sgd).
     """
 
     needs_extras = ("control",)

@@ -22,6 +22,7 @@ from fedloom.tasks.training import draw_batches, train
 
 REFERENCE = "reference"
 RESIDUAL = "residual/"
+OPTIMIZER = "optimizer"
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,14 @@ class Party:
         memory = self.memory.before(number)
         start = self._start(message, memory)
         received = {name: state for name, state in message.sections.items() if name not in ("state", "difference")}
-        half = terms.algorithm.local_training(
-            start, received, {k: v for k, v in memory.items() if k != REFERENCE and not k.startswith(RESIDUAL)}
-        )
+        own = {name: state for name, state in memory.items() if name not in (REFERENCE, OPTIMIZER) and not name.startswith(RESIDUAL)}
+        half = terms.algorithm.local_training(start, received, own)
         rate = float(message.report["learning_rate"])
         self.parameters.load(start)
         report = self._loss_before(rows)
         batches = draw_batches(len(rows), terms.task, torch_stream(terms.seed, "batches", number, client))
         dropout = stream_seed(terms.seed, "dropout", number, client)
-        done = train(self.model, self.parameters, terms.task, rows, batches, rate, half, dropout, late)
+        done = train(self.model, self.parameters, terms.task, rows, batches, rate, half, dropout, late, memory.get(OPTIMIZER))
         result = half.finish(self.parameters.state(), done.steps, rate)
         sections = {"update": result.update, **result.extras}
         coded, residuals = {}, {}
@@ -85,7 +85,8 @@ class Party:
             for name, state in sections.items():
                 coded[name], residuals[RESIDUAL + name] = with_feedback(codecs.get(terms.codec), state, memory.get(RESIDUAL + name))
             residuals[REFERENCE] = start
-        self.memory.save(number, {**result.memory, **residuals})
+        moments = {OPTIMIZER: State.of(done.moments)} if terms.task.keep_optimizer and done.moments else {}
+        self.memory.save(number, {**result.memory, **residuals, **moments})
         report |= {
             "examples": self.rows.examples,
             "loss": done.loss,

@@ -58,14 +58,21 @@ class Task:
     batch_size: Annotated[int, Field(ge=1, description="rows per optimiser step and accumulation")] = 8
     accumulation: Annotated[int, Field(ge=1, description="batches whose gradients are added up for one optimiser step")] = 1
     steps: Annotated[int, Field(ge=1, description="optimiser steps of a client in a round")] = 10
-    learning_rate: Annotated[float, Field(gt=0, description="AdamW learning rate of the first round")] = 2e-4
+    learning_rate: Annotated[float, Field(gt=0, description="learning rate of the first round")] = 2e-4
     min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-6
     schedule: Annotated[
         Literal["cosine_over_rounds", "constant"],
         Field(description="cosine_over_rounds: constant within a round, a cosine from learning_rate to min_learning_rate over the rounds"),
     ] = "cosine_over_rounds"
     max_grad_norm: Annotated[float, Field(gt=0, description="gradients are scaled down to this Euclidean norm")] = 1.0
-    weight_decay: Annotated[float, Field(ge=0, description="AdamW weight decay")] = 0.0
+    weight_decay: Annotated[float, Field(ge=0, description="weight decay, decoupled from the gradient")] = 0.0
+    optimizer: Annotated[
+        Literal["adamw", "sgd"],
+        Field(description="adamw; or sgd, plain and without momentum, which textbook SCAFFOLD, FedNova and FedDyn are derived for"),
+    ] = "adamw"
+    keep_optimizer: Annotated[
+        bool, Field(description="a client keeps Adam's moments from the last round it took part in; false: it begins afresh in every round")
+    ] = False
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         """The file in `cache` with the rows of `examples`, made when it is not there yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fedloom.errors import FedloomError
 from fedloom.models.flat import FlatParameters
 from fedloom.tasks.base import Rows, Task
+from fedloom.tasks.optimizers import make_optimizer, moments_of
 
 
 class StepHooks(Protocol):
@@ -25,13 +26,17 @@ class StepHooks(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What a client can say of its training: mean loss over the steps, loss of the first step, counts, seconds."""
+    """What a client can say of its training: mean loss over the steps, loss of the first step, counts, seconds.
+
+    `moments` are what the optimiser can go on from; they stay with the client.
+    """
 
     loss: float
     first_loss: float
     steps: int
     tokens: int
     seconds: float
+    moments: Mapping[str, Tensor]
 
 
 def draw_batches(rows: int, task: Task, stream: torch.Generator) -> list[list[list[int]]]:
@@ -53,16 +58,16 @@ def train(
     hooks: StepHooks,
     seed: int,
     late: Callable[[], bool] = lambda: False,
+    moments: Mapping[str, Tensor] | None = None,
 ) -> Trained:
-    """Take one AdamW step per entry of `batches` from what `parameters` hold, with fresh optimiser state.
+    """Take one step of the task's optimiser per entry of `batches` from what `parameters` hold.
 
-    Betas .9/.999, eps 1e-8. `seed` is for dropout. Raises FedloomError when `late()` says so between two steps, or when a loss is not
-    finite.
+    The optimiser goes on from `moments`, those of an earlier `Trained`, or begins afresh. `seed` is for dropout. Raises FedloomError when
+    `late()` says so between two steps, or when a loss is not finite.
     """
     weights = nn.Parameter(parameters.weights)
     weights.grad = parameters.gradient
-    fused = weights.device.type in ("cpu", "cuda")
-    optimiser = torch.optim.AdamW([weights], lr=learning_rate, weight_decay=task.weight_decay, fused=fused)
+    optimizer = make_optimizer(task, weights, learning_rate, moments)
     losses: list[float] = []
     tokens, begin = 0, time.perf_counter()
     model.train()
@@ -83,12 +88,13 @@ def train(
                 raise FedloomError(f"the loss is {loss} at step {len(losses) + 1}; lower task.learning_rate")
             hooks.after_gradient(parameters.weights, parameters.gradient)
             _clip(parameters.gradient, task.max_grad_norm)
-            optimiser.step()
+            optimizer.step()
             hooks.after_step(parameters.weights, learning_rate)
             parameters.publish()
             losses.append(loss)
     model.eval()
-    return Trained(sum(losses) / len(losses), losses[0], len(losses), tokens, time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
+    return Trained(sum(losses) / len(losses), losses[0], len(losses), tokens, seconds, moments_of(optimizer, weights))
 
 
 def _clip(gradient: Tensor, max_norm: float) -> None:
