@@ -1,6 +1,7 @@
 """What a client optimises."""
 
 from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
+from fedloom.tasks.classify import Classify
 from fedloom.tasks.dpo import DPO
 from fedloom.tasks.kto import KTO
 from fedloom.tasks.orpo import ORPO
@@ -8,4 +9,4 @@ from fedloom.tasks.sft import SFT
 
 register = tasks.register
 
-__all__ = ["DPO", "KTO", "ORPO", "SFT", "LossPart", "Measures", "Rows", "Task", "register", "tasks"]
+__all__ = ["DPO", "KTO", "ORPO", "SFT", "Classify", "LossPart", "Measures", "Rows", "Task", "register", "tasks"]
