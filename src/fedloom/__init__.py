@@ -7,6 +7,9 @@ run.metrics, run.adapter_path
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +23,6 @@ __all__ = ["Recipe", "Run", "State", "algorithms", "load_recipe", "read", "resum
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that `import fedloom` costs nothing."""
-    from importlib import import_module
 
     if name in ("algorithms", "tasks"):
         return import_module(f"fedloom.{name}")
@@ -28,8 +30,22 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module("fedloom.recipe"), name)
     if name == "State":
         return import_module("fedloom.state").State
-    if name in ("Run", "read", "resume", "run"):
-        value = getattr(import_module("fedloom.run"), name)
-        globals()[name] = value  # importing the module fedloom.run put the module itself under this name
-        return value
+    if name in ("Run", "read", "resume"):
+        return getattr(import_module("fedloom.run"), name)
     raise AttributeError(f"module 'fedloom' has no attribute '{name}'")
+
+
+class _Package(ModuleType):
+    """This package. Whoever imports the module fedloom.run, and when, `fedloom.run` stays the function."""
+
+    def _run(self) -> Any:
+
+        return import_module("fedloom.run").run
+
+    def _ignore(self, module: ModuleType) -> None:
+        """The import system puts a module that it has loaded under its name in the package."""
+
+    run = property(_run, _ignore)
+
+
+sys.modules[__name__].__class__ = _Package
