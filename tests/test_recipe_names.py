@@ -13,7 +13,7 @@ from fedloom.recipe import load_recipe
     [
         ({"loggers": ["tensorbord"]}, "loggers: unknown logger 'tensorbord'; did you mean 'tensorboard'?"),
         ({"federation.codec": "fp33"}, "federation.codec: unknown codec 'fp33'; did you mean 'fp32'?"),
-        ({"federation.engine": "ray"}, "federation.engine: input should be 'local', got 'ray'"),
+        ({"federation.engine": "rey"}, "federation.engine: input should be 'local' or 'ray', got 'rey'"),
     ],
 )
 def test_an_unknown_name_is_refused_with_its_key_before_anything_runs(overrides: dict[str, object], said: str) -> None:
@@ -33,3 +33,12 @@ def test_plugins_in_a_recipe_are_found_beside_it(tmp_path: Path, monkeypatch: py
     (tmp_path / "mine.yaml").write_text("name: mine\nplugins: [written_plugin.py]\n")
     monkeypatch.chdir("/")
     assert load_recipe(tmp_path / "mine.yaml").plugins == [str(tmp_path / "written_plugin.py")]
+
+
+def test_a_local_path_is_remembered_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
+    (tmp_path / "tiny-llama").mkdir()
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("tiny", {"data.source": "rows.jsonl"})
+    assert recipe.data.source == str(tmp_path / "rows.jsonl")
+    assert recipe.model.id == "tiny-llama"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -396,13 +396,21 @@ def _load_plugin(plugin: str, folder: Path) -> str:
     return str(path)
 
 
+def _anchored(name: str, known: Container[str]) -> str:
+    """A local path as an absolute one, so that a run can be resumed from another folder; a `known` or other name as it is."""
+    path = Path(name).expanduser()
+    return str(path.resolve()) if name not in known and path.exists() else name
+
+
 def _complete(recipe: Recipe) -> Recipe:
     """Check the settings of every part that is chosen by name, and write their defaults out."""
     from fedloom.algorithms import algorithms, split_name
     from fedloom.data.named_sets import NAMED_SETS
     from fedloom.data.partition import partitioners
+    from fedloom.data.sources import sources
     from fedloom.federation.codec import codecs
     from fedloom.hooks import finish_steps, prepare_steps
+    from fedloom.models.catalogue import catalogue
     from fedloom.report.loggers import loggers
     from fedloom.tasks import tasks
 
@@ -423,6 +431,8 @@ def _complete(recipe: Recipe) -> Recipe:
     name, short = split_name(recipe.algorithm.name)
     recipe = recipe.model_copy(update={"algorithm": AlgorithmRecipe.model_validate({"name": name, **recipe.algorithm.settings, **short})})
     plain = recipe.plain()
+    plain["data"]["source"] = _anchored(recipe.data.source, sources.names())
+    plain["model"]["id"] = _anchored(recipe.model.id, [model.id for model in catalogue()])
     plain["data"]["partition"] = completed(recipe.data.partition, partitioners, "data.partition", "kind")
     plain["task"] = completed(recipe.task, tasks, "task", "kind")
     plain["algorithm"] = completed(recipe.algorithm, algorithms, "algorithm", "name")

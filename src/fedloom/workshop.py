@@ -18,6 +18,7 @@ from fedloom.errors import DataError, RecipeError
 from fedloom.federation.engines.jobs import Bench
 from fedloom.federation.engines.local import InProcess, LocalEngine, Workers
 from fedloom.federation.engines.pool import WorkerPool
+from fedloom.federation.engines.ray import RayWorkers
 from fedloom.federation.party import ClientRows
 from fedloom.files import cache_folder
 from fedloom.hooks import prepare_steps
@@ -85,7 +86,7 @@ def open_workshop(recipe: Recipe) -> Iterator[Workshop]:
     count = _worker_count(recipe, loaded, len(data.clients))
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if _parameters(loaded.model) < SMALL_MODEL else _cores())
-    workers: Workers = WorkerPool(bench.model, recipe, count, max(1, _cores() // count)) if count > 1 else InProcess(bench)
+    workers = _workers(recipe, bench, count)
     try:
         yield Workshop(recipe, data, rows, loaded, bench, bench.parameters.state(), workers, count)
     finally:
@@ -137,6 +138,13 @@ def _encode(
 def _with_each_answer(example: Example) -> list[Example]:
     """The example, and once more for every other answer that counts as right."""
     return [example, *(replace(example, turns=(*example.prompt, Turn("assistant", answer))) for answer in example.alternatives)]
+
+
+def _workers(recipe: Recipe, bench: Bench, count: int) -> Workers:
+    threads = max(1, _cores() // count)
+    if recipe.federation.engine == "ray":
+        return RayWorkers(recipe, count, threads)
+    return WorkerPool(bench.model, recipe, count, threads) if count > 1 else InProcess(bench)
 
 
 def _worker_count(recipe: Recipe, loaded: LoadedModel, clients: int) -> int:

@@ -1,1 +1,1 @@
-"""How work reaches the clients: `local` is this machine."""
+"""How work reaches the clients: `local` is this machine, `ray` a cluster of actors."""

@@ -1,0 +1,87 @@
+"""Ray actors for the jobs of a run: several GPUs, or several machines with the same files. Each actor keeps its model between jobs.
+
+The jobs are the same as those of the local engine, and so are the bytes that come back on the same kind of device.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fedloom.errors import MissingExtraError
+from fedloom.federation.engines.jobs import Bench, Job, Outcome
+from fedloom.recipe import Recipe
+
+TRIES = 3
+"""Actors that may die over one job before its client is given up for the round."""
+
+
+class RayWorkers:
+    """`workers` actors, each with a share of the GPUs where there are any. Joins the cluster of RAY_ADDRESS, or starts one of its own."""
+
+    def __init__(self, recipe: Recipe, workers: int, threads: int) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError:
+            raise MissingExtraError("ray", "ray", "federation.engine: ray") from None
+
+        self._ray: Any = ray
+        self._started = not ray.is_initialized()
+        if self._started:
+            ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+        gpus = ray.cluster_resources().get("GPU", 0)
+        self._make = ray.remote(num_cpus=0, num_gpus=gpus / workers if gpus else 0)(RayBench).remote
+        self._arguments = recipe.plain(), threads
+        self._actors = [self._make(*self._arguments) for _ in range(workers)]
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Outcomes as they arrive. A job whose actor died is done again by a new one."""
+        coming, idle = iter(jobs), list(range(len(self._actors)))
+        running: dict[Any, tuple[Any, int, Job, int]] = {}
+        again: list[tuple[Job, int]] = []
+        while True:
+            while idle and (item := again.pop() if again else next(((job, 1) for job in coming), None)):
+                place = idle.pop()
+                actor = self._actors[place]
+                running[actor.do.remote(item[0])] = (actor, place, *item)
+            if not running:
+                return
+            (ready,), _ = self._ray.wait(list(running), num_returns=1)
+            actor, place, job, tries = running.pop(ready)
+            idle.append(place)
+            try:
+                yield job, self._ray.get(ready)
+            except self._ray.exceptions.RayActorError:
+                if self._actors[place] is actor:  # a run in another thread may have replaced it already
+                    self._actors[place] = self._make(*self._arguments)
+                if tries == TRIES:
+                    yield job, Outcome(None, f"{TRIES} actors died over it, one after another")
+                else:
+                    again.append((job, tries + 1))
+
+    def close(self) -> None:
+        for actor in self._actors:
+            self._ray.kill(actor)
+        self._actors = []
+        if self._started:
+            self._ray.shutdown()
+
+
+class RayBench:
+    """An actor: a model of its own, and one job at a time."""
+
+    def __init__(self, recipe: dict[str, Any], threads: int) -> None:
+        import torch
+
+        from fedloom.models.load import load_model
+        from fedloom.models.trainable import make_trainable
+        from fedloom.recipe import load_recipe
+
+        torch.set_num_threads(threads)
+        resolved = load_recipe(recipe)
+        self._bench = Bench(make_trainable(load_model(resolved.model).model, resolved.model.adapter, resolved.seed))
+
+    def do(self, job: Job) -> Outcome:
+        return self._bench.do(job)
