@@ -1,0 +1,88 @@
+"""The command as a user types it: `fedloom(...)` runs it to its end, `started(...)` leaves it running for as long as a `with` block."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+QUICK = ("rounds=1", "evaluate.baselines=[]", "evaluate.samples=0")
+"""Overrides that make of `tiny` the shortest run there is."""
+
+PATIENCE = 120
+"""Seconds after which something that should have happened has failed to."""
+
+
+def fedloom(*words: object, cwd: Path, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command with `words`, run in `cwd`; `typed` is its standard input."""
+    return subprocess.run(
+        _command(words), cwd=cwd, input=typed, env=_environment(environment), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+@contextmanager
+def started(*words: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, running. On two cores, so that workers get one thread each on every machine."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    process = subprocess.Popen(
+        _command(words),
+        cwd=cwd,
+        env=_environment({}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Return as soon as `happened()`; fails when the process ends before it."""
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert process.poll() is None, f"the run ended too early: {process.communicate()}"
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children(recursive=True) if "worker" in " ".join(child.cmdline())]
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    """Whether the processes end within seconds."""
+    return not psutil.wait_procs(processes, timeout=15)[1]
+
+
+def result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The JSON object of a command that went well."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def error_line(stderr: str) -> str:
+    """The one error line, which is the last; fails when there are more, or a traceback."""
+    lines = stderr.splitlines()
+    assert "Traceback" not in stderr
+    assert [line for line in lines if line.startswith("error:")] == lines[-1:], stderr
+    return lines[-1]
+
+
+def _command(words: tuple[object, ...]) -> list[str]:
+    return [sys.executable, "-m", "fedloom", *map(str, words)]
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"} | more

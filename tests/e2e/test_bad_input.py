@@ -1,0 +1,94 @@
+"""A mistake of the user is exit code 2 and one line: the key or the file and line, what was expected, the fix. Never any text of a row."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from commands import QUICK, error_line, fedloom, result
+
+SECRET = "ZQXJ7"
+
+
+def rows(count=4, **columns):
+    columns = {"question": f"what {SECRET}", "answer": f"so {SECRET}"} | columns
+    return (json.dumps(columns) + "\n").encode() * count
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("tiny", "federation.round=3"), "federation.round: unknown key; did you mean 'rounds'?"),
+        (("tiny", "fedration.rounds=3"), "fedration.rounds: unknown key; did you mean 'federation'?"),
+        (("tiny", "federation.rounds=many"), "federation.rounds: input should be a valid integer"),
+        (("tiny", "rounds"), "'rounds' is not of the form key=value"),
+        (("tiny", "algorithm.name=fedavgg"), "algorithm.name: unknown algorithm 'fedavgg'; did you mean 'fedavg'?"),
+        (("tiny", "federation.per_round=9"), "federation: per_round is 9, but there are only 4 clients"),
+        (("tiny", "federation.quorum=9"), "federation: quorum is 9, but only 4 clients are drawn each round"),
+        (("tiny", "algorithm.name=krum"), "krum needs 5 or more clients in a round, but 4 are drawn"),
+        (("tiny", "plugins=[nowhere.py]"), "nowhere.py: no such file"),
+        (("tiny", "plugins=[failing.py]"), "failing.py: fails on import: ZeroDivisionError"),
+        (("tinny",), "tinny: no such recipe; did you mean 'tiny'?"),
+        (("nowhere.yaml",), "nowhere.yaml: no such recipe"),
+        (("torn.yaml",), "torn.yaml:2: is not valid YAML"),
+        (("tiny", "model.id=weightless"), "weightless: has no weights; a model folder holds model.safetensors"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_wrong_recipe_is_one_line_that_names_the_key(recipes, words, line):
+    done = fedloom("run", *words, "--out", "out", "--json", cwd=recipes)
+    assert done.returncode == 2, done.stderr
+    assert line in error_line(done.stderr)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "words", "line"),
+    [
+        ({}, (), "data.source: files: no such file or folder"),
+        ({"a.jsonl": rows(), "b.jsonl": b""}, (), "client 'b': files/b.jsonl: holds no rows; add rows, or take the file out"),
+        ({"a.jsonl": rows(), "a.csv": b"x"}, (), "a.csv and a.jsonl would both be the client 'a'; rename one"),
+        ({"a.jsonl": rows(2) + b'{"question": "' + SECRET.encode()}, (), "files/a.jsonl:3: is not valid JSON"),
+        ({"a.jsonl": rows(1) + b"\xff" + SECRET.encode()}, (), "files/a.jsonl:2: is not UTF-8 text; save the file as UTF-8"),
+        (
+            {"a.jsonl": rows().replace(b"question", b"enquiry")},
+            (),
+            "cannot tell instruction and response among the columns enquiry, answer",
+        ),
+        ({"a.jsonl": rows(question="")}, (), "files/a.jsonl:1: column 'question' (instruction) is empty"),
+        ({"a.jsonl": rows()}, ("per_round=2",), "federation.per_round is 2, but the data gives only 1 clients"),
+        ({"a.jsonl": rows(question=SECRET * 50)}, ("data.max_length=8",), "client 'a' has no response tokens to train on"),
+    ],
+    ids=["missing", "empty", "same-name", "torn", "not-utf-8", "no-field", "empty-cell", "few-clients", "cut"],
+)
+def test_wrong_data_is_one_line_that_names_the_file_and_shows_no_row(tmp_path, files, words, line):
+    for name, content in files.items():
+        (tmp_path / "files").mkdir(exist_ok=True)
+        (tmp_path / "files" / name).write_bytes(content)
+    source = ("data.source=./files", "data.partition={kind: by_source}", "federation.clients=null", "per_round=null", "quorum=1")
+    done = fedloom("run", "tiny", *QUICK, *source, *words, "--out", "out", "--json", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert line in error_line(done.stderr)
+    assert SECRET not in done.stdout + done.stderr
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+
+
+def test_a_client_with_one_row_takes_part(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "many.jsonl").write_bytes(rows(4))
+    (tmp_path / "files" / "one.jsonl").write_bytes(rows(1))
+    words = ("data.source=./files", "data.partition={kind: by_source}", "federation.clients=null", "per_round=null")
+    done = result(fedloom("run", "tiny", *QUICK, *words, "--json", cwd=tmp_path))
+    assert done["rounds"] == 1
+    assert done["run"].startswith("runs/tiny-")
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory):
+    """A folder with a plugin that fails, a recipe that is not YAML and a model folder without weights."""
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "failing.py").write_text("1 / 0\n")
+    (folder / "torn.yaml").write_text("name: torn\n\tseed: 8\n")
+    (folder / "weightless").mkdir()
+    (folder / "weightless" / "config.json").write_text('{"model_type": "llama"}')
+    return folder

@@ -1,0 +1,170 @@
+"""Every command beside run and resume, as it is typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import torch
+from commands import QUICK, error_line, fedloom, result
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+PROMPT = torch.tensor([[5, 9, 14, 21]])
+COMMANDS = [
+    *("run", "resume", "validate", "chat", "export", "report", "compare", "clean"),
+    *("recipes", "recipes ls", "recipes show", "recipes copy", "models", "models ls", "models get", "data", "data inspect"),
+]
+
+
+@pytest.fixture(scope="module")
+def other(desk):
+    """A second run, to compare with, of the preset with all its defaults written out."""
+    (desk / "full.yaml").write_text(fedloom("recipes", "show", "tiny", "--full", cwd=desk).stdout)
+    result(fedloom("run", "full.yaml", *QUICK, "--out", "other", "--json", cwd=desk))
+    return desk / "other"
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_says_what_a_command_does(desk, command):
+    done = fedloom(*command.split(), "--help", cwd=desk)
+    assert done.returncode == 0
+    assert f"Usage: python -m fedloom {command}" in done.stdout
+
+
+@pytest.mark.skipif(
+    tuple(map(int, version("click").split(".")[:2])) >= (8, 5), reason="typer 0.20 loses the help of arguments with click 8.5"
+)
+def test_help_explains_the_arguments(desk):
+    assert "A YAML file, or the name of a preset." in fedloom("run", "--help", cwd=desk).stdout
+
+
+def test_a_wrong_command_points_to_the_help(desk):
+    for words in (("runn",), ("run",), ("run", "tiny", "--jsn")):
+        done = fedloom(*words, cwd=desk)
+        assert done.returncode == 2
+        assert "-h' for help" in done.stderr
+
+
+def test_the_version_is_that_of_the_package(desk):
+    assert fedloom("--version", cwd=desk).stdout == f"fedloom {version('fedloom')}\n"
+
+
+def test_validate_says_what_a_recipe_is_and_refuses_a_wrong_one(desk):
+    assert fedloom("validate", "tiny", "rounds=9", cwd=desk).stdout == "tiny: valid (sft, fedavg, 9 rounds)\n"
+    wrong = fedloom("validate", "tiny", "task.stepz=9", cwd=desk)
+    assert wrong.returncode == 2
+    assert error_line(wrong.stderr) == "error: task.stepz: unknown key; did you mean 'steps'?"
+
+
+def test_presets_are_listed_shown_and_copied(desk):
+    assert "tiny" in fedloom("recipes", "ls", cwd=desk).stdout
+    shown = fedloom("recipes", "show", "tiny", cwd=desk).stdout
+    copied = fedloom("recipes", "copy", "tiny", "mine.yaml", cwd=desk)
+    assert copied.stdout == "mine.yaml: written; run it with `fedloom run mine.yaml`\n"
+    assert (desk / "mine.yaml").read_text() == shown
+    again = fedloom("recipes", "copy", "tiny", "mine.yaml", cwd=desk)
+    assert (again.returncode, error_line(again.stderr)) == (2, "error: mine.yaml: exists already; choose another name")
+
+
+def test_a_preset_with_all_its_defaults_is_the_same_recipe(desk, other):
+    full = (desk / "full.yaml").read_text()
+    assert "gradient_checkpointing: false" in full
+    assert fedloom("recipes", "show", "full.yaml", "--full", cwd=desk).stdout == full
+    assert fedloom("recipes", "show", "tiny", "--full", cwd=desk).stdout == full
+
+
+def test_models_are_listed_and_fetched(desk, home):
+    assert "tiny-llama" in fedloom("models", "ls", cwd=desk).stdout
+    assert fedloom("models", "get", "tiny-llama", cwd=desk).stdout == f"{home / 'models' / 'tiny-llama'}\n"
+    unknown = fedloom("models", "get", "tiny-lama", cwd=desk)
+    assert (unknown.returncode, error_line(unknown.stderr)) == (2, "error: unknown model 'tiny-lama'; did you mean 'tiny-llama'?")
+
+
+def test_data_inspect_shows_who_holds_what(desk):
+    table = fedloom("data", "inspect", "tiny", "--picture", "split.png", cwd=desk)
+    assert "tiny-demo, 4 clients" in table.stdout
+    assert (desk / "split.png").read_bytes().startswith(b"\x89PNG")
+    facts = result(fedloom("data", "inspect", "tiny", "--json", cwd=desk))
+    assert [client["client"] for client in facts["clients"]] == ["east", "north", "south", "west"]
+    for picture in ("split.jpeg2", "nowhere/split.png"):
+        refused = fedloom("data", "inspect", "tiny", "--picture", picture, cwd=desk)
+        assert refused.returncode == 2
+        assert error_line(refused.stderr).startswith(f"error: --picture {picture}: ")
+
+
+def test_chat_answers_starts_over_and_ends(desk, finished):
+    done = fedloom("chat", "finished", "--max-new-tokens", "6", cwd=desk, typed="color of sky?\n/new\ncolor of sky?\n\nnever asked\n")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == second, "after /new the same question has the same answer"
+
+
+def test_chat_and_export_say_that_an_unfinished_run_has_no_adapter(desk):
+    (desk / "begun").mkdir()
+    (desk / "begun" / "recipe.yaml").write_text(fedloom("recipes", "show", "tiny", cwd=desk).stdout)
+    for words in (("chat", "begun"), ("export", "begun", "out")):
+        done = fedloom(*words, cwd=desk)
+        assert done.returncode == 2
+        assert error_line(done.stderr) == "error: begun: has no adapter yet; finish the run with `fedloom resume begun`"
+
+
+def test_an_exported_adapter_and_an_exported_whole_model_answer_alike(desk, finished, home):
+    folder, _ = finished
+    assert fedloom("export", "finished", "adapter", cwd=desk).stdout == "adapter: written\n"
+    assert fedloom("export", "finished", "whole", "--merge", cwd=desk).stdout == "whole: written\n"
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (desk / "adapter" / name).read_bytes() == (folder / "adapter" / name).read_bytes()
+    whole = AutoModelForCausalLM.from_pretrained(desk / "whole").eval()
+    base = AutoModelForCausalLM.from_pretrained(home / "models" / "tiny-llama")
+    with torch.no_grad():
+        tuned = PeftModel.from_pretrained(base, desk / "adapter").eval()(PROMPT).logits
+        torch.testing.assert_close(whole(PROMPT).logits, tuned, rtol=1e-4, atol=1e-4)
+    again = fedloom("export", "finished", "whole", cwd=desk)
+    assert (again.returncode, error_line(again.stderr)) == (2, "error: whole: exists already; choose another folder")
+
+
+def test_report_is_written_anew(desk, other):
+    (other / "report.html").unlink()
+    assert fedloom("report", "other", cwd=desk).stdout == "other/report.html\n"
+    assert "<html" in (other / "report.html").read_text()
+
+
+def test_compare_puts_runs_side_by_side(desk, finished, other):
+    table = fedloom("compare", "finished", "other", "--picture", "both.svg", cwd=desk)
+    assert "federation.rounds=2" in table.stdout
+    assert "<svg" in (desk / "both.svg").read_text()
+    done = fedloom("compare", "finished", "other", "--json", cwd=desk)
+    assert [row["rounds"] for row in json.loads(done.stdout)] == [2, 1]
+    alone = fedloom("compare", "finished", cwd=desk)
+    assert (alone.returncode, len(alone.stderr.splitlines())) == (2, 1)
+
+
+def test_clean_removes_rows_and_with_models_the_rest(desk, tmp_path):
+    for kind in ("rows", "wheels", "models"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "file").write_bytes(bytes(1000))
+    kept = fedloom("clean", cwd=desk, typed="n\n", FEDLOOM_HOME=str(tmp_path))
+    assert f"{tmp_path / 'rows'}: 1.0 kB" in kept.stdout
+    assert len(list(tmp_path.iterdir())) == 3
+    assert fedloom("clean", "--yes", cwd=desk, FEDLOOM_HOME=str(tmp_path)).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["models", "wheels"]
+    assert fedloom("clean", "--models", cwd=desk, typed="y\n", FEDLOOM_HOME=str(tmp_path)).returncode == 0
+    assert not list(tmp_path.iterdir())
+    assert fedloom("clean", cwd=desk, FEDLOOM_HOME=str(tmp_path)).stdout == "there is nothing to remove\n"
+
+
+def test_the_shell_completes_the_names_of_presets():
+    typed = {"_FEDLOOM_COMPLETE": "complete_bash", "COMP_WORDS": "fedloom run ti", "COMP_CWORD": "2"}
+    script = "import os; os.environ |= " + repr(typed) + "; from fedloom.cli import app; app(prog_name='fedloom')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["tiny"]
+    assert (
+        "complete"
+        in subprocess.run(
+            [sys.executable, "-m", "fedloom", "--show-completion", "bash"], capture_output=True, text=True, check=False
+        ).stdout
+    )

@@ -1,0 +1,46 @@
+"""Text of private rows is nowhere in what a run prints or leaves behind."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from commands import fedloom, result
+
+SECRET = "ZQXJ7"
+OWNERS = ("clinic", "bank", "school")
+
+
+@pytest.fixture(scope="module")
+def source(desk):
+    path = desk / "private.jsonl"
+    with path.open("w") as file:
+        for number in range(12):
+            for owner in OWNERS:
+                row = {"question": f"{SECRET} q{number}", "answer": f"{SECRET}", "note": f"{SECRET}", "owner": owner}
+                file.write(json.dumps(row) + "\n")
+    return path
+
+
+def test_no_private_text_is_printed_or_written_by_a_run(source, desk):
+    words = (f"data.source={source}", "federation.clients=3", "per_round=3", "rounds=2", "evaluate.baselines=[base,majority,centralized]")
+    done = fedloom("run", "tiny", *words, "algorithm.name=scaffold", "codec=int8", "--out", "private", "--json", cwd=desk)
+    assert result(done)["rounds"] == 2
+    folder = desk / "private"
+    assert any((folder / "clients").rglob("*.memory")), "SCAFFOLD's clients remember"
+    _nowhere(done, folder)
+    assert json.loads((folder / "samples.json").read_text()) == []
+    _nowhere(fedloom("report", "private", cwd=desk), folder)
+
+
+def test_no_private_text_is_shown_by_a_look_at_the_data(source, desk):
+    words = ("tiny", f"data.source={source}", "federation.clients=3", "federation.per_round=3")
+    shown = fedloom("data", "inspect", *words, cwd=desk)
+    assert shown.returncode == 0, shown.stderr
+    assert SECRET not in shown.stdout + shown.stderr
+
+
+def _nowhere(done, folder):
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []
