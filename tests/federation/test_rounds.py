@@ -85,6 +85,14 @@ def test_a_client_that_fails_is_left_out_and_noted_and_the_round_goes_on(tmp_pat
     assert verify(tmp_path / "faulty" / "audit.jsonl")
 
 
+def test_a_client_that_the_engine_forgets_is_left_out_and_those_behind_it_are_not(tmp_path):
+    def forgetful(replies):
+        return [reply for reply in replies if reply.client != "south"]
+
+    state = trained(tmp_path / "forgetful", rounds=1, order=forgetful)
+    assert state.equals(trained(tmp_path / "others", rounds=1, names=OTHERS))
+
+
 def test_a_client_that_is_late_by_its_own_clock_says_how_far_it_came(tmp_path):
     built = federation(tmp_path, rounds=1)
     engine, answers = built.engine, []

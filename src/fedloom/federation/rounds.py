@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -222,12 +223,15 @@ def _numbers(message: Message, names: Mapping[str, float] | Sequence[str]) -> di
 
 
 def _in_order(replies: Iterator[Reply], clients: Sequence[str]) -> Iterator[Reply]:
-    """Replies in the order of `clients`, each as soon as those before it are there: sums do not depend on who was faster."""
+    """Replies in the order of `clients`, each as soon as those before it are there: sums do not depend on who was faster.
+
+    A client that the engine has forgotten is a failure at the end.
+    """
     waiting: dict[str, Reply] = {}
-    order = iter(clients)
-    wanted = next(order, None)
+    coming = deque(clients)
     for reply in replies:
         waiting[reply.client] = reply
-        while wanted in waiting:
-            yield waiting.pop(wanted)
-            wanted = next(order, None)
+        while coming and coming[0] in waiting:
+            yield waiting.pop(coming.popleft())
+    for client in coming:
+        yield waiting.get(client) or Reply(client, None, "the engine gave no reply")
