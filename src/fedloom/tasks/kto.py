@@ -26,7 +26,7 @@ RIGHT = {"true": 0, "1": 0, "false": -1, "0": -1}
 @tasks.register("kto")
 @dataclass(frozen=True)
 class KTO(Task):
-    """lambda (1 - v(x, y)), mean over answers (Ethayarajh et al. 2024, arXiv:2402.01306, equation 8).
+    """lambda (1 - v(x, y)), mean over answers (Ethayarajh et al. 2024, arXiv:2402.01306, equation 7).
 
     v = sigma(beta (r - z)) for a good answer and sigma(beta (z - r)) for a bad one, r the log ratio of model and reference, and z the
     same of answers to other prompts of the batch, mean and at least zero. Rows are answers with a label, or preference pairs, whose
