@@ -204,7 +204,7 @@ def _hand_out(workshop: Workshop, folder: RunFolder, state: State) -> Path:
 def _compare(workshop: Workshop, folder: RunFolder, federation: Federation) -> None:
     """Measure the baselines that are left: those that train."""
     wanted = set(workshop.recipe.evaluate.baselines)
-    if "majority" in wanted:
+    if "majority" in wanted and federation.task.has_majority:
         record_majority(workshop.data.clients, federation.metric)
     for event in run_baselines(workshop, folder, wanted & {"local", "centralized"}, federation.observer):
         federation.metric(event["round"], event["client"], event["name"], event["value"])

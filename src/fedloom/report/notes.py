@@ -12,7 +12,7 @@ def notes(record: RunRecord) -> list[str]:
     """The notes that apply to what this run has measured."""
     systems = record.systems()
     return [
-        *_measures(systems),
+        *_measures(systems, str(record.recipe_value("task.kind"))),
         *_chance(record),
         *_systems(systems),
         f"The run has one seed ({record.recipe.get('seed', 'unknown')}): how far another seed would move these numbers was not measured.",
@@ -21,11 +21,21 @@ def notes(record: RunRecord) -> list[str]:
     ]
 
 
-def _measures(systems: list[str]) -> list[str]:
+EXACT = {
+    "dpo": "Exact match is, for this task, the share of pairs in which the tuned model has come to favour the chosen answer more than its base.",
+    "orpo": "Exact match is, for this task, the share of pairs whose chosen answer has the greater odds.",
+    "kto": "Exact match is, for this task, the share of answers that the tuned model favours, or disfavours, as it should.",
+    "classify": "Exact match is, for this task, the accuracy: the likeliest label text is the right one.",
+}
+"""What the share of right rows counts where it is not the greedy answer."""
+
+
+def _measures(systems: list[str], task: str) -> list[str]:
     if not systems:
         return ["Nothing was measured on held-out data, so this report shows only how training went."]
+    greedy = "Exact match counts a row only when the greedy answer equals the reference, token for token: right in other words is wrong."
     return [
-        "Exact match counts a row only when the greedy answer equals the reference, token for token: right in other words is wrong.",
+        EXACT.get(task, greedy),
         "Loss is measured on the reference answers. It can fall while exact match stands still.",
     ]
 

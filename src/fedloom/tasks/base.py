@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -54,6 +54,9 @@ class Measures:
 @dataclass(frozen=True)
 class Task:
     """The settings that all tasks share."""
+
+    has_majority: ClassVar[bool] = True
+    """Whether always giving the most common response is something to compare with."""
 
     batch_size: Annotated[int, Field(ge=1, description="rows per optimiser step and accumulation")] = 8
     accumulation: Annotated[int, Field(ge=1, description="batches whose gradients are added up for one optimiser step")] = 1

@@ -27,6 +27,8 @@ from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, ref
 class DPO(Task):
     """-log sigma(beta (log pi(y_w|x)/pi_ref(y_w|x) - log pi(y_l|x)/pi_ref(y_l|x))), mean over pairs (Rafailov et al. 2023, equation 7)."""
 
+    has_majority = False
+
     min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5
     beta: Annotated[float, Field(gt=0, description="how closely the model is held to the reference, the base without adapters")] = 0.1
     max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128

@@ -33,6 +33,8 @@ class KTO(Task):
     answers count as one good and one bad.
     """
 
+    has_majority = False
+
     min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5
     beta: Annotated[float, Field(gt=0, description="how closely the model is held to the reference, the base without adapters")] = 0.1
     desirable_weight: Annotated[float, Field(ge=0, description="lambda of good answers")] = 1.0

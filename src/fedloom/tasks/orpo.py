@@ -30,6 +30,8 @@ class ORPO(Task):
     Odds are of the mean log probability per token of an answer. As in the authors' code, L_SFT is over prompt and preferred answer.
     """
 
+    has_majority = False
+
     beta: Annotated[float, Field(gt=0, description="weight of the odds ratio beside the language modelling loss")] = 0.1
     max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
 
