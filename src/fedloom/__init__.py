@@ -23,7 +23,6 @@ __all__ = ["Recipe", "Run", "State", "algorithms", "load_recipe", "read", "resum
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that `import fedloom` costs nothing."""
-
     if name in ("algorithms", "tasks"):
         return import_module(f"fedloom.{name}")
     if name in ("Recipe", "load_recipe"):
@@ -39,7 +38,6 @@ class _Package(ModuleType):
     """This package. Whoever imports the module fedloom.run, and when, `fedloom.run` stays the function."""
 
     def _run(self) -> Any:
-
         return import_module("fedloom.run").run
 
     def _ignore(self, module: ModuleType) -> None:
