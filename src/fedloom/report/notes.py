@@ -22,7 +22,7 @@ def notes(record: RunRecord) -> list[str]:
 
 
 EXACT = {
-    "dpo": "Exact match is, for this task, the share of pairs in which the tuned model has come to favour the chosen answer more than its base.",
+    "dpo": "Exact match is, for this task, the share of pairs in which the tuned model favours the chosen answer more than its base did.",
     "orpo": "Exact match is, for this task, the share of pairs whose chosen answer has the greater odds.",
     "kto": "Exact match is, for this task, the share of answers that the tuned model favours, or disfavours, as it should.",
     "classify": "Exact match is, for this task, the accuracy: the likeliest label text is the right one.",
