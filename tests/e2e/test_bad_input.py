@@ -56,7 +56,7 @@ def test_a_wrong_recipe_is_one_line_that_names_the_key(recipes, words, line):
             "cannot tell instruction and response among the columns enquiry, answer",
         ),
         ({"a.jsonl": rows(question="")}, (), "files/a.jsonl:1: column 'question' (instruction) is empty"),
-        ({"a.jsonl": rows()}, ("per_round=2",), "federation.per_round is 2, but the data gives only 1 clients"),
+        ({"a.jsonl": rows()}, ("per_round=2",), "federation.per_round is 2, but the clients that the data gives are 1"),
         ({"a.jsonl": rows(question=SECRET * 50)}, ("data.max_length=8",), "client 'a' has no response tokens to train on"),
     ],
     ids=["missing", "empty", "same-name", "torn", "not-utf-8", "no-field", "empty-cell", "few-clients", "cut"],

@@ -35,9 +35,6 @@ def test_help_says_what_a_command_does(desk, command):
     assert f"Usage: python -m fedloom {command}" in done.stdout
 
 
-@pytest.mark.skipif(
-    tuple(map(int, version("click").split(".")[:2])) >= (8, 5), reason="typer 0.20 loses the help of arguments with click 8.5"
-)
 def test_help_explains_the_arguments(desk):
     assert "A YAML file, or the name of a preset." in fedloom("run", "--help", cwd=desk).stdout
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from torch import nn
 
+from fedloom.errors import RunStoppedError
 from fedloom.federation.engines.jobs import Job, Outcome
 from fedloom.models.share import write_shared
 from fedloom.recipe import Recipe
@@ -45,7 +46,10 @@ class WorkerPool:
             supervisor.start()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Outcomes as they arrive. Takes a job from `jobs` when a worker can begin it soon; may be called from several threads at once."""
+        """Outcomes as they arrive. Takes a job from `jobs` when a worker can begin it soon; may be called from several threads at once.
+
+        Raises RunStoppedError when the pool is closed meanwhile.
+        """
         results: queue.Queue[tuple[Job, Outcome]] = queue.Queue()
         coming, pending = iter(jobs), 0
         while True:
@@ -54,11 +58,14 @@ class WorkerPool:
                 pending += 1
             if not pending:
                 return
-            yield results.get()
+            done = results.get()
+            if self._closing.is_set():
+                raise RunStoppedError("the run is stopping")
+            yield done
             pending -= 1
 
     def close(self) -> None:
-        """End the workers, and a job that is under way with them; jobs that are still waiting fail at once. May be called twice."""
+        """End the workers, and a job that is under way with them; whoever waits for a job hears of it. May be called twice."""
         with self._gate:
             self._closing.set()
             for _ in self._supervisors:
