@@ -29,6 +29,7 @@ class PlainLoop:
 
         self.loaded: LoadedModel = load_model(recipe.model)
         adapter = recipe.model.adapter
+        assert adapter is not None
         config = LoraConfig(
             r=adapter.rank,
             lora_alpha=int(adapter.alpha),

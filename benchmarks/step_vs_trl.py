@@ -35,6 +35,7 @@ def measure(tiny: bool) -> Iterator[Promise]:
     loaded, task = load_model(recipe.model), task_of(recipe)
     rows = _rows(loaded.model.config.vocab_size)
     assert isinstance(rows, TokenRows)
+    assert recipe.model.adapter is not None
     model = attach_lora(loaded.model, recipe.model.adapter, recipe.seed)
     parameters = FlatParameters(model)
     start, every = parameters.state(), [[list(range(len(rows)))]]
@@ -81,6 +82,7 @@ class _TrlStep:
         from fedloom.models.quiet import quiet
 
         adapter = recipe.model.adapter
+        assert adapter is not None
         loaded = load_model(recipe.model)
         examples = []
         for ids, mask in map(rows.row, range(len(rows))):

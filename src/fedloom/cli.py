@@ -340,6 +340,8 @@ def compare(
         print(json.dumps(comparison.rows()))
     else:
         out.print(comparison.table())
+        if comparison.runs[0].differs:
+            out.print(comparison.differences())
 
 
 @app.command()

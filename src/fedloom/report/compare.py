@@ -58,7 +58,6 @@ class Comparison:
         table.add_column("run", overflow="fold")
         for title in ("algorithm", "rounds", "exact\nmatch", "held-out\nloss", "traffic", "time"):
             table.add_column(title, justify="left" if title == "algorithm" else "right")
-        table.add_column("differs in", overflow="fold")
         best_match = max(_finite(run.exact_match for run in self.runs), default=None)
         best_loss = min(_finite(run.held_out_loss for run in self.runs), default=None)
         for run in self.runs:
@@ -70,8 +69,16 @@ class Comparison:
                 Text(shown(run.held_out_loss, "loss"), style="bold" if run.held_out_loss == best_loss else ""),
                 byte_text(run.traffic_bytes),
                 "–" if run.seconds is None else duration(run.seconds),
-                Text("\n".join(f"{key}={_as_written(value)}" for key, value in run.differs.items() if key != "algorithm.name")),
             )
+        return table
+
+    def differences(self) -> Table:
+        """A row per recipe key in which the runs differ, a column per run."""
+        table = Table(title="Recipe keys that differ", title_justify="left", box=SIMPLE_HEAD)
+        for title in ("key", *(run.name for run in self.runs)):
+            table.add_column(Text(title), overflow="fold")
+        for key in self.runs[0].differs:
+            table.add_row(Text(key), *(Text(_as_written(run.differs[key])) for run in self.runs))
         return table
 
     @styled
