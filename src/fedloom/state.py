@@ -111,6 +111,10 @@ class State(Mapping[str, Tensor]):
     def clone(self) -> State:
         return State(self.layout, self.flat.clone())
 
+    def to(self, device: torch.device | str) -> State:
+        """This State on `device`; itself when it is there already."""
+        return State(self.layout, self.flat.to(device))
+
     def norm(self) -> float:
         """Euclidean norm over all tensors."""
         return float(torch.linalg.vector_norm(self.flat))

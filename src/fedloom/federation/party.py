@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from fedloom.algorithms import Algorithm
@@ -71,22 +72,23 @@ class Party:
         start = self._start(message, memory)
         received = {name: state for name, state in message.sections.items() if name not in ("state", "difference")}
         own = {name: state for name, state in memory.items() if name not in (REFERENCE, OPTIMIZER) and not name.startswith(RESIDUAL)}
-        half = terms.algorithm.local_training(start, received, own)
+        device = self.parameters.weights.device
+        half = terms.algorithm.local_training(start.to(device), _on(device, received), _on(device, own))
         rate = float(message.report["learning_rate"])
         self.parameters.load(start)
         report = self._loss_before(rows)
         batches = draw_batches(len(rows), terms.task, torch_stream(terms.seed, "batches", number, client))
         dropout = stream_seed(terms.seed, "dropout", number, client)
         done = train(self.model, self.parameters, terms.task, rows, batches, rate, half, dropout, late, memory.get(OPTIMIZER))
-        result = half.finish(self.parameters.state(), done.steps, rate)
-        sections = {"update": result.update, **result.extras}
+        result = half.finish(self.parameters.state().to(device), done.steps, rate)
+        sections = _on("cpu", {"update": result.update, **result.extras})
         coded, residuals = {}, {}
         if terms.codec != "fp32":
             for name, state in sections.items():
                 coded[name], residuals[RESIDUAL + name] = with_feedback(codecs.get(terms.codec), state, memory.get(RESIDUAL + name))
             residuals[REFERENCE] = start
         moments = {OPTIMIZER: State.of(done.moments)} if terms.task.keep_optimizer and done.moments else {}
-        self.memory.save(number, {**result.memory, **residuals, **moments})
+        self.memory.save(number, {**_on("cpu", result.memory), **residuals, **moments})
         report |= {
             "examples": self.rows.examples,
             "loss": done.loss,
@@ -121,3 +123,7 @@ class Party:
             measures = self.terms.task.evaluate(self.model, held_out, self.rows.groups, self.terms.evaluation_batch)
             report = {"loss": measures.loss, "tokens": measures.tokens, "exact": measures.exact, "rows": measures.rows}
         return encode(Message("measures", message.round, self.rows.name, {}, report))
+
+
+def _on(device: torch.device | str, states: Mapping[str, State]) -> dict[str, State]:
+    return {name: state.to(device) for name, state in states.items()}
