@@ -1,8 +1,8 @@
-"""What the codecs save on the wire, both ways, and that the joined model is as good: short real runs, one for each codec.
+"""What the codecs save on the wire, both ways, and that the joined model is as good: short runs, one for each codec.
 
 Bytes are of SmolLM2 in bf16 with LoRA of rank 16 on all linear layers and the demo's four owners, of rounds from the second on: the first
-sends the whole state down. The promise on the loss is on the mean over seeds of the tiny model, 8 rounds each: six optimiser steps of SmolLM2
-differ by a percent or two in either direction after any rounding, so the loss of that single run is reported only.
+sends the whole state down. The promise on the loss is on the mean over seeds of the tiny model, 8 rounds each: six optimiser steps of
+SmolLM2 differ by a percent or two after any rounding, so the loss of that single run is reported only.
 """
 
 from __future__ import annotations
