@@ -38,6 +38,14 @@ class Outcome:
     error: str | None = None
 
 
+def work(job: Job) -> float:
+    """How long a job takes beside others, from the sizes of its rows: all of them are measured, a fixed number is trained on."""
+    if job.kind == "evaluate":
+        return job.rows.held_out.stat().st_size if job.rows.held_out else 0.0
+    task = terms_of(job.recipe).task
+    return job.rows.train.stat().st_size / job.rows.examples * task.batch_size * task.accumulation * task.steps
+
+
 def terms_of(recipe: Recipe) -> Terms:
     """What the parties agree on, built from the recipe."""
     task = tasks.get(recipe.task.kind)(**recipe.task.settings)

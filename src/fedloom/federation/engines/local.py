@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fedloom.federation.engine import Assignment, Reply
-from fedloom.federation.engines.jobs import Bench, Job, Outcome
+from fedloom.federation.engines.jobs import Bench, Job, Outcome, work
 from fedloom.federation.party import ClientRows
 from fedloom.recipe import Recipe
 
@@ -74,11 +74,4 @@ def longest_first(jobs: Iterable[Job], block: int = 8) -> Iterator[Job]:
     """
     coming = iter(jobs)
     while some := list(islice(coming, block)):
-        yield from sorted(some, key=_work, reverse=True)
-
-
-def _work(job: Job) -> float:
-    """How long a job takes beside others, from the sizes of its rows: all of them are measured, and equally many trained on by each."""
-    if job.kind == "evaluate":
-        return job.rows.held_out.stat().st_size if job.rows.held_out else 0.0
-    return job.rows.train.stat().st_size / job.rows.examples
+        yield from sorted(some, key=work, reverse=True)

@@ -6,6 +6,8 @@ spawning would run the user's script again.
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import queue
 import subprocess
@@ -13,14 +15,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 from torch import nn
 
 from fedloom.errors import RunStoppedError
-from fedloom.federation.engines.jobs import Job, Outcome
+from fedloom.federation.engines.jobs import Job, Outcome, work
 from fedloom.models.share import write_shared
 from fedloom.recipe import Recipe
 
@@ -37,7 +39,8 @@ class WorkerPool:
         self._weights = Path(self._scratch.name) / "base.safetensors"
         write_shared(model, self._weights)
         self._recipe, self._threads = recipe, threads
-        self._jobs: queue.Queue[tuple[Job, queue.Queue[tuple[Job, Outcome]]] | None] = queue.Queue()
+        self._jobs: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
+        self._count = itertools.count()
         self._closing = threading.Event()
         self._gate = threading.Lock()
         self._live: set[subprocess.Popen[bytes]] = set()
@@ -69,7 +72,7 @@ class WorkerPool:
         with self._gate:
             self._closing.set()
             for _ in self._supervisors:
-                self._jobs.put(None)
+                self._jobs.put(_Waiting(math.inf, next(self._count), None))
         for process in list(self._live):
             process.kill()
         for supervisor in self._supervisors:
@@ -80,14 +83,14 @@ class WorkerPool:
         """Queue a job. One that comes after the pool was closed would wait for ever, since no supervisor is left to take it."""
         with self._gate:
             if not self._closing.is_set():
-                self._jobs.put((job, results))
+                self._jobs.put(_Waiting(-work(job), next(self._count), (job, results)))
                 return
         results.put((job, Outcome(None, "the run is stopping")))
 
     def _supervise(self) -> None:
         """One supervisor's life: hand job after job to a worker of its own, and start another when that one is lost."""
         worker: _Worker | None = None
-        while (item := self._jobs.get()) is not None:
+        while (item := self._jobs.get().item) is not None:
             job, results = item
             if self._closing.is_set():
                 results.put((job, Outcome(None, "the run is stopping")))
@@ -111,6 +114,15 @@ class WorkerPool:
         worker.line.close()
         worker.process.kill()
         return worker.process.wait()
+
+
+@dataclass(frozen=True, order=True)
+class _Waiting:
+    """A place in the queue. The longest job goes first: where several runs share the workers, none should be left to end alone."""
+
+    minus_work: float
+    number: int
+    item: tuple[Job, queue.Queue[tuple[Job, Outcome]]] | None = field(compare=False)
 
 
 @dataclass(frozen=True)
