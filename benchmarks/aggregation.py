@@ -1,6 +1,7 @@
 """Joining updates runs at the speed of memory, on one core: bytes of fp32 updates a second through Algorithm.add, and the memory it takes.
 
-Updates have 20 MB each; six different ones go round, so that they do not lie in the cache. The decoding of messages is reported beside.
+Updates have 20 MB each; six different ones go round, so that they do not lie in the cache. Memory is measured with updates of 80 MB: below
+32 MB the C library may keep a freed block for itself, so that one more than is in use is resident. The decoding of messages is reported.
 """
 
 from __future__ import annotations
@@ -26,11 +27,19 @@ def measure(tiny: bool) -> Iterator[Promise]:
     torch.set_num_threads(1)
     values = 10_000 if tiny else VALUES
     payload = 4 * values
-    taken = _memory(values)
+    large = 4 * values
+    taken = _memory(large)
     added = UPDATES * payload / _adding(values)
     size, rate = f"{payload / 1e6:.3g} MB", f"{added / 1e9:.2f} GB/s"
     yield Promise(f"adding updates of {size}, one core", rate, f"goal {GOAL / 1e9:.0f} GB/s", added / GOAL, ">=", 1.0)
-    yield Promise(f"memory of adding {UPDATES} updates", f"{taken / 1e6:.1f} MB", f"one update {size}", taken / payload, "<=", 2.1)
+    yield Promise(
+        f"memory of adding {UPDATES} updates",
+        f"{taken / 1e6:.1f} MB",
+        f"one update {4 * large / 1e6:.3g} MB",
+        taken / (4 * large),
+        "<=",
+        2.1,
+    )
     for codec in ("fp32", "bf16", "int8", "nf4"):
         decoded = payload / _decoding(values, codec)
         yield Promise(

@@ -58,7 +58,10 @@ def script(measure: Callable[[bool], Iterable[Promise]], description: str) -> No
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a promise")
     given = parser.parse_args()
-    promises = list(measure(given.tiny))
+    promises = []
+    for promise in measure(given.tiny):
+        promises.append(promise)
+        print("  ".join(promise.cells()), file=sys.stderr, flush=True)  # what was measured before an interruption is not lost
     if given.json:
         for promise in promises:
             print(json.dumps(asdict(promise)))
