@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedloom.errors import FedloomError
+from fedloom.errors import FedloomError, RecipeError
 from fedloom.files import append_line, cache_folder, disk_errors_named, read_lines, sha256_of, write_atomic
 
 
@@ -41,6 +41,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 def test_a_place_that_cannot_be_written_is_answered_with_another_folder(tmp_path, number):
     with pytest.raises(FedloomError, match="choose another folder with --out"), disk_errors_named(tmp_path):
         fails(number)()
+
+
+@pytest.mark.parametrize("place", ["file/below", "nowhere/file", "n" * 300])
+def test_a_place_that_cannot_be_is_bad_input(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(RecipeError, match=r"cannot be written .*; choose another place"):
+        write_atomic(tmp_path / place, b"")
 
 
 def test_an_error_that_no_user_can_mend_stays_what_it_is(tmp_path):

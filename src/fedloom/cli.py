@@ -197,7 +197,8 @@ def recipes_copy(recipe: RecipeArgument, target: Annotated[Path, typer.Argument(
 
     if target.exists():
         raise RecipeError(f"{target}: exists already; choose another name")
-    shutil.copyfile(find_recipe(recipe), target)
+    with disk_errors_named(target):
+        shutil.copyfile(find_recipe(recipe), target)
     print(f"{target}: written; run it with `fedloom run {target}`")
 
 
@@ -312,7 +313,8 @@ def export(
     if merge and model.adapter is not None:
         merge_adapter(model.id, finished.adapter_path, target)
     else:
-        shutil.copytree(finished.adapter_path, target)
+        with disk_errors_named(target):
+            shutil.copytree(finished.adapter_path, target)
     print(f"{target}: written")
 
 

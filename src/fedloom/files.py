@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fedloom.errors import FedloomError
+from fedloom.errors import FedloomError, RecipeError
 
 
 def cache_folder() -> Path:
@@ -31,6 +31,8 @@ def disk_errors_named(path: Path) -> Iterator[None]:
             raise FedloomError(f"{path}: the disk is full; free some space, then resume the run") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise FedloomError(f"{path}: cannot be written ({error.strerror}); choose another folder with --out") from error
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+            raise RecipeError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
         raise
 
 

@@ -81,6 +81,11 @@ def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path, name):
     assert f"{path}:2: is not UTF-8" in error(path)
 
 
+def test_half_a_surrogate_pair_is_named_with_its_line(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"q": "\\ud83d\\ude00"}\n{"q": ["private \\ud83d"]}\n')
+    assert error(path) == f"{path}:2: holds half of a surrogate pair (\\ud800 to \\udfff), which is no letter; mend or remove it"
+
+
 def test_a_row_that_is_no_object_is_named(tmp_path):
     assert "a.jsonl:2: should be an object" in error(write(tmp_path / "a.jsonl", '{"a": 1}\n[1]\n'))
     assert "a.json: row 2: should be an object" in error(write(tmp_path / "a.json", '[{"a": 1}, 2]'))

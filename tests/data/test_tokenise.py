@@ -186,6 +186,9 @@ def test_the_cache_key_knows_all_that_decides_the_tokens():
     tokenizer, other = TOKENIZERS["tiny"], TOKENIZERS["byte_level"]
     changed = _tokenizer()
     changed.chat_template = CHAT_TEMPLATE.replace("im_start", "im_end")
+    other_mark = _tokenizer()
+    other_mark.eos_token = other_mark.bos_token or other_mark.convert_ids_to_tokens(0)
+    assert other_mark.eos_token != tokenizer.eos_token
     keys = {
         token_key([example()], tokenizer, "chat", 30),
         token_key([example()], tokenizer, "chat", 31),
@@ -194,8 +197,9 @@ def test_the_cache_key_knows_all_that_decides_the_tokens():
         token_key([example(*CONVERSATION[:2])], tokenizer, "chat", 30),
         token_key([example()], other, "chat", 30),
         token_key([example()], changed, "chat", 30),
+        token_key([example()], other_mark, "chat", 30),
     }
-    assert len(keys) == 7
+    assert len(keys) == 8
 
 
 def test_a_damaged_cache_file_is_removed_and_made_again(tmp_path):

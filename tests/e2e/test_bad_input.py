@@ -46,7 +46,7 @@ def test_a_wrong_recipe_is_one_line_that_names_the_key(recipes, words, line):
     ("files", "words", "line"),
     [
         ({}, (), "data.source: files: no such file or folder"),
-        ({"a.jsonl": rows(), "b.jsonl": b""}, (), "client 'b': files/b.jsonl: holds no rows; add rows, or take the file out"),
+        ({"a.jsonl": rows(), "b.jsonl": b""}, (), "files/b.jsonl: holds no rows; add rows, or take the file out"),
         ({"a.jsonl": rows(), "a.csv": b"x"}, (), "a.csv and a.jsonl would both be the client 'a'; rename one"),
         ({"a.jsonl": rows(2) + b'{"question": "' + SECRET.encode()}, (), "files/a.jsonl:3: is not valid JSON"),
         ({"a.jsonl": rows(1) + b"\xff" + SECRET.encode()}, (), "files/a.jsonl:2: is not UTF-8 text; save the file as UTF-8"),

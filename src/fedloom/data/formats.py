@@ -156,4 +156,8 @@ def _parsed(text: str, path: Path, line: int) -> Any:
 def _row(columns: Any, where: str) -> Row:
     if not isinstance(columns, dict):
         raise DataError(f'{where}: should be an object with columns, such as {{"instruction": ..., "response": ...}}')
+    try:
+        json.dumps(columns, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: holds half of a surrogate pair (\\ud800 to \\udfff), which is no letter; mend or remove it") from None
     return Row(columns, where)

@@ -93,7 +93,8 @@ def _mask(offsets: Sequence[tuple[int, int]], responses: Sequence[tuple[int, int
 
 def token_key(examples: Sequence[Example], tokenizer: Any, template: str, max_length: int) -> str:
     """A hash of all that decides the tokens of `examples`."""
-    digest = hashlib.sha256(json.dumps([VERSION, template, max_length, tokenizer.chat_template]).encode())
+    marks = [tokenizer.bos_token, tokenizer.eos_token]  # templates write them, and tokenizers that differ in nothing else are not rare
+    digest = hashlib.sha256(json.dumps([VERSION, template, max_length, tokenizer.chat_template, marks]).encode())
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     for example in examples:
         digest.update(json.dumps([[turn.role, turn.content] for turn in example.turns]).encode())
