@@ -31,7 +31,7 @@ def test_a_checkpoint_larger_than_may_be_written_is_one_line_and_the_run_goes_on
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_space(undisturbed, small_disk, desk):
     folder = small_disk / "run"
     with started("run", *WORDS, "rounds=6", "--out", folder, cwd=desk) as process:
-        wait_for((folder / "checkpoints").exists, process)
+        wait_for((folder / "checkpoints" / "round-00000.checkpoint").exists, process)
         _fill(small_disk / "ballast")
         _, stderr = process.communicate(timeout=60)
     _ends_in_one_line(process.returncode, stderr, folder)
