@@ -33,12 +33,27 @@ def test_value_alignment_has_the_published_settings():
     assert (data.source, data.limit, data.template, data.max_length) == ("hh-rlhf", 20000, "vicuna", 512)
 
 
-@pytest.mark.parametrize("name", ["openfedllm_sft", "openfedllm_dpo"])
+def test_the_comparison_has_the_settings_of_instruction_tuning_and_trains_its_baselines():
+    compared, alone = load_recipe("openfedllm_baselines"), load_recipe("openfedllm_sft")
+    assert compared.evaluate.baselines == ["base", "local", "centralized"]
+    assert compared.model_copy(update={"name": alone.name, "evaluate": alone.evaluate}) == alone
+
+
+def test_the_study_of_domains_gives_each_client_a_public_set_of_its_own():
+    recipe = load_recipe("openfedllm_domains")
+    sets = recipe.data.source.removeprefix("join:").split(",")
+    assert len(set(sets)) == recipe.federation.clients == 4
+    assert all(name in NAMED_SETS for name in sets)
+    assert recipe.data.partition.kind == "by_source"
+    assert recipe.task == load_recipe("openfedllm_sft").task
+
+
+@pytest.mark.parametrize("name", ["openfedllm_sft", "openfedllm_dpo", "openfedllm_baselines", "openfedllm_domains"])
 def test_a_small_twin_keeps_task_template_and_algorithm_and_needs_no_hub(name):
     large, small = load_recipe(name), load_recipe(f"{name}_small")
     assert (small.task.kind, small.data.template, small.algorithm) == (large.task.kind, large.data.template, large.algorithm)
     assert small.model.adapter == large.model.adapter
     assert small.federation.per_round == large.federation.per_round
-    assert small.data.source in sources
-    assert large.data.source in NAMED_SETS
+    assert small.data.partition == large.data.partition
+    assert small.data.source in sources or "join:evals:" in small.data.source
     assert small.model.id in {entry.id for entry in catalogue()}

@@ -91,15 +91,48 @@ def test_cells_that_differ_in_the_algorithm_have_the_same_clients_and_start(tmp_
 def test_the_mean_and_the_spread_of_the_best_are_bold():
     group = (("algorithm.name", "fedavg"),), (("algorithm.name", "fedprox"),)
     results = [
-        Result(
-            group[0], 3, {"federated/loss": 0.5, "federated/exact_match": 0.75}, {"federated/loss": 0.125, "federated/exact_match": 0.1}
-        ),
-        Result(group[1], 3, {"federated/loss": 0.25, "federated/exact_match": 0.5}, {"federated/loss": 0.5, "federated/exact_match": 0.2}),
+        Result(group[0], 3, {"loss": 0.5, "exact_match": 0.75}, {"loss": 0.125, "exact_match": 0.1}),
+        Result(group[1], 3, {"loss": 0.25, "exact_match": 0.5}, {"loss": 0.5, "exact_match": 0.2}),
     ]
     lines = sweep_markdown(results).splitlines()
     assert lines[2] == "| fedavg | **75.0% ± 10.0%** | 0.500 ± 0.125 | 3 |"
     assert lines[3] == "| fedprox | 50.0% ± 20.0% | **0.250 ± 0.500** | 3 |"
     assert sweep_table(results).row_count == 2
+
+
+def test_a_baseline_stands_beside_those_it_may_be_compared_with_and_is_never_the_best():
+    def result(name, split, match, system="federated"):
+        group = ((("algorithm.name", name),) if name else ()) + (("split", split),)
+        return Result(group, 1, {"exact_match": match}, {"exact_match": None}, system)
+
+    lines = sweep_markdown(
+        [result("fedavg", "a", 0.5), result("fedprox", "a", 0.4), result("fedavg", "b", 0.2), result("", "a", 0.9, "centralized")]
+    ).splitlines()
+    assert lines[0] == "| system | algorithm.name | split | exact match | held-out loss | runs |"
+    assert lines[2:] == [
+        "| federated | fedavg | a | **50.0%** | – | 1 |",
+        "| federated | fedprox | a | 40.0% | – | 1 |",
+        "| federated | fedavg | b | **20.0%** | – | 1 |",
+        "| centralised | – | a | 90.0% | – | 1 |",
+    ]
+
+
+def test_baselines_are_trained_once_for_all_algorithms(tmp_path):
+    few = [word for word in SMALL if "baselines" not in word]
+    words = ["algorithm.name=fedavg,fedprox", "seed=1,2", "evaluate.baselines=[base, local, centralized]", *few]
+    done = run_sweep(plan_sweep("tiny", words, tmp_path))
+    trained = [cell.values for cell, run in done if (run.folder / "baselines").exists()]
+    assert trained == [{"algorithm.name": "fedavg", "seed": 1}, {"algorithm.name": "fedavg", "seed": 2}]
+    results = summarise(done)
+    assert [(result.system, result.runs, dict(result.group)) for result in results] == [
+        ("federated", 2, {"algorithm.name": "fedavg"}),
+        ("federated", 2, {"algorithm.name": "fedprox"}),
+        ("base", 2, {}),
+        ("local", 2, {}),
+        ("centralized", 2, {}),
+    ]
+    expected = [run.metrics["centralized/loss"] for cell, run in done if cell.values["algorithm.name"] == "fedavg"]
+    assert results[-1].mean["loss"] == pytest.approx(sum(expected) / 2)
 
 
 def test_one_repetition_has_no_spread(tmp_path):

@@ -17,11 +17,14 @@ from fedloom.models.save import MODEL_WEIGHTS
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.runfolder import RunFolder, existing_run
 from fedloom.state import State
+from fedloom.workshop import task_of
 
 
 def open_chat(run_folder: Path, max_new_tokens: int, temperature: float) -> Callable[[list[Turn]], Iterator[str]]:
     """A function from a conversation to the model's next answer, piece by piece. Raises ModelError for a run that is not finished."""
     recipe = load_recipe(existing_run(run_folder) / "recipe.yaml")
+    if task_of(recipe).head is not None:
+        raise ModelError(f"{run_folder}: was trained to choose a label ({recipe.task.kind}) and cannot talk; see `fedloom export`")
     loaded = _load_tuned(recipe, RunFolder(run_folder))
     model = loaded.model
 

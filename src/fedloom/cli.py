@@ -109,7 +109,7 @@ def demo(
 
     Fetches a model (93 MB) and demo data (46 MB) once.
     """
-    run("sft_smollm2", ["rounds=2", "steps=3", "max_rows=20"] if quick else None, out_folder, as_json)
+    run("sft_smollm2", ["rounds=2", "steps=3", "max_rows=15"] if quick else None, out_folder, as_json)
 
 
 @app.command()
@@ -303,15 +303,16 @@ def export(
     """
     from fedloom.models.adapters import merge as merge_adapter
     from fedloom.run import read
+    from fedloom.workshop import task_of
 
     finished = read(run_folder)
     if finished.adapter_sha256 is None:
         raise RecipeError(f"{run_folder}: has no adapter yet; finish the run with `fedloom resume {run_folder}`")
     if target.exists():
         raise RecipeError(f"{target}: exists already; choose another folder")
-    model = _recipe_of(run_folder).model
-    if merge and model.adapter is not None:
-        merge_adapter(model.id, finished.adapter_path, target)
+    recipe = _recipe_of(run_folder)
+    if merge and recipe.model.adapter is not None:
+        merge_adapter(recipe.model.id, finished.adapter_path, target, task_of(recipe).head)
     else:
         with disk_errors_named(target):
             shutil.copytree(finished.adapter_path, target)

@@ -110,7 +110,7 @@ class DataRecipe(Part):
     source: str = Field(
         "evals-demo",
         description="a registered name, a named set, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME, "
-        "evals:NAME,...",
+        "evals:NAME,..., or several as join:SOURCE,SOURCE,... (a client each with partition by_source)",
     )
     like: str | None = Field(None, description="read the columns of the source as those of this named set, such as medalpaca-flashcards")
     subset: str | None = Field(None, description="configuration name of a hub data set")
@@ -125,7 +125,9 @@ class DataRecipe(Part):
     )
     partition: PartitionRecipe = Field(default_factory=PartitionRecipe)
     held_out: float = Field(0.15, ge=0, lt=1, description="share of every client's rows kept for evaluation, never trained on")
-    limit: int | None = Field(None, ge=1, description="use at most this many rows of the source, drawn by the seed")
+    limit: int | None = Field(
+        None, ge=1, description="use at most this many rows of the source (of each that is joined), drawn by the seed"
+    )
     max_length: int = Field(
         512, ge=8, description="longest row in tokens; longer ones lose their end, and the share of such rows is reported"
     )
@@ -151,6 +153,11 @@ class FederationRecipe(Part):
     rounds: int = Field(8, ge=1, description="number of rounds")
     quorum: int = Field(1, ge=1, description="replies that a round needs at the least")
     deadline: Duration = Field(600.0, description="seconds (or 90s, 10m, 1h) after which a round no longer waits for a client")
+    delay: int = Field(
+        0,
+        ge=0,
+        description="up to how many rounds late a reply may come, drawn for each: slow sites, played out for fedbuff; 0: none is late",
+    )
     retries: int = Field(1, ge=0, description="times that a round below quorum is tried again before the run stops")
     engine: Literal["local", "ray"] = Field(
         "local", description="how work reaches the clients; local: this machine; ray: Ray actors, on several GPUs or machines"
@@ -407,7 +414,7 @@ def _complete(recipe: Recipe) -> Recipe:
     from fedloom.algorithms import algorithms, split_name
     from fedloom.data.named_sets import NAMED_SETS
     from fedloom.data.partition import partitioners
-    from fedloom.data.sources import sources
+    from fedloom.data.sources import JOINED, joined_parts, sources
     from fedloom.federation.codec import codecs
     from fedloom.hooks import finish_steps, prepare_steps
     from fedloom.models.catalogue import catalogue
@@ -431,7 +438,11 @@ def _complete(recipe: Recipe) -> Recipe:
     name, short = split_name(recipe.algorithm.name)
     recipe = recipe.model_copy(update={"algorithm": AlgorithmRecipe.model_validate({"name": name, **recipe.algorithm.settings, **short})})
     plain = recipe.plain()
-    plain["data"]["source"] = _anchored(recipe.data.source, sources.names())
+    source = recipe.data.source
+    if source.startswith(JOINED):
+        plain["data"]["source"] = JOINED + ",".join(_anchored(part, sources.names()) for part in joined_parts(source))
+    else:
+        plain["data"]["source"] = _anchored(source, sources.names())
     plain["model"]["id"] = _anchored(recipe.model.id, [model.id for model in catalogue()])
     plain["data"]["partition"] = completed(recipe.data.partition, partitioners, "data.partition", "kind")
     plain["task"] = completed(recipe.task, tasks, "task", "kind")
@@ -444,6 +455,10 @@ def _complete(recipe: Recipe) -> Recipe:
 
 def _check_aggregate(recipe: Recipe, algorithm: Algorithm) -> None:
     """Refuse, before anything is loaded, ways of joining that do not go with what else the recipe wants."""
+    if recipe.federation.delay and not algorithm.takes_late:
+        raise RecipeError(
+            f"federation.delay: {recipe.algorithm.name} waits for every client and takes no late reply; write 0, or use fedbuff"
+        )
     if algorithm.aggregate == "refactor" and recipe.task.settings.get("keep_optimizer"):
         raise RecipeError("task.keep_optimizer: moments do not fit factors that are made anew in every round (refactor); write false")
     if recipe.model.adapter is None and algorithm.aggregate != "average_factors":

@@ -173,7 +173,7 @@ def _federation(workshop: Workshop, folder: RunFolder, observer: Observer) -> Fe
         terms=recipe.federation,
         task=task_of(recipe),
         algorithm=algorithm_of(recipe),
-        engine=workshop.engine(recipe, folder.clients),
+        engine=workshop.engine(recipe, folder),
         folder=folder,
         seed=recipe.seed,
         evaluate_every=recipe.evaluate.every,

@@ -32,6 +32,7 @@ class RunFolder:
         self.audit = AuditLog(path / "audit.jsonl")
         self.checkpoints = path / "checkpoints"
         self.clients = path / "clients"
+        self.late = path / "late"
         self.adapter = path / "adapter"
         self.model = path / "model"
 

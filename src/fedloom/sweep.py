@@ -27,6 +27,12 @@ from fedloom.run import Run, read, resume, run
 REPLICATE = "seed"
 """The key whose values are repetitions: results are means over them, with their spread."""
 
+ALGORITHM = "algorithm."
+"""Keys on which baselines do not depend."""
+
+TRAINED = ("local", "centralized")
+BASELINES = ("base", "majority", *TRAINED)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -40,6 +46,11 @@ class Cell:
         """The cell's values but for the seed, as written: cells of one group are repetitions of each other."""
         return tuple((key, written(value)) for key, value in self.values.items() if key != REPLICATE)
 
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """What the cell has in common with those that differ from it in the algorithm alone: its baselines are theirs too."""
+        return tuple((key, written(value)) for key, value in self.values.items() if not key.startswith(ALGORITHM))
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -52,18 +63,28 @@ class Grid:
 
 @dataclass(frozen=True)
 class Result:
-    """Means over the finished repetitions of one group. `spread` is the sample standard deviation; None with one repetition."""
+    """Means over the finished repetitions of one group. `spread` is the sample standard deviation; None with one repetition.
+
+    `system` is what was measured: the federated model, or a baseline, which has no algorithm in its group.
+    """
 
     group: tuple[tuple[str, str], ...]
     runs: int
     mean: Mapping[str, float]
     spread: Mapping[str, float | None]
+    system: str = "federated"
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """The group without the algorithm: results with equal conditions may be compared."""
+        return tuple((key, value) for key, value in self.group if not key.startswith(ALGORITHM))
 
 
 def plan_sweep(recipe: str | Path | Mapping[str, Any], words: Sequence[str], folder: Path) -> Grid:
     """Check every cell of the grid before any is run. `words` are key=value; commas outside brackets make an axis: seed=1,2,3.
 
-    Raises RecipeError for a wrong key in any cell, or when `folder` holds another sweep.
+    Of cells that differ in the algorithm alone, the first trains the baselines. Raises RecipeError for a wrong key in any cell, or when
+    `folder` holds another sweep.
     """
     axes: dict[str, list[Any]] = {}
     fixed: dict[str, Any] = {}
@@ -76,10 +97,13 @@ def plan_sweep(recipe: str | Path | Mapping[str, Any], words: Sequence[str], fol
             axes[key] = [parse_overrides([f"{key}={choice}"])[key] for choice in choices]
     if not axes:
         raise RecipeError("a sweep needs a key with several values, such as algorithm.name=fedavg,fedprox or seed=1,2,3")
-    cells = []
+    cells: list[tuple[Cell, Recipe]] = []
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
-        cells.append((Cell(chosen, folder / "cells" / _cell_name(chosen)), load_recipe(recipe, fixed | chosen)))
+        cell, resolved = Cell(chosen, folder / "cells" / _cell_name(chosen)), load_recipe(recipe, fixed | chosen)
+        if any(cell.conditions == earlier.conditions for earlier, _ in cells):
+            resolved = _without_trained_baselines(resolved)
+        cells.append((cell, resolved))
     grid = Grid(folder, axes, tuple(cells))
     _claim(grid, load_recipe(recipe, fixed))
     return grid
@@ -109,18 +133,36 @@ def run_sweep(
 
 
 def summarise(done: Sequence[tuple[Cell, Run]]) -> list[Result]:
-    """Results by group, in the grid's order."""
+    """Results by group in the grid's order, then those of the baselines."""
+    results = _means("federated", [(cell.group, finished) for cell, finished in done])
+    for system in BASELINES:
+        first: dict[tuple[tuple[str, str], ...], tuple[Cell, Run]] = {}
+        for cell, finished in done:
+            if any(name.startswith(f"{system}/") for name in finished.metrics):
+                first.setdefault(cell.conditions, (cell, finished))
+        found = [(tuple(pair for pair in cell.group if not pair[0].startswith(ALGORITHM)), one) for cell, one in first.values()]
+        results += _means(system, found)
+    return results
+
+
+def _means(system: str, runs: Sequence[tuple[tuple[tuple[str, str], ...], Run]]) -> list[Result]:
+    """A result of `system` per group."""
     groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
-    for cell, finished in done:
-        groups.setdefault(cell.group, []).append(finished)
+    for group, finished in runs:
+        groups.setdefault(group, []).append(finished)
     results = []
-    for group, runs in groups.items():
-        names = [name for name in runs[0].metrics if all(name in one.metrics for one in runs)]
-        values = {name: [one.metrics[name] for one in runs] for name in names}
+    for group, repeated in groups.items():
+        names = [name for name in repeated[0].metrics if name.startswith(f"{system}/") and all(name in one.metrics for one in repeated)]
+        values = {name.removeprefix(f"{system}/"): [one.metrics[name] for one in repeated] for name in names}
         mean = {name: fmean(found) for name, found in values.items()}
         spread = {name: stdev(found) if len(found) > 1 else None for name, found in values.items()}
-        results.append(Result(group, len(runs), mean, spread))
+        results.append(Result(group, len(repeated), mean, spread, system))
     return results
+
+
+def _without_trained_baselines(recipe: Recipe) -> Recipe:
+    kept = [name for name in recipe.evaluate.baselines if name not in TRAINED]
+    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"baselines": kept})})
 
 
 def split_choices(text: str) -> list[str]:

@@ -15,6 +15,8 @@ from fedloom.algorithms import Algorithm, algorithms
 from fedloom.data.clients import ClientData, FederatedData, build_clients
 from fedloom.data.records import Example, Turn
 from fedloom.errors import DataError, RecipeError
+from fedloom.federation.engine import Engine
+from fedloom.federation.engines.delays import LateReplies
 from fedloom.federation.engines.jobs import Bench
 from fedloom.federation.engines.local import InProcess, LocalEngine, Workers
 from fedloom.federation.engines.pool import WorkerPool
@@ -25,6 +27,7 @@ from fedloom.hooks import prepare_steps
 from fedloom.models.load import LoadedModel, load_model
 from fedloom.models.trainable import make_trainable
 from fedloom.recipe import Recipe
+from fedloom.runfolder import RunFolder
 from fedloom.state import State
 from fedloom.streams import numpy_stream
 from fedloom.tasks import Task, tasks
@@ -46,8 +49,8 @@ class Workshop:
     workers: Workers
     worker_count: int
 
-    def engine(self, recipe: Recipe, folder: Path) -> LocalEngine:
-        """An engine for `recipe` (this run's own, or a baseline's) whose clients keep what is theirs under `folder`."""
+    def engine(self, recipe: Recipe, folder: RunFolder) -> Engine:
+        """An engine for `recipe`, this run's own or a baseline's, that keeps what is the clients' in `folder`."""
         owners = {client.name: client for client in self.data.clients}
         trainers = algorithm_of(recipe).trainers(list(owners)) or {name: [name] for name in owners}
         rows = dict(self.rows)
@@ -55,7 +58,9 @@ class Workshop:
             if trainer not in rows:
                 examples = [example for owner in merged for example in owners[owner].train]
                 rows[trainer] = _encode(trainer, examples, [], recipe, self.loaded, task_of(recipe))
-        return LocalEngine(self.workers, recipe, rows, tuple(trainers), folder)
+        engine = LocalEngine(self.workers, recipe, rows, tuple(trainers), folder.clients)
+        delay = recipe.federation.delay
+        return LateReplies(engine, delay, recipe.seed, folder.late) if delay else engine
 
 
 def task_of(recipe: Recipe) -> Task:
@@ -79,8 +84,8 @@ def open_workshop(recipe: Recipe) -> Iterator[Workshop]:
         )
     if (needed := algorithm_of(recipe).needs_clients) > (drawn := per_round or len(data.clients)):
         raise RecipeError(f"federation.per_round: {recipe.algorithm.name} needs {needed} or more clients in a round, but {drawn} are drawn")
-    loaded = load_model(recipe.model)
     task = task_of(recipe)
+    loaded = load_model(recipe.model, task.head)
     rows = {client.name: _encode(client.name, client.train, client.held_out, recipe, loaded, task) for client in data.clients}
     bench = Bench(make_trainable(loaded.model, recipe.model.adapter, recipe.seed))
     count = _worker_count(recipe, loaded, len(data.clients))

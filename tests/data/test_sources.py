@@ -86,6 +86,31 @@ def test_a_limit_draws_rows_by_the_seed_and_keeps_their_order(tmp_path):
     assert len(load(path, limit=99).examples) == 50
 
 
+def test_joined_sources_are_read_each_by_itself_and_limited_each(tmp_path):
+    write_lines(tmp_path / "a.jsonl", 9)
+    (tmp_path / "b.csv").write_text("instruction,output\n" + "".join(f"i{i},o{i}\n" for i in range(8)))
+    loaded = load(f"join:{tmp_path}/a.jsonl, {tmp_path}/b.csv,tiny-demo", limit=5)
+    assert [example.fields["client"] for example in loaded.examples] == ["a"] * 5 + ["b"] * 5 + ["tiny-demo"] * 5
+    assert [example.provenance for example in loaded.examples[::5]] == [Provenance.PRIVATE, Provenance.PRIVATE, Provenance.PUBLIC]
+    assert loaded.examples[5].prompt[0].content.startswith("i")
+    assert "tiny-demo" in loaded.origin
+    assert loaded.sha256 != load(f"join:tiny-demo,{tmp_path}/a.jsonl,{tmp_path}/b.csv").sha256
+
+
+@pytest.mark.parametrize("source", ["join:", "join:tiny-demo,tiny-demo"])
+def test_a_join_names_each_source_once(source):
+    with pytest.raises(DataError, match="should name each source once"):
+        load(source)
+
+
+def test_joined_files_of_one_name_are_refused(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        write_lines(tmp_path / folder / "a.jsonl")
+    with pytest.raises(DataError, match="would have one name"):
+        load(f"join:{tmp_path}/x/a.jsonl,{tmp_path}/y/a.jsonl")
+
+
 def test_a_source_of_ones_own_gives_plain_rows_and_is_private(monkeypatch):
     monkeypatch.setattr(sources, "_parts", dict(sources._parts))
 

@@ -59,6 +59,10 @@ class Algorithm:
     """Positive numbers that every client must report: `steps`, the optimiser steps it took; `loss_before`, the mean loss over its rows at
     the weights it received."""
 
+    takes_late: ClassVar[bool] = False
+    """Whether the rule takes replies to work of earlier rounds. It then counts its server steps in `steps_taken`, and the report of every
+    reply holds its `staleness`, the steps that were taken since its work was handed out."""
+
     short_setting: ClassVar[str | None] = None
     """The setting that a recipe may write behind the name: `local:3`."""
 
@@ -69,6 +73,7 @@ class Algorithm:
     variant: Variant = field(default="paper_code", kw_only=True)
     aggregate: Aggregate = field(default="average_factors", kw_only=True)
     state: State = field(init=False, repr=False)
+    steps_taken: int = field(init=False, default=0, repr=False)
     _sum: State | None = field(init=False, default=None, repr=False)
     _products: ProductMean | None = field(init=False, default=None, repr=False)
     _divisor: float = field(init=False, default=0.0, repr=False)

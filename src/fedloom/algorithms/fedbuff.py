@@ -22,12 +22,18 @@ from fedloom.state import State
 class FedBuff(Algorithm):
     """Buffered asynchronous averaging. The K-th update takes the server step by itself; `step` returns the state as it then is.
 
-    A buffer that is not full stays for the next round. A client reports its `staleness` tau_i, 0 when absent; n_i does not count. Both
-    variants are the same.
+    A buffer that is not full stays for the next round. `report` may hold a reply's `staleness` tau_i, 0 when absent; n_i does not count.
+    Both variants are the same.
     """
+
+    takes_late = True
 
     buffer_size: Annotated[int, Field(description="K, the updates that make a server step", ge=1)] = 10
     server_lr: Annotated[float, Field(description="the server's step size", gt=0)] = 1.0
+
+    def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
+        super().start(state, clients)
+        self.steps_taken = 0
 
     def add(
         self,
@@ -40,6 +46,7 @@ class FedBuff(Algorithm):
         super().add(update, weight, extras, report, client)
         if self._replies == self.buffer_size:
             super().step()
+            self.steps_taken += 1
 
     def step(self) -> State:
         """The global state after the buffers that were filled so far."""
@@ -55,13 +62,14 @@ class FedBuff(Algorithm):
         return mean * self.server_lr
 
     def server_memory(self) -> dict[str, State]:
-        if self._sum is None:
-            return {}
-        return {"buffer": self._sum.clone(), "filled": State.of({"filled": torch.tensor([float(self._replies)])})}
+        counts = {"counts": State.of({"filled": torch.tensor([self._replies]), "steps": torch.tensor([self.steps_taken])})}
+        return counts if self._sum is None else counts | {"buffer": self._sum.clone()}
 
     def restore(self, memory: Mapping[str, State]) -> None:
         self.clear_round()
+        if "counts" in memory:
+            self.steps_taken = int(memory["counts"]["steps"])
         if "buffer" in memory:
             self._sum = memory["buffer"].clone()
-            self._replies = int(memory["filled"].flat.item())
+            self._replies = int(memory["counts"]["filled"])
             self._divisor = float(self._replies)

@@ -58,7 +58,7 @@ def by_field(
 
 @partitioners.register("by_source")
 def by_source(examples: Sequence[Example], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
-    """One client per file of a folder, named after the file."""
+    """One client per file of a folder, or per source of a join, named after it."""
     return by_field(examples, clients, rng, field="client")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,19 @@ class SourceData:
     sha256: str
 
 
+JOINED = "join:"
+
+
 def load_examples(data: DataRecipe, seed: int) -> SourceData:
-    """The examples of `data.source`: a registered name, a named set, a data file, a folder with a file per client, `hub:OWNER/NAME` or
-    `evals:NAME,...`.
+    """The examples of `data.source`: a registered name, a named set, a data file, a folder with a file per client, `hub:OWNER/NAME`,
+    `evals:NAME,...`, or several of these as `join:SOURCE,SOURCE,...`, each read by itself and noted in the field `client`.
 
     `data.fields` wins over the columns of a named set. `data.limit` draws that many rows by `seed` and keeps their order. Text of files is
     PRIVATE and text of the hub and the demos PUBLIC, unless `data.provenance` says otherwise. Raises DataError with the file and line, or
     the key, that is wrong.
     """
+    if data.source.startswith(JOINED):
+        return _joined(data, seed)
     source, fields = _open_source(data), data.fields
     if (named := NAMED_SETS.get(data.like or data.source)) and fields == FieldsRecipe():
         source, fields = usable_rows(source, named), named.fields
@@ -62,6 +67,33 @@ def load_examples(data: DataRecipe, seed: int) -> SourceData:
         rows = [rows[i] for i in sorted(drawn)]
     provenance = Provenance(data.provenance) if data.provenance else source.provenance
     return SourceData(read_examples(rows, fields, provenance), source.origin, dict(source.licences), sha256)
+
+
+def joined_parts(name: str) -> list[str]:
+    """The sources that `join:A,B` names."""
+    return [part.strip() for part in name.removeprefix(JOINED).split(",") if part.strip()]
+
+
+def _joined(data: DataRecipe, seed: int) -> SourceData:
+    """Several sources, each with its own columns and `data.limit` rows of it, its name as the field `client`."""
+    parts = joined_parts(data.source)
+    if len(set(parts)) < max(len(parts), 1):
+        raise DataError(f"data.source: {data.source} should name each source once, such as join:gsm8k,codealpaca")
+    loaded = {_client_of(part): load_examples(data.model_copy(update={"source": part}), seed) for part in parts}
+    if len(loaded) < len(parts):
+        raise DataError(f"data.source: two sources of {data.source} would have one name; rename a file")
+    examples = [
+        replace(example, fields={**example.fields, "client": client}) for client, source in loaded.items() for example in source.examples
+    ]
+    licences = {name: licence for source in loaded.values() for name, licence in source.licences.items()}
+    digest = hashlib.sha256("\n".join(f"{client}\x1f{source.sha256}" for client, source in loaded.items()).encode()).hexdigest()
+    return SourceData(examples, "; ".join(source.origin for source in loaded.values()), licences, digest)
+
+
+def _client_of(part: str) -> str:
+    """What a source's client is called: a file by its stem, all else by its name."""
+    path = Path(part).expanduser()
+    return stem(path) if is_data_file(path) else part
 
 
 def _open_source(data: DataRecipe) -> SourceRows:

@@ -41,6 +41,7 @@ def baseline_recipes(recipe: Recipe, kind: str, owners: int) -> dict[str, Recipe
         "per_round": None,
         "quorum": 1,
         "codec": "fp32",
+        "delay": 0,
         "max_update_norm": None,
     }
     alone = {"federation": FederationRecipe.model_validate(federation)}
@@ -85,7 +86,7 @@ def run_baselines(workshop: Workshop, folder: RunFolder, kinds: Iterable[str], o
 def _train_and_measure(
     workshop: Workshop, recipe: Recipe, folder: RunFolder, name: str, label: str, observer: Observer
 ) -> list[dict[str, Any]]:
-    engine: Engine = workshop.engine(recipe, folder.clients)
+    engine: Engine = workshop.engine(recipe, folder)
     measured = [client.name for client in workshop.data.clients]
     task, algorithm = task_of(recipe), algorithm_of(recipe)
     federation = Federation(

@@ -8,7 +8,7 @@ from fedloom.data.records import Provenance
 from fedloom.data.templates import render_prompt
 from fedloom.models.generate import generate
 from fedloom.state import State
-from fedloom.workshop import Workshop
+from fedloom.workshop import Workshop, task_of
 
 
 def sample_answers(workshop: Workshop, after: State) -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def sample_answers(workshop: Workshop, after: State) -> list[dict[str, Any]]:
         for client in workshop.data.clients
         for example in [e for e in client.held_out if e.provenance is Provenance.PUBLIC][: recipe.evaluate.samples]
     ]
-    if not chosen:
+    if not chosen or task_of(recipe).head is not None:  # a classification head says nothing
         return []
     texts = [render_prompt(example.prompt, tokenizer, recipe.data.template).text for _, example in chosen]
     answers = []

@@ -17,14 +17,26 @@ MEMORY = "memory/"
 
 
 @dataclass(frozen=True)
+class Handout:
+    """Work that a client has not answered yet: the round it was handed out in, and the server steps that had been taken by then."""
+
+    round: int
+    steps_taken: int
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """The server after `round`: its state, the algorithm's memory, what clients hold, and how long the log files were."""
+    """The server after `round`: its state, the algorithm's memory, what clients hold, and how long the log files were.
+
+    `waiting`: the clients that are still at work.
+    """
 
     round: int
     state: State
     memory: Mapping[str, State] = field(default_factory=dict)
     lengths: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
+    waiting: Mapping[str, Handout] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -33,6 +45,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     sections = {"state": checkpoint.state} | {MEMORY + name: state for name, state in checkpoint.memory.items()}
     report = {f"length/{name}": n for name, n in checkpoint.lengths.items()} | {f"held/{name}": n for name, n in checkpoint.held.items()}
+    for name, handout in checkpoint.waiting.items():
+        report |= {f"waiting/{name}": handout.round, f"waited/{name}": handout.steps_taken}
     write_atomic(_path(folder, checkpoint.round), encode(Message("checkpoint", checkpoint.round, SERVER, sections, report)))
     for path in sorted(folder.glob("round-*.checkpoint"))[:-KEPT]:
         path.unlink()
@@ -50,7 +64,9 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
         sections = dict(message.sections)
         state = sections.pop("state")
         memory = {name.removeprefix(MEMORY): value for name, value in sections.items()}
-        return Checkpoint(number, state, memory, _numbers(message, "length/"), _numbers(message, "held/"))
+        taken = _numbers(message, "waited/")
+        waiting = {client: Handout(begun, taken[client]) for client, begun in _numbers(message, "waiting/").items()}
+        return Checkpoint(number, state, memory, _numbers(message, "length/"), _numbers(message, "held/"), waiting)
     if paths:
         raise FedloomError(f"{folder}: none of the {len(paths)} checkpoints can be read; start the run again in a new folder")
     return None

@@ -21,11 +21,20 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: the bytes of a message, or the reason why there is none. A failure is a reply."""
+    """What came back: the bytes of a message, or the reason why there is none. A failure is a reply.
+
+    `round` is the round in which the work was handed out; None: the one under way. With neither message nor error the client is still at
+    work, and its reply comes in a later round.
+    """
 
     client: str
     message: bytes | None
     error: str | None = None
+    round: int | None = None
+
+    @property
+    def still_at_work(self) -> bool:
+        return self.message is None and self.error is None
 
 
 class Engine(Protocol):
@@ -38,6 +47,10 @@ class Engine(Protocol):
 
         Assignments are taken one by one as there is room for them, so that their messages need not all be in memory.
         """
+        ...
+
+    def late_replies(self, round_number: int) -> Iterator[Reply]:
+        """What has come in by `round_number` of work that was handed out in earlier rounds, in an order that does not depend on speed."""
         ...
 
 

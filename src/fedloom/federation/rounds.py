@@ -10,7 +10,7 @@ from time import perf_counter
 from fedloom.algorithms import Algorithm
 from fedloom.errors import FedloomError, RefusedMessageError, RunStoppedError
 from fedloom.federation.broadcast import Broadcast
-from fedloom.federation.checkpoint import Checkpoint, last_checkpoint, save_checkpoint
+from fedloom.federation.checkpoint import Checkpoint, Handout, last_checkpoint, save_checkpoint
 from fedloom.federation.codec import codecs
 from fedloom.federation.engine import Assignment, Engine, Reply
 from fedloom.federation.messages import Expected, Message, decode, encode
@@ -21,6 +21,9 @@ from fedloom.recipe import FederationRecipe
 from fedloom.runfolder import RunFolder
 from fedloom.state import State
 from fedloom.tasks.base import Task
+
+REPORTED = ("examples", "loss", "first_loss", "steps", "tokens", "seconds", "truncated_share")
+"""Numbers that every client reports of its training."""
 
 ALLOWANCE = 1 << 20
 """Bytes that a message may have beyond what its tensors need."""
@@ -119,44 +122,58 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
         memory = dict(before.memory)
         broadcast = Broadcast(terms.codec, memory.pop("broadcast/reference", None), before.held)
         algorithm.restore(memory)
-        replied = _collect(federation, broadcast, number, attempt)
+        taken = _collect(federation, broadcast, before, number, attempt)
         needed = max(min(terms.quorum, len(federation.engine.clients())), algorithm.needs_clients)
-        if replied >= needed:
+        if taken.replies + len(taken.waiting) >= needed:
             break
-        federation.folder.audit.enter("below quorum", round=number, attempt=attempt, replies=replied, quorum=needed)
+        federation.folder.audit.enter("below quorum", round=number, attempt=attempt, replies=taken.replies, quorum=needed)
         federation.observer.note(
-            f"round {number}: {replied} replies, quorum is {needed}" + ("; trying again" if attempt < terms.retries else "")
+            f"round {number}: {taken.replies} replies, quorum is {needed}" + ("; trying again" if attempt < terms.retries else "")
         )
     else:
         raise RunStoppedError(
-            f"round {number} had {replied} usable replies in each of {terms.retries + 1} tries, federation.quorum is {needed}; "
+            f"round {number} had {taken.replies} usable replies in each of {terms.retries + 1} tries, federation.quorum is {needed}; "
             f"mend the clients and resume, the checkpoint of round {before.round} stands"
         )
     state = algorithm.step()
     broadcast.close_round()
     federation.metric(number, None, "update/norm", (state - before.state).norm())
-    federation.metric(number, None, "round/replies", replied)
+    federation.metric(number, None, "round/replies", taken.replies)
     federation.metric(number, None, "round/seconds", perf_counter() - begin)
-    federation.folder.audit.enter("round", round=number, replies=replied, state=state.sha256())
+    federation.folder.audit.enter("round", round=number, replies=taken.replies, state=state.sha256())
     if federation.evaluate_every and (number % federation.evaluate_every == 0 or number == terms.rounds):
         evaluate(federation, state, number)
     memory = algorithm.server_memory()
     if broadcast.reference is not None:
         memory["broadcast/reference"] = broadcast.reference
-    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held)
+    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting)
 
 
-def _collect(federation: Federation, broadcast: Broadcast, number: int, attempt: int) -> int:
-    """Send the round's assignments and add up what comes back; gives the number of usable replies."""
+@dataclass
+class _Intake:
+    """What a round has taken in so far. `waiting`: the clients that are still at work, from this round or an earlier one."""
+
+    waiting: dict[str, Handout]
+    replies: int = 0
+    loss: float = 0.0
+    examples: float = 0.0
+    up_bytes: int = 0
+    down_bytes: int = 0
+
+
+def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, number: int, attempt: int) -> _Intake:
+    """Send the round's assignments and add up what comes back, late replies to earlier rounds first."""
     terms, algorithm = federation.terms, federation.algorithm
-    clients = federation.engine.clients()
+    clients = [client for client in federation.engine.clients() if client not in before.waiting]
     drawn = draw_clients(clients, terms.per_round or len(clients), federation.seed, number, attempt)
     rate = learning_rate(federation.task, number, terms.rounds)
     broadcast.open_round(number, algorithm.state, algorithm.broadcast(), rate)
     federation.metric(number, None, "train/learning_rate", rate)
     stage = f"{federation.name} round {number}/{terms.rounds}".strip()
-    federation.observer.stage(stage, len(drawn))
-    down = dict.fromkeys(drawn, 0)
+    late = _late_replies(federation, before.waiting, number)
+    federation.observer.stage(stage, len(late) + len(drawn))
+    handout, down = Handout(number, algorithm.steps_taken), dict.fromkeys(drawn, 0)
+    intake = _Intake(dict(before.waiting))
 
     def assignments() -> Iterator[Assignment]:
         for client in drawn:
@@ -165,42 +182,73 @@ def _collect(federation: Federation, broadcast: Broadcast, number: int, attempt:
             federation.folder.wire.enter(number, client, "down", "train", message)
             yield Assignment(client, "train", number, message)
 
-    sections = frozenset({"update", *algorithm.needs_extras})
-    parts = codecs.get(terms.codec).parts(algorithm.state.layout.numel)
-    room = len(sections) * sum(dtype.itemsize * length for dtype, length in parts.values()) + ALLOWANCE
-    totals = {"loss": 0.0, "examples": 0.0, "up": 0.0, "down": 0.0}
-    usable = 0
-    for reply in _in_order(federation.engine.dispatch(assignments(), terms.deadline), drawn):
-        totals["down"] += down[reply.client]
-        totals["up"] += len(reply.message or b"")
+    def take(reply: Reply, begun: Handout) -> bool:
+        intake.up_bytes += len(reply.message or b"")
         try:
-            expected = Expected("update", number, reply.client, algorithm.state.layout, sections, room, terms.max_update_norm)
-            message = _take(federation, reply, expected)
-            report = _numbers(message, ("examples", "loss", "first_loss", "steps", "tokens", "seconds", "truncated_share"))
-            extras = {name: state for name, state in message.sections.items() if name != "update"}
-            numbers = {key: float(value) for key, value in message.report.items() if isinstance(value, int | float)}
-            algorithm.add(message.sections["update"], report["examples"], extras, numbers, reply.client)
+            message = _add(federation, reply, begun)
         except FedloomError as error:
             broadcast.lost(reply.client)
             federation.metric(number, reply.client, "client/failed", 1)
             federation.folder.audit.enter("client failed", round=number, attempt=attempt, client=reply.client, reason=str(error))
             federation.observer.client_done(stage, reply.client, str(error))
-            continue
-        usable += 1
-        broadcast.arrived(reply.client)
-        for name in ("loss", "seconds", "steps", "examples", "tokens", "truncated_share"):
-            federation.metric(number, reply.client, f"train/{name}", report[name])
-        federation.metric(number, reply.client, "update/norm", message.sections["update"].norm())
-        federation.metric(number, reply.client, "traffic/down_bytes", down[reply.client])
-        federation.metric(number, reply.client, "traffic/up_bytes", len(reply.message or b""))
-        totals["loss"] += report["loss"] * report["examples"]
-        totals["examples"] += report["examples"]
+            return False
+        _record_training(federation, number, message, len(reply.message or b""))
+        if algorithm.takes_late:
+            federation.metric(number, reply.client, "update/rounds_late", number - begun.round)
+        intake.replies += 1
+        intake.loss += float(message.report["loss"]) * float(message.report["examples"])
+        intake.examples += float(message.report["examples"])
         federation.observer.client_done(stage, reply.client, None)
-    if usable:
-        federation.metric(number, None, "train/loss", totals["loss"] / totals["examples"])
-    federation.metric(number, None, "traffic/down_bytes", totals["down"])
-    federation.metric(number, None, "traffic/up_bytes", totals["up"])
-    return usable
+        return True
+
+    for reply in late:
+        take(reply, intake.waiting.pop(reply.client))
+    for reply in _in_order(federation.engine.dispatch(assignments(), terms.deadline), drawn):
+        intake.down_bytes += down[reply.client]
+        federation.metric(number, reply.client, "traffic/down_bytes", down[reply.client])
+        if reply.still_at_work and algorithm.takes_late:
+            broadcast.lost(reply.client)
+            intake.waiting[reply.client] = handout
+            federation.observer.client_done(stage, reply.client, None)
+            continue
+        if take(reply, handout):
+            broadcast.arrived(reply.client)
+    if intake.replies:
+        federation.metric(number, None, "train/loss", intake.loss / intake.examples)
+    federation.metric(number, None, "traffic/down_bytes", intake.down_bytes)
+    federation.metric(number, None, "traffic/up_bytes", intake.up_bytes)
+    return intake
+
+
+def _late_replies(federation: Federation, waiting: Mapping[str, Handout], number: int) -> list[Reply]:
+    """Replies to the work of earlier rounds that the server waits for. One that it does not is no part of this run's history."""
+    if not federation.algorithm.takes_late:
+        return []
+    replies = federation.engine.late_replies(number)
+    return [reply for reply in replies if reply.client in waiting and reply.round == waiting[reply.client].round]
+
+
+def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
+    """Check the reply to the work handed out in `begun`, and add it to the algorithm's sums. Raises FedloomError with the reason not to."""
+    algorithm, codec = federation.algorithm, codecs.get(federation.terms.codec)
+    layout, sections = algorithm.state.layout, frozenset({"update", *algorithm.needs_extras})
+    room = len(sections) * sum(dtype.itemsize * length for dtype, length in codec.parts(layout.numel).values()) + ALLOWANCE
+    expected = Expected("update", begun.round, reply.client, layout, sections, room, federation.terms.max_update_norm)
+    message = _take(federation, reply, expected)
+    _numbers(message, REPORTED)
+    extras = {name: state for name, state in message.sections.items() if name != "update"}
+    numbers = {key: float(value) for key, value in message.report.items() if isinstance(value, int | float)}
+    numbers["staleness"] = float(algorithm.steps_taken - begun.steps_taken)
+    algorithm.add(message.sections["update"], numbers["examples"], extras, numbers, reply.client)
+    return message
+
+
+def _record_training(federation: Federation, number: int, message: Message, size: int) -> None:
+    """Record what a client says of its training, the length of its update and the bytes of its message."""
+    for name in ("loss", "seconds", "steps", "examples", "tokens", "truncated_share"):
+        federation.metric(number, message.client, f"train/{name}", float(message.report[name]))
+    federation.metric(number, message.client, "update/norm", message.sections["update"].norm())
+    federation.metric(number, message.client, "traffic/up_bytes", size)
 
 
 def _take(federation: Federation, reply: Reply, expected: Expected) -> Message:

@@ -6,7 +6,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,8 @@ def attach_lora(model: Any, adapter: AdapterRecipe, seed: int) -> PeftModel:
     """`model` (changed in place) with trainable LoRA factors in the dtype of the layers they sit on (Hu et al., arXiv:2106.09685).
 
     B is zero and A uniform in +-1/sqrt(fan in), drawn in fp32 from a stream of its own for each parameter: the start depends on `seed`
-    and the parameter's name alone. Raises RecipeError for targets that the model does not have.
+    and the parameter's name alone. A classification head is trained whole beside them. Raises RecipeError for targets that the model does
+    not have.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -40,7 +41,7 @@ def attach_lora(model: Any, adapter: AdapterRecipe, seed: int) -> PeftModel:
         lora_alpha=int(adapter.alpha) if adapter.alpha == int(adapter.alpha) else adapter.alpha,
         lora_dropout=adapter.dropout,
         target_modules=_targets(model, adapter.targets),
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if hasattr(model, "score") else "CAUSAL_LM",
     )
     with quiet(), torch.random.fork_rng(devices=[]):
         attached = get_peft_model(model, config, autocast_adapter_dtype=False)
@@ -87,14 +88,19 @@ def load_adapter(folder: Path) -> dict[str, Tensor]:
         tensors = load_file(folder / WEIGHTS)
     except SafetensorError as error:
         raise ModelError(f"{folder / WEIGHTS}: is damaged ({error}); take it from the run folder again") from None
-    return {re.sub(r"\.(lora_[AB])\.weight$", r".\1.default.weight", name): tensor.float() for name, tensor in tensors.items()}
+    return {_parameter_name(name): tensor.float() for name, tensor in tensors.items()}
 
 
-def merge(model_id: str, adapter_folder: Path, out: Path) -> None:
+def _parameter_name(name: str) -> str:
+    """What a model with PEFT's adapter calls the tensor `name` of an adapter file."""
+    return re.sub(r"\.(lora_[AB])\.weight$", r".\1.default.weight", name).replace(".score.weight", ".score.modules_to_save.default.weight")
+
+
+def merge(model_id: str, adapter_folder: Path, out: Path, labels: Sequence[str] | None = None) -> None:
     """Write base model plus adapter as one whole fp32 model with its tokenizer into the new folder `out`.
 
-    `model_id` is what `model.id` of a recipe may be. Raises ModelError when one of the two cannot be loaded, they do not fit, or `out`
-    exists.
+    `model_id` is what `model.id` of a recipe may be, `labels` those of a classification head. Raises ModelError when one of the
+    two cannot be loaded, they do not fit, or `out` exists.
     """
     from peft import PeftModel
 
@@ -103,7 +109,7 @@ def merge(model_id: str, adapter_folder: Path, out: Path) -> None:
     if out.exists():
         raise ModelError(f"{out}: exists; name a new folder")
     plain = {"id": model_id, "revision": config.get("revision"), "dtype": "float32", "device": "cpu"}
-    base = load_model(ModelRecipe.model_validate(plain))
+    base = load_model(ModelRecipe.model_validate(plain), labels)
     try:
         with quiet():
             merged = PeftModel.from_pretrained(base.model, adapter_folder).merge_and_unload(safe_merge=True)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from fedloom.models.attention import use_short_rows
 from fedloom.models.catalogue import catalogue, fetch
 from fedloom.models.quiet import quiet
 from fedloom.recipe import ModelRecipe
+
+HEAD = "score.weight"
+"""The weights of a classification head, as transformers calls them."""
 
 HASHED_BEFORE = 64 << 20  # bytes; larger files are hashed once and remembered
 
@@ -39,24 +43,27 @@ class LoadedModel:
     id: str
 
 
-def load_model(recipe: ModelRecipe) -> LoadedModel:
-    """The model that `recipe` names, in its dtype, on its device.
+def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> LoadedModel:
+    """The model that `recipe` names, in its dtype, on its device. With `labels` it scores these in place of the vocabulary, by a head W of
+    shape (labels, hidden) on the last token, which starts at zero unless the model's files hold one.
 
     Raises ModelError, in one line, when the model cannot be found, read or put on the device; MissingExtraError without bitsandbytes.
     """
     device = _device(recipe.device)
-    quantization = _quantization(recipe, device)
+    quantization = _quantization(recipe, device, keep=None if labels is None else ["score"])
     source = _find(recipe)
     silence = contextlib.redirect_stderr(io.StringIO()) if source.gguf else contextlib.nullcontext()
     try:
         with quiet(), silence:  # unpacking a .gguf draws a bar that no setting turns off
             tokenizer = _tokenizer(source)
-            model = _model(source, recipe, device, quantization)
+            model = _model(source, recipe, device, quantization, labels)
     except ModelError:
         raise
     except Exception as error:
         reason = f"{recipe.id}: cannot be loaded ({_first_line(error)})"
         raise ModelError(f"{reason}; check that its files are complete and that transformers knows its architecture") from error
+    if labels is not None:
+        model.config.pad_token_id = tokenizer.pad_token_id
     model.requires_grad_(False)
     if quantization is not None:
         _prepare_quantized(model, recipe.gradient_checkpointing)
@@ -94,7 +101,8 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _quantization(recipe: ModelRecipe, device: torch.device) -> Any:
+def _quantization(recipe: ModelRecipe, device: torch.device, keep: list[str] | None) -> Any:
+    """The quantisation of all linear layers but `keep`; None keeps the output layer."""
     if recipe.quantization is None:
         return None
     if device.type != "cuda":
@@ -106,9 +114,13 @@ def _quantization(recipe: ModelRecipe, device: torch.device) -> Any:
     from transformers import BitsAndBytesConfig
 
     if recipe.quantization == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=keep)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=keep,
     )
 
 
@@ -191,8 +203,8 @@ def _tokenizer(source: _Source) -> Any:
     return tokenizer
 
 
-def _model(source: _Source, recipe: ModelRecipe, device: torch.device, quantization: Any) -> Any:
-    from transformers import AutoModelForCausalLM, GgufConfig
+def _model(source: _Source, recipe: ModelRecipe, device: torch.device, quantization: Any, labels: Sequence[str] | None) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GgufConfig
 
     options: dict[str, Any] = {"quantization_config": quantization} if quantization is not None else {}
     if source.gguf is not None:
@@ -201,15 +213,21 @@ def _model(source: _Source, recipe: ModelRecipe, device: torch.device, quantizat
         options = {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}
     if device.type != "cpu":
         options["device_map"] = {"": device}
-    model, report = AutoModelForCausalLM.from_pretrained(
+    kind = AutoModelForCausalLM
+    if labels is not None:
+        kind = AutoModelForSequenceClassification
+        options |= {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
+    model, report = kind.from_pretrained(
         source.folder,
         dtype=getattr(torch, recipe.dtype),
         local_files_only=True,
         output_loading_info=True,
         **options,
     )
-    if missing := sorted(report["missing_keys"]):
+    if missing := sorted(set(report["missing_keys"]) - {HEAD}):
         raise ModelError(f"{source.id}: its weights lack {len(missing)} tensors of a {model.config.model_type} model, '{missing[0]}' first")
+    if HEAD in report["missing_keys"]:
+        torch.nn.init.zeros_(model.score.weight)
     return model
 
 

@@ -25,6 +25,7 @@ EXACT = {
     "dpo": "Exact match is, for this task, the share of pairs in which the tuned model favours the chosen answer more than its base did.",
     "orpo": "Exact match is, for this task, the share of pairs whose chosen answer has the greater odds.",
     "kto": "Exact match is, for this task, the share of answers that the tuned model favours, or disfavours, as it should.",
+    "classify_head": "Exact match is, for this task, the accuracy: the label with the highest score is the right one.",
     "classify": "Exact match is, for this task, the accuracy: the likeliest label text is the right one.",
 }
 """What the share of right rows counts where it is not the greedy answer."""

@@ -42,7 +42,7 @@ class Measures:
 
     `tokens` is what the loss is a mean over: trained tokens of SFT; pairs of DPO and ORPO, answers of KTO, rows of classify. `exact`
     counts rows that are right: every token of the answer (SFT), the preferred answer ahead of the rejected one (DPO: a reward margin above
-    zero), good and bad answers on their sides (KTO), the likeliest label (classify).
+    zero), good and bad answers on their sides (KTO), the likeliest label (classify, classify_head).
     """
 
     loss: float
@@ -76,6 +76,11 @@ class Task:
     keep_optimizer: Annotated[
         bool, Field(description="a client keeps Adam's moments from the last round it took part in; false: it begins afresh in every round")
     ] = False
+
+    @property
+    def head(self) -> tuple[str, ...] | None:
+        """The labels of a classification head that the model gets in place of its vocabulary; None: it stays a language model."""
+        return None
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         """The file in `cache` with the rows of `examples`, made when it is not there yet."""

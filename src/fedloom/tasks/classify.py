@@ -24,28 +24,37 @@ from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
 from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, references
 
 
-@tasks.register("classify")
 @dataclass(frozen=True)
-class Classify(Task):
-    """Cross entropy of p(k|x) = p(label_k|x) / sum_j p(label_j|x), the model's likelihoods of the labels as answers, mean over rows."""
+class Labels(Task):
+    """The labels that a classification chooses from."""
 
     labels: Annotated[tuple[str, ...], Field(min_length=2, description="all labels, as they stand in the response column")] = field(
         kw_only=True
     )
-    max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 448
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise RecipeError("task.labels: names a label twice; name each once")
 
+
+def numbers_of_labels(examples: Sequence[Example], labels: Sequence[str]) -> list[int]:
+    """Which of `labels` each response is. Raises DataError, which counts them and shows none, where some are no label."""
+    unknown = sum(example.response not in labels for example in examples)
+    if unknown:
+        raise DataError(f"task.labels: {unknown} of {len(examples)} rows of a client have a response that is none of them; name all labels")
+    return [labels.index(example.response) for example in examples]
+
+
+@tasks.register("classify")
+@dataclass(frozen=True)
+class Classify(Labels):
+    """Cross entropy of p(k|x) = p(label_k|x) / sum_j p(label_j|x), the model's likelihoods of the labels as answers, mean over rows."""
+
+    max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 448
+
     def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
-        unknown = sum(example.response not in self.labels for example in examples)
-        if unknown:
-            raise DataError(
-                f"task.labels: {unknown} of {len(examples)} rows of a client have a response that is none of them; name all labels"
-            )
         prompts = [answered(example, *self.labels) for example in examples]
-        right = [self.labels.index(example.response) for example in examples]
+        right = numbers_of_labels(examples, self.labels)
         return cached_answers(prompts, right, tokenizer, template, max_length, self.max_prompt_length, cache)
 
     def load(self, path: Path) -> Rows:

@@ -68,7 +68,7 @@ class SFT(Task):
         references, exact = set(), set()
         loss, tokens = 0.0, 0
         reference_of = {group: row for row, group in reversed(list(enumerate(groups)))}
-        for part in parts_of_similar_length(rows.lengths(), range(len(rows)), batch_size, 4 * part_tokens(model)):
+        for part in parts_of_similar_length(rows.lengths(), range(len(rows)), batch_size, part_tokens(model)):
             ids, labels = _padded(rows, part)
             logits, targets = trained_logits(model, ids, labels)
             losses = cross_entropy(logits.float(), targets, reduction="none").double().cpu()

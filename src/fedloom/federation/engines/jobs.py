@@ -13,6 +13,8 @@ from fedloom.algorithms import algorithms
 from fedloom.errors import FedloomError
 from fedloom.federation.party import ClientRows, Party, Terms
 from fedloom.models.flat import FlatParameters
+from fedloom.models.load import load_model
+from fedloom.models.trainable import make_trainable
 from fedloom.recipe import Recipe
 from fedloom.tasks import tasks
 
@@ -51,6 +53,13 @@ def terms_of(recipe: Recipe) -> Terms:
     task = tasks.get(recipe.task.kind)(**recipe.task.settings)
     algorithm = algorithms.get(recipe.algorithm.name)(**recipe.algorithm.settings)
     return Terms(task, algorithm, recipe.federation.codec, recipe.seed, recipe.evaluate.batch_size)
+
+
+def trained_model(recipe: Recipe) -> nn.Module:
+    """A model of its own for a worker: that of the recipe, with what the recipe trains on it."""
+    head = terms_of(recipe).task.head
+    model: nn.Module = make_trainable(load_model(recipe.model, head).model, recipe.model.adapter, recipe.seed)
+    return model
 
 
 class Bench:

@@ -62,6 +62,10 @@ class LocalEngine:
         for job, outcome in self.workers.run(longest_first(jobs)):
             yield Reply(job.rows.name, outcome.message, outcome.error)
 
+    def late_replies(self, round_number: int) -> Iterator[Reply]:
+        """None: a client that is not done at its deadline has failed."""
+        return iter(())
+
     def _job(self, assignment: Assignment, deadline: float) -> Job:
         rows = self.rows[assignment.client]
         return Job(self.recipe, rows, self.folder / rows.name, assignment.kind, assignment.round, assignment.message, deadline)

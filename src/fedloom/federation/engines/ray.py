@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fedloom.errors import MissingExtraError
-from fedloom.federation.engines.jobs import Bench, Job, Outcome
+from fedloom.federation.engines.jobs import Bench, Job, Outcome, trained_model
 from fedloom.recipe import Recipe
 
 TRIES = 3
@@ -75,13 +75,10 @@ class RayBench:
     def __init__(self, recipe: dict[str, Any], threads: int) -> None:
         import torch
 
-        from fedloom.models.load import load_model
-        from fedloom.models.trainable import make_trainable
         from fedloom.recipe import load_recipe
 
         torch.set_num_threads(threads)
-        resolved = load_recipe(recipe)
-        self._bench = Bench(make_trainable(load_model(resolved.model).model, resolved.model.adapter, resolved.seed))
+        self._bench = Bench(trained_model(load_recipe(recipe)))
 
     def do(self, job: Job) -> Outcome:
         return self._bench.do(job)

@@ -11,10 +11,8 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from fedloom.federation.engines.jobs import Bench
-from fedloom.models.load import load_model
+from fedloom.federation.engines.jobs import Bench, trained_model
 from fedloom.models.share import map_shared
-from fedloom.models.trainable import make_trainable
 from fedloom.recipe import load_recipe
 
 
@@ -26,7 +24,7 @@ def main() -> None:
         recipe, weights, threads = line.recv()
         torch.set_num_threads(threads)
         recipe = load_recipe(recipe)
-        model = make_trainable(load_model(recipe.model).model, recipe.model.adapter, recipe.seed)
+        model = trained_model(recipe)
         map_shared(model, weights)
         bench = Bench(model)
         while True:

@@ -1,0 +1,85 @@
+"""Prompts with a label each, as tokens: what a classification head reads. Kept on disk under a hash of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from fedloom.data.records import Example
+from fedloom.data.templates import render_prompt
+from fedloom.data.tokenise import token_key
+from fedloom.errors import ModelError
+from fedloom.files import write_atomic
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """n prompts one after another: `ids` int32, `starts` int64 (n + 1,), `right` int64 (n,) the number of each prompt's label.
+
+    `truncated` is the number of prompts that lost their beginning.
+    """
+
+    ids: Tensor
+    starts: Tensor
+    right: Tensor
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.right)
+
+    def lengths(self) -> Tensor:
+        return self.starts.diff()
+
+    def padded(self, indices: Sequence[int], padding: int) -> Tensor:
+        """Token ids (rows, longest), padded on the right with the token `padding`."""
+        rows = [self.ids[int(self.starts[i]) : int(self.starts[i + 1])].long() for i in indices]
+        return pad_sequence(rows, batch_first=True, padding_value=padding)
+
+
+def cached_labelled(
+    examples: Sequence[Example], right: Sequence[int], tokenizer: Any, template: str, max_length: int, folder: Path
+) -> Path:
+    """The file in `folder` with the prompts of `examples` and their labels' numbers `right`, made when it is not there yet.
+
+    A prompt is the text that asks for the response; one of more than `max_length` tokens keeps its end, where the question is.
+    """
+    content = ["labelled", token_key(examples, tokenizer, template, max_length), list(right)]
+    path = folder / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.safetensors"
+    if not path.exists():
+        prompts = [_prompt(example, tokenizer, template) for example in examples]
+        kept = [torch.tensor(prompt[-max_length:], dtype=torch.int32) for prompt in prompts]
+        tensors = {
+            "ids": torch.cat([torch.zeros(0, dtype=torch.int32), *kept]),
+            "starts": torch.tensor([0, *map(len, kept)]).cumsum(0),
+            "right": torch.tensor(right, dtype=torch.long),
+        }
+        truncated = sum(len(prompt) > max_length for prompt in prompts)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # tokens are as private as the text they stand for
+        write_atomic(path, save(tensors, metadata={"truncated": str(truncated)}))
+    return path
+
+
+def load_labelled(path: Path) -> LabelledRows:
+    """Rows that `cached_labelled` wrote, mapped from disk."""
+    try:
+        with safe_open(path, "pt") as file:
+            truncated = int(file.metadata()["truncated"])
+            return LabelledRows(file.get_tensor("ids"), file.get_tensor("starts"), file.get_tensor("right"), truncated)
+    except SafetensorError as error:
+        path.unlink()
+        raise ModelError(f"{path}: the token cache was damaged and has been removed; run again ({error})") from None
+
+
+def _prompt(example: Example, tokenizer: Any, template: str) -> list[int]:
+    rendered = render_prompt(example.prompt, tokenizer, template)
+    return list(tokenizer(rendered.text, add_special_tokens=rendered.adds_special_tokens, verbose=False).input_ids)

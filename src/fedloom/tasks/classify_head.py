@@ -1,0 +1,67 @@
+"""Text classification with a head: a linear layer on the last token of the prompt, trained beside the adapter.
+
+One forward pass a row, whatever the number of labels. What is handed out is an adapter for transformers' sequence classification.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from fedloom.data.labelled import LabelledRows, cached_labelled, load_labelled
+from fedloom.data.records import Example
+from fedloom.tasks.base import LossPart, Measures, Rows, tasks
+from fedloom.tasks.classify import Labels, numbers_of_labels
+from fedloom.tasks.likelihood import references
+from fedloom.tasks.sft import part_tokens, parts_of_similar_length
+
+
+@tasks.register("classify_head")
+@dataclass(frozen=True)
+class ClassifyHead(Labels):
+    """Cross entropy of softmax(W h), h the hidden state of the prompt's last token and W (labels, hidden) the head; mean over rows."""
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        return self.labels
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+        return cached_labelled(examples, numbers_of_labels(examples, self.labels), tokenizer, template, max_length, cache)
+
+    def load(self, path: Path) -> Rows:
+        return load_labelled(path)
+
+    def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
+        assert isinstance(rows, LabelledRows)
+        for part in parts_of_similar_length(rows.lengths(), indices, tokens=part_tokens(model)):
+            scores, tokens = _scores(model, rows, part)
+            yield LossPart(cross_entropy(scores, rows.right[part].to(scores.device), reduction="sum") / len(indices), tokens)
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
+        """The loss over rows; exact is a row whose highest score is that of its label, or of one of its further right answers."""
+        assert isinstance(rows, LabelledRows)
+        right_of = defaultdict(set)
+        for group, label in zip(groups, rows.right.tolist(), strict=True):
+            right_of[group].add(label)
+        measured = references(groups)
+        lengths = rows.lengths()
+        loss, exact = 0.0, 0
+        for part in parts_of_similar_length(lengths, measured, batch_size, part_tokens(model)):
+            scores, _ = _scores(model, rows, part)
+            loss += float(cross_entropy(scores, rows.right[part].to(scores.device), reduction="sum"))
+            exact += sum(label in right_of[groups[row]] for row, label in zip(part, scores.argmax(1).tolist(), strict=True))
+        return Measures(loss, len(measured), exact, len(measured))
+
+
+def _scores(model: Any, rows: LabelledRows, part: Sequence[int]) -> tuple[Tensor, int]:
+    """W h of every label, (rows, labels) in fp32, and the tokens that were computed. Attention is causal: padding needs no mask."""
+    ids = rows.padded(part, model.config.pad_token_id).to(next(model.parameters()).device)
+    return model(input_ids=ids, use_cache=False).logits.float(), ids.numel()
