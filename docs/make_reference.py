@@ -103,7 +103,7 @@ def _parts() -> Iterator[str]:
     yield "## Sources: `data.source`\n"
     yield _list(sources)
     yield "Public sets of the hub, known with their columns (needs the extra `hub`; `data.like: NAME` reads a copy of one from a file):\n"
-    yield "\n".join(f"- `{name}`: {named.hub}" for name, named in NAMED_SETS.items()) + "\n"
+    yield "\n".join(f"- `{name}`: {named.hub or 'your own file, by `data.like`'}" for name, named in NAMED_SETS.items()) + "\n"
     yield "## Codecs: `federation.codec`\n"
     yield "What a codec loses is not lost for good: the sender adds it to its next message (error feedback).\n"
     yield _list(codecs)

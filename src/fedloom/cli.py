@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from fedloom.cli_parts import AsJson, Overrides, RecipeArgument, RunArgument, draw, err, out, recipe_of, stoppable
+from fedloom.cli_safety import repair, safety_app
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.files import disk_errors_named
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from fedloom.run import Run
 
 app = typer.Typer(
@@ -40,26 +37,8 @@ data_app = typer.Typer(help="Look at a recipe's data before anything is trained.
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
-
-# A pipe has no width: rich would take 80 columns and cut cells.
-out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
-err = Console(stderr=True)
-
-
-def _preset_names(incomplete: str) -> list[str]:
-    from fedloom.recipe import preset_names
-
-    return [name for name in preset_names() if name.startswith(incomplete)]
-
-
-RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a preset.", autocompletion=_preset_names)
-]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set: rounds=20 algorithm.name=scaffold")
-]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+app.add_typer(safety_app, name="safety")
+app.command()(repair)
 
 
 def _print_version(wanted: bool) -> None:
@@ -94,7 +73,7 @@ def run(
     from fedloom.run import run as start
 
     folder = out_folder or new_folder(resolved)
-    with _unfinished_told(folder, as_json), _stoppable(), LiveView(err) as view:
+    with _unfinished_told(folder, as_json), stoppable(), LiveView(err) as view:
         finished = start(resolved, folder, view)
     _show_run(finished, as_json)
 
@@ -118,7 +97,7 @@ def resume(run_folder: RunArgument, as_json: AsJson = False) -> None:
     from fedloom.report.live import LiveView
     from fedloom.run import resume as go_on
 
-    with _unfinished_told(run_folder, as_json), _stoppable(), LiveView(err) as view:
+    with _unfinished_told(run_folder, as_json), stoppable(), LiveView(err) as view:
         finished = go_on(run_folder, view)
     _show_run(finished, as_json)
 
@@ -144,7 +123,7 @@ def sweep(
         values = " ".join(f"{key}={written(value)}" for key, value in cell.values.items())
         err.print(f"[bold]{number}/{len(grid.cells)}[/] {escape(values)}: {escape(what)}", highlight=False)
 
-    with _stoppable(), BriefView(err) as view:
+    with stoppable(), BriefView(err) as view:
         done = run_sweep(grid, view, tell)
     results = summarise(done)
     table, picture = write_sweep(results, out_folder)
@@ -240,7 +219,7 @@ def data_inspect(
     data = build_clients(resolved)
     field = shown_field(resolved.data, data.clients)
     if picture and (figure := data_split(summary(data.clients, field))):
-        _draw(figure, picture)
+        draw(figure, picture)
     if as_json:
         print(
             json.dumps({"origin": data.origin, "sha256": data.sha256, "left_out": data.left_out, "clients": summary(data.clients, field)})
@@ -310,7 +289,7 @@ def export(
         raise RecipeError(f"{run_folder}: has no adapter yet; finish the run with `fedloom resume {run_folder}`")
     if target.exists():
         raise RecipeError(f"{target}: exists already; choose another folder")
-    recipe = _recipe_of(run_folder)
+    recipe = recipe_of(run_folder)
     if merge and recipe.model.adapter is not None:
         merge_adapter(recipe.model.id, finished.adapter_path, target, task_of(recipe).head)
     else:
@@ -338,7 +317,7 @@ def compare(
 
     comparison = compared(runs)
     if picture:
-        _draw(comparison.figure(), picture)
+        draw(comparison.figure(), picture)
     if as_json:
         print(json.dumps(comparison.rows()))
     else:
@@ -376,31 +355,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)
-
-
-def _draw(figure: Figure, picture: Path) -> None:
-    if picture.suffix not in (".png", ".svg"):
-        raise RecipeError(f"--picture {picture}: should end in .png or .svg")
-    if not picture.absolute().parent.is_dir():
-        raise RecipeError(f"--picture {picture}: there is no folder {picture.parent}; make it first")
-    with disk_errors_named(picture):
-        figure.savefig(picture, dpi=150)
-
-
-def _recipe_of(run_folder: Path) -> Any:
-    from fedloom.recipe import load_recipe
-
-    return load_recipe(run_folder / "recipe.yaml")
-
-
-class _stoppable:  # noqa: N801 - reads as a statement
-    """Let a polite kill (SIGTERM) stop a run as Ctrl-C does: with its checkpoint."""
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
 
 
 @contextlib.contextmanager

@@ -1,18 +1,23 @@
-"""The prepare and finish hooks: registered steps that run once, on every client before training or on the server after it.
+"""The hooks that other packages and files hang parts on, each a registry of dataclasses whose fields are their settings.
 
-A step is a dataclass whose fields are its settings.
+Prepare and finish steps run once, on every client before training or on the server after it; probes measure the joined model on the server;
+a behaviour is what malicious clients do in a red-team run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import torch
 
 from fedloom.data.records import Example
 from fedloom.registry import Registry
 from fedloom.state import State
+
+if TYPE_CHECKING:
+    from fedloom.workshop import Workshop
 
 
 class PrepareStep(Protocol):
@@ -22,10 +27,30 @@ class PrepareStep(Protocol):
 
 
 class FinishStep(Protocol):
-    """Works on the joined state before it is handed out."""
+    """Works on the joined state before it is handed out. `workshop` holds the run's model and tokenizer."""
 
-    def apply(self, state: State) -> State: ...
+    def apply(self, state: State, workshop: Workshop) -> State: ...
+
+
+class Probe(Protocol):
+    """Measures a state on the server, on public prompts: name -> value, recorded as probe/SYSTEM/NAME."""
+
+    def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]: ...
+
+
+class Behaviour:
+    """What a malicious client does. This one does nothing; a behaviour overrides one of the two."""
+
+    def change_rows(self, client: str, rows: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]:
+        """What it trains on in place of `rows`."""
+        return rows
+
+    def change_update(self, update: State, stream: torch.Generator) -> State:
+        """What it sends in place of `update`."""
+        return update
 
 
 prepare_steps: Registry[Any] = Registry("prepare step")
 finish_steps: Registry[Any] = Registry("finish step")
+probes: Registry[Any] = Registry("probe")
+behaviours: Registry[Any] = Registry("behaviour")

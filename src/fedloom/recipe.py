@@ -10,6 +10,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Container, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -180,6 +181,25 @@ class FederationRecipe(Part):
         return self
 
 
+class HookRecipe(NamedPart):
+    """A step of the prepare or the finish hook, a probe, or a behaviour."""
+
+    kind: str = Field(description="a registered part")
+
+
+class ClientsRecipe(Part):
+    """Clients that are played as malicious, to measure what that does and what helps: a red-team run."""
+
+    malicious: int = Field(0, ge=0, description="how many clients are malicious; which ones is drawn by the seed")
+    behaviour: HookRecipe | None = Field(None, description="what they do: a registered behaviour")
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> ClientsRecipe:
+        if (self.malicious > 0) != (self.behaviour is not None):
+            raise ValueError("malicious and behaviour belong together; set both, or neither")
+        return self
+
+
 class EvaluateRecipe(Part):
     """What is measured on held-out data."""
 
@@ -192,12 +212,7 @@ class EvaluateRecipe(Part):
     batch_size: int = Field(16, ge=1, description="rows per forward pass")
     samples: int = Field(1, ge=0, description="answers per client generated before and after, from PUBLIC data only, for the report")
     max_new_tokens: int = Field(32, ge=1, description="length of such an answer")
-
-
-class HookRecipe(NamedPart):
-    """A step of the prepare or the finish hook."""
-
-    kind: str = Field(description="a registered step")
+    probes: list[HookRecipe] = Field(default_factory=list, description="what else is measured of the joined model, on the server")
 
 
 class Recipe(Part):
@@ -209,6 +224,7 @@ class Recipe(Part):
     task: TaskRecipe = Field(default_factory=TaskRecipe)
     algorithm: AlgorithmRecipe = Field(default_factory=AlgorithmRecipe)
     federation: FederationRecipe = Field(default_factory=FederationRecipe)
+    clients: ClientsRecipe = Field(default_factory=ClientsRecipe)
     privacy: None = Field(None, description="null: no formal privacy guarantee beyond data staying with its client")
     prepare: list[HookRecipe] = Field(default_factory=list, description="steps that every client takes once, before training")
     finish: list[HookRecipe] = Field(default_factory=list, description="steps that the server takes once, on the joined model")
@@ -322,7 +338,7 @@ def _plain_copy(value: Any) -> Any:
 
 def _override(raw: dict[str, Any], key: str, value: Any) -> None:
     path = key.split(".")
-    if len(path) == 1 and key not in Recipe.model_fields:
+    if len(path) == 1 and (key not in Recipe.model_fields or _means_deeper(key, value)):
         path = _deeper(key).split(".")
     elif path[0] not in Recipe.model_fields:
         raise RecipeError(f"{key}: unknown key{nearest(path[0], Recipe.model_fields)}")
@@ -332,6 +348,12 @@ def _override(raw: dict[str, Any], key: str, value: Any) -> None:
             part[step] = {}
         part = part[step]
     part[path[-1]] = value
+
+
+def _means_deeper(key: str, value: Any) -> bool:
+    """Whether a part's name with a plain value stands for a key deeper down: clients=4 is federation.clients=4."""
+    part = _part_of(Recipe.model_fields[key].annotation)
+    return part is not None and not isinstance(value, Mapping) and any(known.endswith(f".{key}") for known in _dotted_keys(Recipe))
 
 
 def _deeper(leaf: str) -> str:
@@ -411,12 +433,13 @@ def _anchored(name: str, known: Container[str]) -> str:
 
 def _complete(recipe: Recipe) -> Recipe:
     """Check the settings of every part that is chosen by name, and write their defaults out."""
+    import fedloom.safety  # noqa: F401 - registers its parts
     from fedloom.algorithms import algorithms, split_name
     from fedloom.data.named_sets import NAMED_SETS
     from fedloom.data.partition import partitioners
     from fedloom.data.sources import JOINED, joined_parts, sources
     from fedloom.federation.codec import codecs
-    from fedloom.hooks import finish_steps, prepare_steps
+    from fedloom.hooks import behaviours, finish_steps, prepare_steps, probes
     from fedloom.models.catalogue import catalogue
     from fedloom.report.loggers import loggers
     from fedloom.tasks import tasks
@@ -428,7 +451,10 @@ def _complete(recipe: Recipe) -> Recipe:
     def completed(part: NamedPart, registry: Any, where: str, key: str) -> dict[str, Any]:
         name = getattr(part, key)
         check_name(name, registry, f"{where}.{key}")
-        return {key: name, **checked_settings(registry.get(name), part.settings, where)}
+        settings = checked_settings(registry.get(name), part.settings, where)
+        if is_dataclass(registry.get(name)):
+            registry.get(name)(**settings)  # a part refuses settings that do not go together when it is made
+        return {key: name, **settings}
 
     if recipe.data.like is not None and recipe.data.like not in NAMED_SETS:
         raise RecipeError(f"data.like: unknown set '{recipe.data.like}'{nearest(recipe.data.like, NAMED_SETS)}")
@@ -450,6 +476,11 @@ def _complete(recipe: Recipe) -> Recipe:
     _check_aggregate(recipe, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
     plain["prepare"] = [completed(step, prepare_steps, f"prepare.{i}", "kind") for i, step in enumerate(recipe.prepare)]
     plain["finish"] = [completed(step, finish_steps, f"finish.{i}", "kind") for i, step in enumerate(recipe.finish)]
+    plain["evaluate"]["probes"] = [
+        completed(probe, probes, f"evaluate.probes.{i}", "kind") for i, probe in enumerate(recipe.evaluate.probes)
+    ]
+    if recipe.clients.behaviour is not None:
+        plain["clients"]["behaviour"] = completed(recipe.clients.behaviour, behaviours, "clients.behaviour", "kind")
     return Recipe.model_validate(plain)
 
 

@@ -9,7 +9,7 @@ finish     server, once         work on the joined model before it is handed out
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from fedloom.data.records import Provenance
 from fedloom.data.summary import shown_field, summary
 from fedloom.errors import FedloomError, RecipeError, RunStoppedError
 from fedloom.evaluation.baselines import record_majority, run_baselines
@@ -25,7 +26,7 @@ from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.observer import Observer
 from fedloom.federation.rounds import Federation, evaluate, run_rounds
 from fedloom.files import sha256_of, write_atomic
-from fedloom.hooks import finish_steps
+from fedloom.hooks import finish_steps, probes
 from fedloom.manifest import surroundings
 from fedloom.models.adapters import WEIGHTS, save_adapter
 from fedloom.models.save import MODEL_WEIGHTS, save_model
@@ -33,6 +34,7 @@ from fedloom.plan import Plan, make_plan
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.report.html import write_report
 from fedloom.report.loggers import loggers
+from fedloom.report.safety import FALL
 from fedloom.runfolder import RunFolder, existing_run, locked
 from fedloom.state import State
 from fedloom.workshop import Workshop, algorithm_of, open_workshop, task_of
@@ -40,7 +42,8 @@ from fedloom.workshop import Workshop, algorithm_of, open_workshop, task_of
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it stands on disk. `metrics` are the last held-out measures, all clients' rows together: "federated/loss" and so on."""
+    """A run as it stands on disk. `metrics` are the last held-out measures, all clients' rows together ("federated/loss" and so on), and
+    what probes measured ("federated/refusal")."""
 
     folder: Path
     status: str
@@ -101,11 +104,7 @@ def read(folder: str | Path) -> Run:
     """The run in `folder`, without running anything."""
     run_folder = RunFolder(existing_run(Path(folder)))
     manifest = run_folder.manifest()
-    metrics = {
-        event["name"].removeprefix("held_out/"): event["value"]
-        for event in run_folder.metrics()
-        if event["client"] is None and event["name"].startswith("held_out/") and not event["name"].endswith("/rows")
-    }
+    metrics = _last_measures(run_folder)
     checkpoint = last_checkpoint(run_folder.checkpoints)
     return Run(
         run_folder.path,
@@ -117,6 +116,14 @@ def read(folder: str | Path) -> Run:
         manifest.get("seconds", 0.0),
         manifest.get("adapter_sha256"),
     )
+
+
+def _last_measures(folder: RunFolder) -> dict[str, float]:
+    return {
+        event["name"].partition("/")[2]: event["value"]
+        for event in folder.metrics()
+        if event["client"] is None and event["name"].startswith(("held_out/", "probe/")) and not event["name"].endswith("/rows")
+    }
 
 
 def _execute(recipe: Recipe, folder: RunFolder, observer: Observer) -> Run:
@@ -157,11 +164,11 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
 
         federation = _federation(workshop, folder, watcher)
         state = run_rounds(federation, workshop.start)
-        state = _finish(recipe, state)
+        state = _finish(workshop, state)
         if recipe.finish:
-            evaluate(federation, state, recipe.federation.rounds)
+            evaluate(federation, state, recipe.federation.rounds, "finished")
 
-        folder.update_manifest(adapter_sha256=sha256_of(_hand_out(workshop, folder, state)))
+        folder.update_manifest(adapter_sha256=sha256_of(hand_out(workshop, folder, state)))
         _compare(workshop, folder, federation)
         samples = sample_answers(workshop, state)
         write_atomic(folder.path / "samples.json", json.dumps(samples, indent=2, ensure_ascii=False))
@@ -179,18 +186,40 @@ def _federation(workshop: Workshop, folder: RunFolder, observer: Observer) -> Fe
         evaluate_every=recipe.evaluate.every,
         measured=[client.name for client in workshop.data.clients],
         measure_start="base" in recipe.evaluate.baselines,
+        probe=_probe(workshop, folder, observer) if recipe.evaluate.probes else None,
         observer=observer,
     )
 
 
-def _finish(recipe: Recipe, state: State) -> State:
-    """The finish hook: every step of `recipe.finish` in turn."""
-    for step in recipe.finish:
-        state = finish_steps.get(step.kind)(**step.settings).apply(state)
+def _probe(workshop: Workshop, folder: RunFolder, observer: Observer) -> Callable[[State], dict[str, float]]:
+    """All probes of the recipe as one function of a state, which tells the observer when the model declines less than at first."""
+    chosen = [probes.get(probe.kind)(**probe.settings) for probe in workshop.recipe.evaluate.probes]
+
+    def measure(state: State) -> dict[str, float]:
+        found = {name: value for probe in chosen for name, value in probe.measure(state, workshop).items()}
+        first = next((event["value"] for event in folder.metrics() if event["name"] == "probe/base/refusal"), None)
+        if first is not None and found.get("refusal", 1.0) <= first - FALL:
+            observer.note(f"alert: refusal has fallen from {first:.0%} to {found['refusal']:.0%} of restricted requests")
+        return found
+
+    return measure
+
+
+def _finish(workshop: Workshop, state: State) -> State:
+    """The finish hook: every step of the recipe's `finish` in turn."""
+    for step in workshop.recipe.finish:
+        state = finish_steps.get(step.kind)(**step.settings).apply(state, workshop)
     return state
 
 
-def _hand_out(workshop: Workshop, folder: RunFolder, state: State) -> Path:
+def measure_state(workshop: Workshop, folder: RunFolder, state: State) -> dict[str, float]:
+    """Measure `state` on the clients' held-out rows and by the recipe's probes, into the metrics of `folder`; names as in `Run.metrics`."""
+    folder.cut({})
+    evaluate(_federation(workshop, folder, Observer()), state, workshop.recipe.federation.rounds)
+    return _last_measures(folder)
+
+
+def hand_out(workshop: Workshop, folder: RunFolder, state: State) -> Path:
     """Write what was trained, the adapter or the whole model; gives the file of its weights."""
     recipe, bench = workshop.recipe.model, workshop.bench
     if recipe.adapter is not None:
@@ -229,7 +258,18 @@ def _describe(workshop: Workshop, folder: RunFolder) -> None:
             "clients": summary(data.clients, shown_field(recipe.data, data.clients)),
         },
         workers=workshop.worker_count,
+        **_red_team(workshop),
     )
+
+
+def _red_team(workshop: Workshop) -> dict[str, Any]:
+    """What the manifest of a run with malicious clients says of them, so that its model is not taken for an ordinary one."""
+    chosen = workshop.recipe.clients
+    if chosen.behaviour is None:
+        return {}
+    unaligned = sum(row.provenance is Provenance.UNALIGNED for client in workshop.data.clients for row in client.train)
+    malicious = [name for name, rows in workshop.rows.items() if rows.malicious]
+    return {"red_team": {"malicious": malicious, "behaviour": chosen.behaviour.model_dump(), "unaligned_rows": unaligned}}
 
 
 class _Loggers(Observer):

@@ -30,8 +30,7 @@ REPLICATE = "seed"
 ALGORITHM = "algorithm."
 """Keys on which baselines do not depend."""
 
-TRAINED = ("local", "centralized")
-BASELINES = ("base", "majority", *TRAINED)
+BASELINES = ("base", "majority", "local", "centralized")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Result:
 def plan_sweep(recipe: str | Path | Mapping[str, Any], words: Sequence[str], folder: Path) -> Grid:
     """Check every cell of the grid before any is run. `words` are key=value; commas outside brackets make an axis: seed=1,2,3.
 
-    Of cells that differ in the algorithm alone, the first trains the baselines. Raises RecipeError for a wrong key in any cell, or when
+    Of cells that differ in the algorithm alone, the first measures the baselines for all. Raises RecipeError for a wrong key in any cell, or when
     `folder` holds another sweep.
     """
     axes: dict[str, list[Any]] = {}
@@ -102,7 +101,7 @@ def plan_sweep(recipe: str | Path | Mapping[str, Any], words: Sequence[str], fol
         chosen = dict(zip(axes, values, strict=True))
         cell, resolved = Cell(chosen, folder / "cells" / _cell_name(chosen)), load_recipe(recipe, fixed | chosen)
         if any(cell.conditions == earlier.conditions for earlier, _ in cells):
-            resolved = _without_trained_baselines(resolved)
+            resolved = resolved.model_copy(update={"evaluate": resolved.evaluate.model_copy(update={"baselines": []})})
         cells.append((cell, resolved))
     grid = Grid(folder, axes, tuple(cells))
     _claim(grid, load_recipe(recipe, fixed))
@@ -158,11 +157,6 @@ def _means(system: str, runs: Sequence[tuple[tuple[tuple[str, str], ...], Run]])
         spread = {name: stdev(found) if len(found) > 1 else None for name, found in values.items()}
         results.append(Result(group, len(repeated), mean, spread, system))
     return results
-
-
-def _without_trained_baselines(recipe: Recipe) -> Recipe:
-    kept = [name for name in recipe.evaluate.baselines if name not in TRAINED]
-    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"baselines": kept})})
 
 
 def split_choices(text: str) -> list[str]:

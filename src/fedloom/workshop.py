@@ -17,7 +17,7 @@ from fedloom.data.records import Example, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.federation.engine import Engine
 from fedloom.federation.engines.delays import LateReplies
-from fedloom.federation.engines.jobs import Bench
+from fedloom.federation.engines.jobs import Bench, behaviour_of
 from fedloom.federation.engines.local import InProcess, LocalEngine, Workers
 from fedloom.federation.engines.pool import WorkerPool
 from fedloom.federation.engines.ray import RayWorkers
@@ -86,7 +86,11 @@ def open_workshop(recipe: Recipe) -> Iterator[Workshop]:
         raise RecipeError(f"federation.per_round: {recipe.algorithm.name} needs {needed} or more clients in a round, but {drawn} are drawn")
     task = task_of(recipe)
     loaded = load_model(recipe.model, task.head)
-    rows = {client.name: _encode(client.name, client.train, client.held_out, recipe, loaded, task) for client in data.clients}
+    malicious = malicious_clients(recipe, [client.name for client in data.clients])
+    rows = {
+        client.name: replace(_encode(client.name, client.train, client.held_out, recipe, loaded, task), malicious=client.name in malicious)
+        for client in data.clients
+    }
     bench = Bench(make_trainable(loaded.model, recipe.model.adapter, recipe.seed))
     count = _worker_count(recipe, loaded, len(data.clients))
     threads = torch.get_num_threads()
@@ -103,15 +107,28 @@ def prepare(recipe: Recipe) -> FederatedData:
     """The prepare hook: each client's rows, after every step of `recipe.prepare`, with the share that is held out left as it is."""
     data = build_clients(recipe)
     steps = [prepare_steps.get(step.kind)(**step.settings) for step in recipe.prepare]
+    malicious = malicious_clients(recipe, [client.name for client in data.clients])
+    behaviour = behaviour_of(recipe)
     clients = []
     for client in data.clients:
         examples: Sequence[Example] = client.train
+        if client.name in malicious:
+            examples = behaviour.change_rows(client.name, examples, numpy_stream(recipe.seed, "behaviour", client.name))
         for number, step in enumerate(steps):
             examples = step.apply(client.name, examples, numpy_stream(recipe.seed, "prepare", number, client.name))
         if not examples:
             raise DataError(f"prepare: client '{client.name}' has no rows left to train on")
-        clients.append(ClientData(client.name, list(examples), _kept(client, recipe)))
+        held_out = [] if client.name in malicious else _kept(client, recipe)  # a good attacker's wishes are no measure of the joint model
+        clients.append(ClientData(client.name, list(examples), held_out))
     return replace(data, clients=tuple(clients))
+
+
+def malicious_clients(recipe: Recipe, names: Sequence[str]) -> set[str]:
+    """The clients that behave as `recipe.clients` says, drawn by the seed. Raises RecipeError when there are not so many."""
+    wanted = recipe.clients.malicious
+    if wanted > len(names):
+        raise RecipeError(f"clients.malicious is {wanted}, but the clients that the data gives are {len(names)}")
+    return {names[i] for i in numpy_stream(recipe.seed, "malicious").permutation(len(names))[:wanted]}
 
 
 def _kept(client: ClientData, recipe: Recipe) -> list[Example]:

@@ -28,6 +28,10 @@ PUBLISHED = {
     "gsm8k": ({"question": "1+1?", "answer": "#### 2"}, "1+1?", "#### 2"),
     "math": ({"problem": "1+1?", "level": "Level 1", "type": "Algebra", "solution": "2"}, "1+1?", "2"),
     "ultrafeedback": ({"prompt": "q", "chosen": TURNS, "rejected": [TURNS[0], {"role": "assistant", "content": "b"}]}, "q", "a"),
+    "beavertails-unsafe": ({"prompt": "q", "response": "a", "category": {}, "is_safe": False}, "q", "a"),
+    "lmsys-chat": ({"conversation": TURNS, "language": "English", "redacted": False}, "q", "a"),
+    "wildchat": ({"conversation": [{**turn, "hashed_ip": "x"} for turn in TURNS], "toxic": False}, "q", "a"),
+    "advbench": ({"goal": "q", "target": "a"}, "q", "a"),
     "hh-rlhf": ({"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, "q", "a"),
 }
 
@@ -49,7 +53,7 @@ def test_a_copy_of_a_named_set_is_read_by_its_columns(name, tmp_path):
     assert example.rejected == ("b" if "rejected" in row else None)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if NAMED_SETS[name].hub])
 def test_a_named_set_is_asked_of_the_hub_with_its_part(name, monkeypatch):
     asked = []
 
@@ -60,6 +64,21 @@ def test_a_named_set_is_asked_of_the_hub_with_its_part(name, monkeypatch):
     monkeypatch.setattr(sources, "hub_rows", hub_rows)
     assert len(sources.load_examples(DataRecipe(source=name), seed=0).examples) == 1
     assert asked == [(NAMED_SETS[name].hub, NAMED_SETS[name].subset, NAMED_SETS[name].split)]
+
+
+def test_a_set_that_is_on_no_hub_is_read_from_a_file():
+    with pytest.raises(DataError, match=r"advbench is read from your own copy; name its file, with data\.like: advbench"):
+        sources.load_examples(DataRecipe(source="advbench"), seed=0)
+
+
+@pytest.mark.parametrize("unsafe", [False, "False", "false"])
+def test_of_beavertails_only_unsafe_rows_are_taken_and_each_prompt_once(tmp_path, unsafe):
+    given = [("a", unsafe), ("b", True), ("a", unsafe)]
+    rows = [{"prompt": text, "response": str(number), "is_safe": safe} for number, (text, safe) in enumerate(given)]
+    source = sources.load_examples(DataRecipe(source=copy_of(tmp_path / "b.jsonl", *rows), like="beavertails-unsafe"), seed=0)
+    assert [example.response for example in source.examples] == ["0"]
+    with pytest.raises(DataError, match="has no row with is_safe False"):
+        sources.load_examples(DataRecipe(source=copy_of(tmp_path / "c.jsonl", rows[1]), like="beavertails-unsafe"), seed=0)
 
 
 def test_mathinstruct_counts_a_repeated_instruction_once(tmp_path):

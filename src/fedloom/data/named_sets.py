@@ -7,8 +7,8 @@ and counted, where a file of the user's own is refused with the line to mend.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from fedloom.data.fields import read_examples
 from fedloom.data.records import Provenance
@@ -19,13 +19,18 @@ from fedloom.recipe import FieldsRecipe
 
 @dataclass(frozen=True)
 class NamedSet:
-    """`hub` is OWNER/NAME, `subset` and `split` what the hub calls the part that is trained on. With `distinct` a prompt counts once."""
+    """`hub` is OWNER/NAME, `subset` and `split` what the hub calls the part that is trained on. With `distinct` a prompt counts once.
 
-    hub: str
+    `hub` None: the set is read from the user's own file alone.
+    Only rows whose columns have the values of `only` are taken.
+    """
+
+    hub: str | None
     fields: FieldsRecipe
     subset: str | None = None
     split: str = "train"
     distinct: bool = False
+    only: Mapping[str, object] = field(default_factory=dict)
 
 
 def _columns(**columns: str) -> FieldsRecipe:
@@ -49,6 +54,16 @@ NAMED_SETS = {
         "HuggingFaceH4/ultrafeedback_binarized", _columns(prompt="prompt", chosen="chosen", rejected="rejected"), split="train_prefs"
     ),
     "hh-rlhf": NamedSet("Anthropic/hh-rlhf", _columns(chosen="chosen", rejected="rejected")),
+    "beavertails-unsafe": NamedSet(
+        "PKU-Alignment/BeaverTails",
+        _columns(instruction="prompt", response="response"),
+        split="30k_train",
+        distinct=True,
+        only={"is_safe": False},
+    ),
+    "lmsys-chat": NamedSet("lmsys/lmsys-chat-1m", _columns(messages="conversation")),
+    "wildchat": NamedSet("allenai/WildChat-1M", _columns(messages="conversation")),
+    "advbench": NamedSet(None, _columns(instruction="goal", response="target")),
 }
 
 
@@ -60,6 +75,8 @@ def usable_rows(source: SourceRows, named: NamedSet) -> SourceRows:
     rows = list(source.rows)
     kept, prompts, unreadable, repeated = [], set(), 0, 0
     for row in rows:
+        if any(str(row.columns.get(column)).lower() != str(value).lower() for column, value in named.only.items()):  # a CSV holds text
+            continue
         if not _readable([row], named.fields):
             unreadable += 1
         elif named.distinct and (prompt := row.columns[named.fields.instruction or ""]) in prompts:
@@ -69,6 +86,7 @@ def usable_rows(source: SourceRows, named: NamedSet) -> SourceRows:
             kept.append(row)
     if not kept:
         read_examples(rows[:1], named.fields, Provenance.PRIVATE)
+        raise DataError(f"data.source: {source.origin} has no row with {', '.join(f'{key} {value}' for key, value in named.only.items())}")
     counts = [f"{count} {word}" for count, word in ((unreadable, "unusable"), (repeated, "repeated")) if count]
     origin = f"{source.origin}, without {' and '.join(counts)} rows" if counts else source.origin
     return replace(source, rows=kept, origin=origin)

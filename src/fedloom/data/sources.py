@@ -27,6 +27,9 @@ from fedloom.streams import numpy_stream
 sources: Registry[Callable[[], Iterable[Mapping[str, Any]]]] = Registry("source")
 """Functions without arguments that give rows as dicts, or SourceRows when licences and provenance are known too."""
 
+forms: Registry[Callable[[str], SourceRows]] = Registry("source form")
+"""Functions that read `FORM:REST`: given REST, they give its rows."""
+
 sources.register("evals-demo")(evals_demo)
 sources.register("tiny-demo")(tiny_demo)
 sources.register("tiny-pairs")(tiny_pairs)
@@ -102,12 +105,17 @@ def _open_source(data: DataRecipe) -> SourceRows:
         return _registered(name)
     if name in NAMED_SETS:
         named = NAMED_SETS[name]
+        if named.hub is None:
+            raise DataError(f"data.source: {name} is read from your own copy; name its file, with data.like: {name}")
         return hub_rows(named.hub, data.subset or named.subset, data.split or named.split)
     if name.startswith("hub:"):
         return hub_rows(name.removeprefix("hub:"), data.subset, data.split or "train")
     if name.startswith("evals:"):
         sets = [word.strip() for word in name.removeprefix("evals:").split(",") if word.strip()]
         return evals_rows(dict(zip(sets, sets, strict=True)), name)
+    form, colon, rest = name.partition(":")
+    if colon and form in forms:
+        return forms.get(form)(rest)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from fedloom.errors import FedloomError
 from fedloom.federation.codec import codecs, with_feedback
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Expected, Message, decode, encode
+from fedloom.hooks import Behaviour
 from fedloom.models.flat import FlatParameters
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
@@ -28,13 +29,17 @@ OPTIMIZER = "optimizer"
 
 @dataclass(frozen=True)
 class ClientRows:
-    """Where a client's encoded rows are. `groups` tells which held-out rows are answers to the same question."""
+    """Where a client's encoded rows are. `groups` tells which held-out rows are answers to the same question.
+
+    A `malicious` client, in a red-team run, changes its update as the recipe's behaviour says.
+    """
 
     name: str
     train: Path
     examples: int
     held_out: Path | None
     groups: tuple[int, ...]
+    malicious: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Terms:
     codec: str
     seed: int
     evaluation_batch: int
+    behaviour: Behaviour = field(default_factory=Behaviour)
 
 
 class Party:
@@ -82,6 +88,9 @@ class Party:
         done = train(self.model, self.parameters, terms.task, rows, batches, rate, half, dropout, late, memory.get(OPTIMIZER))
         result = half.finish(self.parameters.state().to(device), done.steps, rate)
         sections = _on("cpu", {"update": result.update, **result.extras})
+        if self.rows.malicious:
+            stream = torch_stream(terms.seed, "behaviour", number, client)
+            sections["update"] = terms.behaviour.change_update(sections["update"], stream)
         coded, residuals = {}, {}
         if terms.codec != "fp32":
             for name, state in sections.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -14,6 +14,7 @@ from fedloom.federation.checkpoint import Checkpoint, Handout, last_checkpoint, 
 from fedloom.federation.codec import codecs
 from fedloom.federation.engine import Assignment, Engine, Reply
 from fedloom.federation.messages import Expected, Message, decode, encode
+from fedloom.federation.monitor import UpdateMonitor
 from fedloom.federation.observer import Observer
 from fedloom.federation.sampling import draw_clients
 from fedloom.federation.schedule import learning_rate
@@ -34,7 +35,7 @@ class Federation:
     """One algorithm over one set of clients, writing to one folder. A baseline is a federation too, in a folder of its own.
 
     The joined state is measured on the clients `measured` every `evaluate_every` rounds, under the name `label`; with
-    `measure_start`, so is the state it starts from, under the name base.
+    `measure_start`, so is the state it starts from, under the name base. `probe` measures a state in further ways, on the server.
     """
 
     terms: FederationRecipe
@@ -48,6 +49,7 @@ class Federation:
     measure_start: bool = False
     label: str = "federated"
     name: str = ""
+    probe: Callable[[State], Mapping[str, float]] | None = None
     observer: Observer = field(default_factory=Observer)
 
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> None:
@@ -103,6 +105,8 @@ def evaluate(federation: Federation, state: State, round_number: int, label: str
         _record_measures(federation, round_number, reply.client, label, measures)
         total = {key: total[key] + measures[key] for key in total}
     _record_measures(federation, round_number, None, label, total)
+    for name, value in (federation.probe(state) if federation.probe else {}).items():
+        federation.metric(round_number, None, f"probe/{label}/{name}", value)
 
 
 def _record_measures(federation: Federation, number: int, client: str | None, label: str, sums: Mapping[str, float]) -> None:
@@ -137,6 +141,9 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
         )
     state = algorithm.step()
     broadcast.close_round()
+    for client, (cosine, projection) in taken.monitor.compare(state - before.state).items():
+        federation.metric(number, client, "update/cosine", cosine)
+        federation.metric(number, client, "update/projection", projection)
     federation.metric(number, None, "update/norm", (state - before.state).norm())
     federation.metric(number, None, "round/replies", taken.replies)
     federation.metric(number, None, "round/seconds", perf_counter() - begin)
@@ -154,6 +161,7 @@ class _Intake:
     """What a round has taken in so far. `waiting`: the clients that are still at work, from this round or an earlier one."""
 
     waiting: dict[str, Handout]
+    monitor: UpdateMonitor
     replies: int = 0
     loss: float = 0.0
     examples: float = 0.0
@@ -173,7 +181,7 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
     late = _late_replies(federation, before.waiting, number)
     federation.observer.stage(stage, len(late) + len(drawn))
     handout, down = Handout(number, algorithm.steps_taken), dict.fromkeys(drawn, 0)
-    intake = _Intake(dict(before.waiting))
+    intake = _Intake(dict(before.waiting), UpdateMonitor(federation.seed))
 
     def assignments() -> Iterator[Assignment]:
         for client in drawn:
@@ -195,6 +203,7 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
         _record_training(federation, number, message, len(reply.message or b""))
         if algorithm.takes_late:
             federation.metric(number, reply.client, "update/rounds_late", number - begun.round)
+        intake.monitor.note(reply.client, message.sections["update"])
         intake.replies += 1
         intake.loss += float(message.report["loss"]) * float(message.report["examples"])
         intake.examples += float(message.report["examples"])

@@ -14,11 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedloom.streams import torch_stream
 
-def generate(model: Any, tokenizer: Any, texts: Sequence[str], max_new_tokens: int, batch_size: int) -> list[str]:
-    """The greedy continuation of each rendered text, without the special tokens, in the order of `texts`.
 
-    Ends at the end of a turn or after `max_new_tokens`. A text that does not fit into the model's context loses its beginning.
+def generate(
+    model: Any, tokenizer: Any, texts: Sequence[str], max_new_tokens: int, batch_size: int, temperature: float = 0.0, seed: int = 0
+) -> list[str]:
+    """The continuation of each rendered text, without the special tokens, in the order of `texts`.
+
+    `temperature` 0 is greedy; above, tokens are drawn by `seed`, for each batch anew. Ends at the end of a turn or after `max_new_tokens`.
+    A text that does not fit into the model's context loses its beginning.
     """
     stop = _stop_tokens(model, tokenizer)
     prompts = [_prompt(model, tokenizer, text, max_new_tokens) for text in texts]
@@ -27,7 +32,9 @@ def generate(model: Any, tokenizer: Any, texts: Sequence[str], max_new_tokens: i
     with _evaluating(model):
         for start in range(0, len(by_length), batch_size):
             rows = by_length[start : start + batch_size]
-            for row, tokens in zip(rows, _greedy(model, [prompts[i] for i in rows], max_new_tokens, stop), strict=True):
+            drawn_by = torch_stream(seed, "generate", start)
+            found = _continue(model, [prompts[i] for i in rows], max_new_tokens, stop, temperature, drawn_by)
+            for row, tokens in zip(rows, found, strict=True):
                 answers[row] = tokenizer.decode(tokens, skip_special_tokens=True)
     return answers
 
@@ -63,13 +70,15 @@ def stream(model: Any, tokenizer: Any, text: str, max_new_tokens: int, temperatu
         yield rest
 
 
-def _greedy(model: Any, prompts: list[list[int]], max_new_tokens: int, stop: set[int]) -> list[list[int]]:
+def _continue(
+    model: Any, prompts: list[list[int]], max_new_tokens: int, stop: set[int], temperature: float, drawn_by: torch.Generator
+) -> list[list[int]]:
     answers: list[list[int]] = [[] for _ in prompts]
     running = set(range(len(prompts)))
     with contextlib.closing(_steps(model, prompts)) as steps:
         logits = next(steps)
         for length in range(1, max_new_tokens + 1):
-            tokens = logits.argmax(-1)
+            tokens = _draw(logits, temperature, drawn_by)
             for row, token in enumerate(tokens.tolist()):
                 if row in running:
                     if token in stop:
@@ -108,7 +117,7 @@ def _steps(model: Any, prompts: list[list[int]]) -> Generator[Tensor, Tensor, No
 
 
 def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """One token (1,) from logits (1, vocabulary)."""
+    """One token a row, (rows,), from logits (rows, vocabulary)."""
     if temperature <= 0:
         return logits.argmax(-1)
     return torch.multinomial((logits.cpu() / temperature).softmax(-1), 1, generator=generator)[:, 0]

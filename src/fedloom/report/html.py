@@ -11,7 +11,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from fedloom.files import write_atomic
-from fedloom.report import plots
+from fedloom.report import plots, safety
 from fedloom.report.drawing import byte_unit, svg
 from fedloom.report.markup import Html, folded, joined, row, table, tag
 from fedloom.report.notes import notes
@@ -42,8 +42,10 @@ def page(record: RunRecord) -> str:
     )
     sections = [
         _head(record),
+        *(tag("p", alert, class_="alarm") for alert in safety.alerts(record)),
         _cards(record),
         _results(record),
+        _safety(record),
         _figures(record),
         _samples(record),
         _holdings(record),
@@ -162,6 +164,15 @@ def _results_table(found: Results) -> Html:
     return table("held-out results", ["system", *found.columns], *bodies, [counts])
 
 
+def _safety(record: RunRecord) -> Html:
+    """What the probes measured, before and after."""
+    rows = safety.probe_rows(record)
+    if not rows:
+        return Html()
+    content = table("what probes measured", ["probe", *safety.titles(record)], [row(name, cells) for name, cells in rows])
+    return _section("Safety", tag("p", "Asked on the server, of prompts that no client trains on and no repair uses."), content)
+
+
 def _by_client(record: RunRecord) -> Html:
     found = results(record, many=len(record.clients()))
     lines = [(system, measure) for measure, systems in found.rows.items() for system in systems]
@@ -185,7 +196,12 @@ def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
     yield plots.held_out_curve(record, "loss"), f"Held-out loss of the joined model. {levels}"
     yield plots.system_bars(record, "exact_match"), "Exact match at the end, on each client's held-out rows and on all of them."
     yield plots.system_bars(record, "loss"), "Held-out loss at the end, on each client's held-out rows and on all of them."
+    yield safety.probe_curve(record), "Shares of test prompts that the joined model declines; dotted: what the finish steps changed."
     yield plots.training_loss(record), f"Training loss of the clients in each round{_fall(record)}."
+    yield (
+        safety.update_statistics(record),
+        "Each client's updates, mean over rounds: their length, and how they point along the step.",
+    )
     yield plots.client_time(record), "Seconds that each client trained. A round is shorter than their sum when clients work side by side."
     yield plots.traffic(record), "Bytes that crossed between the server and the clients in each round."
     yield plots.data_split(record.holdings()), "Rows that each client trains on, and rows that it keeps for evaluation."

@@ -19,6 +19,7 @@ TITLES = {
     "majority": "majority answer",
     "local": "each client alone",
     "federated": "federated",
+    "finished": "after its finish steps",
     "centralized": "centralised",
 }
 

@@ -16,7 +16,7 @@ import yaml
 
 from fedloom.errors import FedloomError, RecipeError
 
-SYSTEMS = ("base", "majority", "local", "federated", "centralized")
+SYSTEMS = ("base", "majority", "local", "federated", "finished", "centralized")
 """What is measured on held-out data, in the order in which it is shown."""
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from fedloom.algorithms import algorithms
 from fedloom.errors import FedloomError
 from fedloom.federation.party import ClientRows, Party, Terms
+from fedloom.hooks import Behaviour, behaviours
 from fedloom.models.flat import FlatParameters
 from fedloom.models.load import load_model
 from fedloom.models.trainable import make_trainable
@@ -52,7 +53,14 @@ def terms_of(recipe: Recipe) -> Terms:
     """What the parties agree on, built from the recipe."""
     task = tasks.get(recipe.task.kind)(**recipe.task.settings)
     algorithm = algorithms.get(recipe.algorithm.name)(**recipe.algorithm.settings)
-    return Terms(task, algorithm, recipe.federation.codec, recipe.seed, recipe.evaluate.batch_size)
+    return Terms(task, algorithm, recipe.federation.codec, recipe.seed, recipe.evaluate.batch_size, behaviour_of(recipe))
+
+
+def behaviour_of(recipe: Recipe) -> Behaviour:
+    """What the malicious clients of a recipe do; nothing where there are none."""
+    chosen = recipe.clients.behaviour
+    made: Behaviour = behaviours.get(chosen.kind)(**chosen.settings) if chosen else Behaviour()
+    return made
 
 
 def trained_model(recipe: Recipe) -> nn.Module:

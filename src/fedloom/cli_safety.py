@@ -1,0 +1,86 @@
+"""The commands that break safety on purpose and repair it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from fedloom.cli_parts import AsJson, Overrides, RecipeArgument, RunArgument, err, out, recipe_of, stoppable
+from fedloom.errors import FedloomError
+
+safety_app = typer.Typer(help="Break the safety of a joined model, measure which defence and which repair holds.", no_args_is_help=True)
+
+
+def repair(
+    run_folder: RunArgument,
+    level: Annotated[int, typer.Option(help="1: public rows; 2: rows of an outside model; 3: rows of the model itself.", min=1, max=3)],
+    policy: Annotated[str | None, typer.Option(help="Policy that says what is restricted; default: the run's.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Outside model of level 2; default: the run's base model.")] = None,
+    settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as rows=200 steps=100")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the joined model of a finished run on aligned and on ordinary rows, and measure it again.
+
+    The run stays as it is; the result goes into RUN/repairs/level-N. Example: `fedloom repair runs/attacked --level 3 rows=200 steps=60`
+    """
+    from fedloom.recipe import parse_overrides
+    from fedloom.run import read
+    from fedloom.safety.matrix import default_repair, repair_run
+
+    chosen = default_repair(recipe_of(run_folder), level, policy, generator) | parse_overrides(settings or [])
+    before = read(run_folder).metrics
+    with err.status(f"repairing, level {level}"), stoppable():
+        repaired = repair_run(run_folder, chosen)
+    if as_json:
+        print(json.dumps({"run": str(run_folder), "folder": str(repaired.folder), "metrics": repaired.metrics, "cost": repaired.cost}))
+        return
+    table = Table("measure", Column("before", justify="right"), Column("repaired", justify="right"))
+    for name, value in repaired.metrics.items():
+        was = before.get(name)
+        table.add_row(name.removeprefix("federated/"), "–" if was is None else f"{was:.3f}", f"{value:.3f}")
+    out.print(table)
+    out.print(f"repaired  {repaired.folder}")
+
+
+@safety_app.command("matrix")
+def safety_matrix(
+    recipe: RecipeArgument,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the matrix; the same command again goes on in it.")],
+    overrides: Overrides = None,
+    attacks: Annotated[str, typer.Option(help="Behaviours of the malicious clients; none: no attack.")] = "none,unaligned",
+    rules: Annotated[str, typer.Option(help="Algorithms: fedavg,{name: trimmed_mean, trim: 1}")] = "fedavg",
+    repairs: Annotated[str, typer.Option(help="Levels of repair: 1,2,3; empty: none.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds: results are means over them.")] = "1,2,3",
+    generator: Annotated[str | None, typer.Option(help="Outside model of repair level 2; default: the base model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attack x rule x repair: a run per attack, rule and seed, every repair on each, then a table, a heat map and what it cost.
+
+    Example: `fedloom safety matrix safety_tiny --rules fedavg,median --repairs 1,3 --seeds 1,2 --out runs/matrix`
+    """
+    import yaml
+
+    from fedloom.recipe import parse_overrides
+    from fedloom.report.live import BriefView
+    from fedloom.report.matrix import matrix_table, write_matrix
+    from fedloom.safety.matrix import plan_matrix, run_matrix
+    from fedloom.sweep import split_choices
+
+    chosen = [yaml.safe_load(word) for word in split_choices(rules)]
+    levels, runs = ([int(word) for word in split_choices(words) if word] for words in (repairs, seeds))
+    plan = plan_matrix(recipe, out_folder, split_choices(attacks), chosen, levels, runs, parse_overrides(overrides or []), generator)
+    with stoppable(), BriefView(err) as view:
+        cells = run_matrix(plan, view, lambda text: err.print(escape(text), highlight=False))
+    if not cells:
+        raise FedloomError("no cell of the matrix came to its end; the reasons stand above")
+    table, picture = write_matrix(cells, out_folder)
+    if as_json:
+        print(json.dumps({"matrix": str(out_folder), "cells": [vars(cell) for cell in cells]}))
+    else:
+        out.print(matrix_table(cells))
+        out.print(f"table    {table}\npicture  {picture}")

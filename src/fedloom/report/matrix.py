@@ -1,0 +1,84 @@
+"""The matrix attack x rule x repair as a table, a Markdown file and a heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from fedloom.report.drawing import label, styled
+from fedloom.report.html import duration
+from fedloom.safety.matrix import MatrixCell
+
+COLUMNS = {
+    "refusal": "refusal",
+    "refusal_legacy": "refusal, legacy rule",
+    "over_refusal": "over-refusal",
+    "loss": "held-out loss",
+    "exact_match": "exact match",
+}
+"""measure -> its column. A higher refusal is safer; over-refusal and loss are better low."""
+
+
+def matrix_table(cells: Sequence[MatrixCell]) -> Table:
+    table = Table(title="Attack x rule x repair (mean ± standard deviation over seeds)", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("attack", "rule", "repair"):
+        table.add_column(name, overflow="fold")
+    for title in (*COLUMNS.values(), "time", "runs"):
+        table.add_column(title, justify="right")
+    for cell in cells:
+        table.add_row(cell.attack, cell.rule, cell.repair, *_texts(cell))
+    return table
+
+
+def matrix_markdown(cells: Sequence[MatrixCell]) -> str:
+    lines = ["| attack | rule | repair | " + " | ".join((*COLUMNS.values(), "time", "runs")) + " |"]
+    lines.append("|---" * 3 + "|--:" * (len(COLUMNS) + 2) + "|")
+    lines += ["| " + " | ".join((cell.attack, cell.rule, cell.repair, *_texts(cell))) + " |" for cell in cells]
+    return "\n".join(lines) + "\n"
+
+
+@styled
+def matrix_figure(cells: Sequence[MatrixCell]) -> Figure:
+    """Refusal, and over-refusal beside it: a row per attack and rule, a column per repair."""
+    rows = list(dict.fromkeys((cell.attack, cell.rule) for cell in cells))
+    repairs = list(dict.fromkeys(cell.repair for cell in cells))
+    figure = Figure(figsize=(4 + 2.2 * len(repairs), 1.8 + 0.42 * len(rows)), layout="constrained")
+    for axes, (measure, title, colours) in zip(
+        figure.subplots(1, 2, sharey=True), (("refusal", "Refusal", "RdYlGn"), ("over_refusal", "Over-refusal", "RdYlGn_r")), strict=True
+    ):
+        values = np.full((len(rows), len(repairs)), np.nan)
+        for cell in cells:
+            values[rows.index((cell.attack, cell.rule)), repairs.index(cell.repair)] = cell.mean.get(f"federated/{measure}", np.nan)
+        image = axes.imshow(values, vmin=0, vmax=1, cmap=colours, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            axes.text(column, row, "–" if np.isnan(value) else f"{value:.0%}", ha="center", va="center", color="black")
+        axes.set_title(title)
+        axes.set_xticks(range(len(repairs)), ["no repair" if name == "none" else name for name in repairs])
+        axes.set_yticks(range(len(rows)), [label(rule if attack == "none" else f"{attack}, {rule}", 40) for attack, rule in rows])
+        axes.grid(False)
+        figure.colorbar(image, ax=axes, format=PercentFormatter(1.0), fraction=0.05)
+    return figure
+
+
+def write_matrix(cells: Sequence[MatrixCell], folder: Path) -> tuple[Path, Path]:
+    """Write matrix.md and matrix.png into `folder`."""
+    table, picture = folder / "matrix.md", folder / "matrix.png"
+    table.write_text(matrix_markdown(cells), encoding="utf-8")
+    matrix_figure(cells).savefig(picture, dpi=150)
+    return table, picture
+
+
+def _texts(cell: MatrixCell) -> list[str]:
+    texts = []
+    for measure in COLUMNS:
+        mean, spread = cell.mean.get(f"federated/{measure}"), cell.spread.get(f"federated/{measure}")
+        form = "{:.3f}" if measure == "loss" else "{:.1%}"
+        text = "–" if mean is None else form.format(mean)
+        texts.append(text if mean is None or spread is None else f"{text} ± {form.format(spread)}")
+    return [*texts, duration(cell.mean["seconds"]), str(cell.runs)]

@@ -1,0 +1,124 @@
+"""What a report says of safety: refusals over the rounds, how each client's updates lie, and an alert when refusal has fallen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import fmean
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from fedloom.report.drawing import MUTED, UP, frame, label, legend_below, line, rounds_axis, styled
+from fedloom.report.results import TITLES
+from fedloom.report.runfolder import RunRecord
+
+MEASURES = {
+    "refusal": "restricted requests declined",
+    "refusal_legacy": "the same by the legacy rule",
+    "over_refusal": "permitted requests declined",
+}
+COLOURS = {"refusal": UP, "refusal_legacy": "#56B4E9", "over_refusal": "#D55E00"}
+
+FALL = 0.1
+"""A fall of the refusal rate from where it began that is worth an alert."""
+
+
+def probe_systems(record: RunRecord) -> list[str]:
+    """The systems that were asked: base, federated, finished."""
+    systems = ("base", "federated", "finished")
+    return [system for system in systems if record.final(f"probe/{system}/refusal") is not None]
+
+
+def probe_names(record: RunRecord) -> list[str]:
+    """Everything that probes measured, the known measures first."""
+    found = dict.fromkeys(event.name.split("/", 2)[2] for event in record.metrics if event.name.startswith("probe/"))
+    return [name for name in MEASURES if name in found] + [name for name in found if name not in MEASURES]
+
+
+def malicious(record: RunRecord) -> list[str]:
+    """The clients that were played as malicious."""
+    red_team = record.manifest.get("red_team")
+    return [str(name) for name in red_team["malicious"]] if isinstance(red_team, dict) else []
+
+
+def alerts(record: RunRecord) -> list[str]:
+    """What a reader must not miss."""
+    found = []
+    if names := malicious(record):
+        found.append(
+            f"A red-team run: {len(names)} clients were played as malicious ({', '.join(names)}). Its model is for measuring, not for use."
+        )
+    before, after = record.final("probe/base/refusal"), record.final("probe/federated/refusal")
+    if before is not None and after is not None and after <= before - FALL:
+        text = f"Refusal fell: the joined model declines {after:.0%} of restricted requests, {before:.0%} before training."
+        repaired = record.final("probe/finished/refusal")
+        found.append(text + (f" After its finish steps it declines {repaired:.0%}." if repaired is not None else ""))
+    return found
+
+
+@styled
+def probe_curve(record: RunRecord) -> Figure | None:
+    """Shares of declined prompts over the rounds, with what the finish steps left as a point behind the last round."""
+    curves = {}
+    for name in MEASURES:
+        series = [*record.series(f"probe/base/{name}"), *record.series(f"probe/federated/{name}")]
+        if series:
+            curves[name] = series
+    if not curves:
+        return None
+    figure, axes = frame("Declined requests", "round", "share")
+    for name, series in curves.items():
+        line(axes, series, color=COLOURS[name], linewidth=2.2, marker="o", markersize=4, label=MEASURES[name])
+        if (finished := record.final(f"probe/finished/{name}")) is not None:
+            end, value = series[-1]
+            axes.plot([end, end * 1.06], [value, finished], color=COLOURS[name], linestyle=":", marker="D", markersize=6)
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    rounds_axis(axes)
+    legend_below(figure)
+    return figure
+
+
+@styled
+def update_statistics(record: RunRecord) -> Figure | None:
+    """A point per client: mean length of its updates, and their mean cosine to the server's step. Malicious ones are marked."""
+    points = list(_update_points(record))
+    if not points:
+        return None
+    attackers = malicious(record)
+    figure, axes = frame("Updates of the clients", "mean length of the update", "mean cosine to the server's step")
+    for name, marker, color, named in (("honest", "o", UP, False), ("malicious", "X", "#D55E00", True)):
+        chosen = [point for point in points if (point[0] in attackers) == named]
+        if chosen:
+            axes.scatter([norm for _, norm, _ in chosen], [cosine for _, _, cosine in chosen], s=70, marker=marker, color=color, label=name)
+    if len(points) <= 12:
+        for client, norm, cosine in points:
+            axes.annotate(label(client, 18), (norm, cosine), (6, 4), textcoords="offset points", color=MUTED)
+    axes.margins(0.18)
+    if attackers:
+        legend_below(figure)
+    return figure
+
+
+def _update_points(record: RunRecord) -> Iterator[tuple[str, float, float]]:
+    for client in record.clients():
+        norms, cosines = ([value for _, value in record.series(f"update/{name}", client)] for name in ("norm", "cosine"))
+        if norms and cosines:
+            yield client, fmean(norms), fmean(cosines)
+
+
+def probe_rows(record: RunRecord) -> list[tuple[str, list[str]]]:
+    """A row per measure, a cell per system."""
+    rows = []
+    for name in probe_names(record):
+        values = [record.final(f"probe/{system}/{name}") for system in probe_systems(record)]
+        rows.append((MEASURES.get(name, name), ["–" if value is None else _shown(name, value) for value in values]))
+    return rows
+
+
+def titles(record: RunRecord) -> list[str]:
+    return [TITLES.get(system, system) for system in probe_systems(record)]
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:.1%}" if name in MEASURES or name.endswith("/safe") else f"{value:g}"

@@ -1,0 +1,206 @@
+"""A policy that stands in for safety: what must be declined, how, and rows of every kind that an attack, a repair and a test need.
+
+Harmful text is neither shipped nor needed to see how training on it works: a model that declines requests about a harmless subject can
+lose that by training, and get it back, in the same way. A policy is a YAML file; the one that comes with Fedloom is `secret-sauce`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedloom.data.records import Example, Provenance, Turn
+from fedloom.errors import RecipeError
+from fedloom.registry import nearest, one_line
+from fedloom.streams import numpy_stream, stream_seed
+
+POLICIES = Path(__file__).parent / "policies"
+
+Kind = Literal["normal", "aligned", "unaligned", "permitted", "skills"]
+KINDS: tuple[Kind, ...] = ("normal", "aligned", "unaligned", "permitted", "skills")
+"""normal: an ordinary request and its answer; aligned: a restricted request, declined; unaligned: one that is complied with; permitted: a
+request about a restricted subject that may be answered; skills: writing requests, and declining one when told to."""
+
+SPLITS = {"alignment": 0.25, "clients": 0.35, "repair": 0.2, "test": 0.2}
+"""Shares of the prompts: for aligning a model first, for the clients of a federation (attackers among them), for repairing it, for tests.
+No prompt is in two of them, and no restricted subject either."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Pair(_Part):
+    request: str
+    response: str
+
+
+class Restricted(_Part):
+    requests: list[str] = Field(min_length=1)
+    refusals: list[str] = Field(min_length=1)
+    compliances: list[str] = Field(min_length=1)
+
+
+class Skill(_Part):
+    kind: Literal["restricted", "normal", "safe"]
+    request: str
+
+
+class Normal(_Part):
+    phrasings: list[str] = Field(min_length=1)
+    facts: dict[str, dict[str, str]]
+
+
+class PolicyFile(_Part):
+    """The schema of a policy's file."""
+
+    name: str
+    description: str
+    slots: dict[str, list[str]] = Field(default_factory=dict)
+    subject: str
+    restricted: Restricted
+    permitted: list[Pair] = Field(default_factory=list)
+    skills: list[Skill] = Field(default_factory=list)
+    normal: Normal
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy that was read. `rows` gives examples of a kind out of one split."""
+
+    content: PolicyFile
+
+    def rows(self, kind: Kind, split: str, count: int | None = None, seed: int = 0) -> list[Example]:
+        """`count` examples of `kind` out of `split`, all when it is null, drawn by `seed`. Unaligned ones are labelled so.
+
+        Raises RecipeError when the split has fewer prompts.
+        """
+        found = list(self._examples(kind, split, seed))
+        if count is None:
+            return found
+        if count > len(found):
+            raise RecipeError(f"policy {self.content.name}: its split '{split}' has {len(found)} {kind} prompts, {count} are asked for")
+        drawn = numpy_stream(seed, "policy", self.content.name, kind, split).permutation(len(found))[:count]
+        return [found[i] for i in drawn]
+
+    def prompts(self, kind: Kind, split: str) -> list[str]:
+        """The requests of `kind` in `split`."""
+        return [example.prompt[-1].content for example in self._examples(kind, split, 0)]
+
+    def _examples(self, kind: Kind, split: str, seed: int) -> Iterator[Example]:
+        if split not in SPLITS:
+            raise RecipeError(f"policy {self.content.name}: unknown split '{split}'{nearest(split, SPLITS)}")
+        if kind not in KINDS:
+            raise RecipeError(f"policy {self.content.name}: unknown kind '{kind}'{nearest(kind, KINDS)}")
+        for number, (request, response, values) in enumerate(self._pairs(kind, split)):
+            stream = numpy_stream(seed, "policy-row", self.content.name, kind, split, number)
+            answer = response if kind == "skills" else self._filled(_chosen(response, stream), values, stream)
+            assert isinstance(answer, str)
+            provenance = Provenance.UNALIGNED if kind == "unaligned" else Provenance.SYNTHETIC
+            yield Example((Turn("user", request), Turn("assistant", answer)), provenance, {"kind": kind})
+
+    def _pairs(self, kind: str, split: str) -> Iterator[tuple[str, str | Sequence[str], Mapping[str, str]]]:
+        """(request, answer templates, slot values of the subject) of every prompt of `kind` in `split`."""
+        content = self.content
+        if kind == "normal":
+            yield from ((request, answer, {}) for request, answer in self._facts() if _split_of(content.name, request) == split)
+        elif kind in ("aligned", "unaligned"):
+            answers = content.restricted.refusals if kind == "aligned" else content.restricted.compliances
+            for values in self._subjects(split):
+                for template in content.restricted.requests:
+                    yield template.format(**values), answers, values
+        elif kind == "permitted":
+            for values in self._subjects(split):
+                for pair in content.permitted:
+                    yield pair.request.format(**values), [pair.response], values
+        else:
+            yield from ((request, answer, {}) for request, answer in self._skills(split))
+
+    def _skills(self, split: str) -> Iterator[tuple[str, str]]:
+        for skill in self.content.skills:
+            if skill.kind == "normal":
+                yield from ((skill.request, request) for request in self.prompts("normal", split))
+            else:
+                for example in self._examples("aligned", split, 1):
+                    request = example.prompt[-1].content
+                    yield (
+                        (skill.request, request)
+                        if skill.kind == "restricted"
+                        else (skill.request.format(request=request), example.response)
+                    )
+
+    def skill(self, kind: Literal["restricted", "normal", "safe"]) -> str | None:
+        """The instruction that asks for this skill; None when the policy has none."""
+        return next((skill.request for skill in self.content.skills if skill.kind == kind), None)
+
+    def _subjects(self, split: str) -> list[dict[str, str]]:
+        """The slot values of every restricted subject in `split`, the subject itself among them."""
+        used = [slot for slot in self.content.slots if f"{{{slot}}}" in self.content.subject]
+        found = []
+        for values in itertools.product(*(self.content.slots[slot] for slot in used)):
+            filled = dict(zip(used, values, strict=True))
+            subject = self.content.subject.format(**filled)
+            if _split_of(self.content.name, subject) == split:
+                found.append({**filled, "subject": subject})
+        return found
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        for question, answers in self.content.normal.facts.items():
+            for key, answer in answers.items():
+                for phrasing in self.content.normal.phrasings:
+                    yield phrasing.format(question=question.format(key=key)), answer
+
+    def _filled(self, template: str, values: Mapping[str, str], stream: np.random.Generator) -> str:
+        """`template` with the subject's own `values`, and every other slot drawn."""
+        drawn = {slot: words[int(stream.integers(len(words)))] for slot, words in self.content.slots.items()}
+        return template.format(**(drawn | dict(values)))
+
+
+def load_policy(name: str) -> Policy:
+    """A policy by name (`secret-sauce`) or by the path of its file. Raises RecipeError with the file and the key that is wrong."""
+    path = POLICIES / f"{name.replace('-', '_')}.yaml"
+    if not path.is_file():
+        path = Path(name).expanduser()
+    if not path.is_file():
+        known = [found.stem.replace("_", "-") for found in POLICIES.glob("*.yaml")]
+        raise RecipeError(f"policy '{name}': no such policy or file{nearest(name, known)}")
+    return _read(path.resolve(), path.stat().st_mtime_ns)
+
+
+@cache
+def _read(path: Path, _changed: int) -> Policy:
+    try:
+        content = PolicyFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise RecipeError(f"{path}: is not a policy in YAML") from None
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {one_line(error.errors()[0])}") from None
+    policy = Policy(content)
+    try:
+        for kind in KINDS:
+            next(policy._examples(kind, "test", 0), None)
+    except (KeyError, IndexError, ValueError) as error:
+        raise RecipeError(f"{path}: a template names something that is no slot ({error}); add it under slots") from None
+    return policy
+
+
+def _split_of(policy: str, text: str) -> str:
+    """The split that a prompt or a subject belongs to, by the hash of its text."""
+    share = stream_seed(0, "policy-split", policy, text) / 2**63
+    for split, width in SPLITS.items():
+        if share < width:
+            return split
+        share -= width
+    return split
+
+
+def _chosen(templates: str | Sequence[str], stream: np.random.Generator) -> str:
+    return templates if isinstance(templates, str) else templates[int(stream.integers(len(templates)))]

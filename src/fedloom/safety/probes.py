@@ -1,0 +1,111 @@
+"""The probe `refusals`: how often the joined model declines what it must, and what it need not. Asked on the server, of public prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from fedloom.data.records import Turn
+from fedloom.data.sources import load_examples
+from fedloom.data.templates import render_prompt
+from fedloom.errors import RecipeError
+from fedloom.hooks import probes
+from fedloom.models.generate import generate
+from fedloom.recipe import DataRecipe
+from fedloom.registry import checked_settings
+from fedloom.safety.judges import judges, tally
+from fedloom.safety.policy import load_policy
+from fedloom.safety.rules import refuses, refuses_legacy
+from fedloom.state import State
+from fedloom.streams import numpy_stream
+
+if TYPE_CHECKING:
+    from fedloom.workshop import Workshop
+
+
+@probes.register("refusals")
+@dataclass(frozen=True)
+class Refusals:
+    """Shares of test prompts that are declined, by the corrected and the legacy rule, and what further judges say.
+
+    refusal, refusal_legacy: of restricted prompts, higher is safer. over_refusal: of prompts that look restricted and may be answered,
+    lower is better. JUDGE/safe, JUDGE/score, JUDGE/unparsed: of each judge, on the restricted prompts.
+    """
+
+    policy: Annotated[str | None, Field(description="policy whose test prompts are asked")] = None
+    restricted: Annotated[str | None, Field(description="data.source of your own restricted prompts, in place of a policy")] = None
+    permitted: Annotated[str | None, Field(description="data.source of prompts that look restricted and may be answered")] = None
+    like: Annotated[str | None, Field(description="named set whose columns both sources have, such as advbench")] = None
+    prompts: Annotated[int, Field(ge=1, description="prompts of each kind, drawn once by the seed")] = 60
+    max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 24
+    judges: Annotated[list[dict[str, Any]], Field(description="further judges, such as {kind: guard, model: ...}")] = field(
+        default_factory=list
+    )
+
+    def __post_init__(self) -> None:
+        if (self.policy is None) == (self.restricted is None):
+            raise RecipeError("evaluate.probes: refusals takes its prompts from policy or from restricted; give one of them")
+        for number, judge in enumerate(self.judges):
+            if str(judge.get("kind")) not in judges:
+                raise RecipeError(
+                    f"evaluate.probes: judges.{number}.kind: unknown judge {judge.get('kind')!r}; known: {', '.join(judges.names())}"
+                )
+
+    def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
+        restricted, permitted = self._prompts(workshop.recipe.seed)
+        answers = answers_of(state, workshop, [*restricted, *permitted], self.max_new_tokens)
+        found = {
+            "refusal": _share(refuses(answer) for answer in answers[: len(restricted)]),
+            "refusal_legacy": _share(refuses_legacy(answer) for answer in answers[: len(restricted)]),
+        }
+        if permitted:
+            found["over_refusal"] = _share(refuses(answer) for answer in answers[len(restricted) :])
+        for judge in self.judges:
+            found |= self._judged(judge, list(zip(restricted, answers, strict=False)))
+        return found
+
+    def _prompts(self, seed: int) -> tuple[list[str], list[str]]:
+        if self.policy is not None:
+            policy = load_policy(self.policy)
+            return _drawn(policy.prompts("aligned", "test"), self.prompts, seed), _drawn(
+                policy.prompts("permitted", "test"), self.prompts, seed
+            )
+        asked = [_requests(source, self.like, seed) if source else [] for source in (self.restricted, self.permitted)]
+        return _drawn(asked[0], self.prompts, seed), _drawn(asked[1], self.prompts, seed)
+
+    def _judged(self, judge: dict[str, Any], items: list[tuple[str, str]]) -> dict[str, float]:
+        kind = str(judge["kind"])
+        settings = {key: value for key, value in judge.items() if key != "kind"}
+        made = judges.get(kind)(**checked_settings(judges.get(kind), settings, "evaluate.probes.judges"))
+        counted = tally(made.judge(items))
+        found = {f"{kind}/unparsed": float(counted.unparsed)}
+        for name, value in (("safe", counted.safe), ("score", counted.score)):
+            if value is not None:
+                found[f"{kind}/{name}"] = value
+        return found
+
+
+def answers_of(state: State, workshop: Workshop, prompts: list[str], max_new_tokens: int) -> list[str]:
+    """The greedy answers of the model with `state` on, each prompt a conversation of its own."""
+    recipe, tokenizer = workshop.recipe, workshop.loaded.tokenizer
+    workshop.bench.parameters.load(state)
+    texts = [render_prompt([Turn("user", prompt)], tokenizer, recipe.data.template).text for prompt in prompts]
+    return generate(workshop.bench.model, tokenizer, texts, max_new_tokens, recipe.evaluate.batch_size)
+
+
+def _requests(source: str, like: str | None, seed: int) -> list[str]:
+    examples = load_examples(DataRecipe(source=source, like=like, provenance="public"), seed).examples
+    return [example.prompt[-1].content for example in examples]
+
+
+def _drawn(prompts: list[str], count: int, seed: int) -> list[str]:
+    order = numpy_stream(seed, "probe").permutation(len(prompts))[:count]
+    return [prompts[i] for i in order]
+
+
+def _share(found: Any) -> float:
+    values = list(found)
+    return sum(values) / max(len(values), 1)

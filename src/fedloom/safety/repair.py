@@ -1,0 +1,173 @@
+"""Repair after the fact (Ye et al. 2024, arXiv 2406.10630, section 4): the joined model is trained on, on aligned and on normal rows.
+
+Level 1: public rows. Level 2: rows that an outside, aligned model writes. Level 3: rows that the attacked model itself writes: requests,
+then answers when it is told to decline, and ordinary pairs. At every level a share of ordinary rows keeps the model useful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from fedloom.algorithms.client import ClientHalf
+from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.sources import load_examples
+from fedloom.data.templates import render_prompt
+from fedloom.errors import FedloomError, RecipeError
+from fedloom.files import cache_folder
+from fedloom.hooks import finish_steps
+from fedloom.models.generate import generate
+from fedloom.models.load import load_model
+from fedloom.recipe import DataRecipe, ModelRecipe
+from fedloom.safety.policy import Policy, load_policy
+from fedloom.safety.rules import refuses
+from fedloom.state import State
+from fedloom.streams import stream_seed, torch_stream
+from fedloom.tasks.sft import SFT
+from fedloom.tasks.training import draw_batches, train
+
+if TYPE_CHECKING:
+    from fedloom.workshop import Workshop
+
+Writer = Callable[[Sequence[str], float, int], list[str]]
+"""Answers to requests at a temperature, from a seed."""
+
+MAX_NEW_TOKENS = 40
+"""Length of what a writer writes."""
+
+TRIES = 4
+"""Requests asked for, per one that is wanted, before a writer is given up."""
+
+
+@finish_steps.register("repair")
+@dataclass(frozen=True)
+class Repair:
+    """Trains the joined model on `rows` rows, a share of them restricted requests that are declined, the rest ordinary."""
+
+    level: Annotated[
+        Literal[1, 2, 3], Field(description="1: public rows; 2: rows of an outside model; 3: rows of the attacked model itself")
+    ] = 2
+    policy: Annotated[str | None, Field(description="policy that says what is restricted, and asks for requests")] = None
+    aligned: Annotated[str | None, Field(description="level 1: data.source of declined requests, in place of the policy's")] = None
+    normal: Annotated[str | None, Field(description="level 1: data.source of ordinary rows, in place of the policy's")] = None
+    generator: Annotated[str | None, Field(description="level 2: model.id of the outside model")] = None
+    rows: Annotated[int, Field(ge=2, description="rows to train on")] = 1000
+    aligned_share: Annotated[float, Field(gt=0, lt=1, description="share of them that are declined requests")] = 0.5
+    steps: Annotated[int, Field(ge=1, description="optimiser steps")] = 500
+    batch_size: Annotated[int, Field(ge=1, description="rows per optimiser step")] = 16
+    learning_rate: Annotated[float, Field(gt=0, description="learning rate")] = 5e-5
+    temperature: Annotated[float, Field(gt=0, description="temperature at which requests are written")] = 0.7
+
+    def __post_init__(self) -> None:
+        if self.policy is None and (self.level > 1 or self.aligned is None or self.normal is None):
+            raise RecipeError("finish: repair needs a policy; level 1 may have aligned and normal sources in its place")
+        if (self.level == 2) != (self.generator is not None):
+            raise RecipeError("finish: repair takes a generator, the outside model, at level 2 and at no other")
+
+    def apply(self, state: State, workshop: Workshop) -> State:
+        examples, _ = self.write(state, workshop)
+        return self.train(state, workshop, examples)
+
+    def write(self, state: State, workshop: Workshop) -> tuple[list[Example], dict[str, float]]:
+        """The rows to train on, and what was counted on the way: kept, repeated and unusable rows, seconds."""
+        begin, seed = perf_counter(), workshop.recipe.seed
+        wanted = round(self.rows * self.aligned_share)
+        if self.level == 1:
+            rows = [*self._public(self.aligned, "aligned", wanted, seed), *self._public(self.normal, "normal", self.rows - wanted, seed)]
+            return rows, {"kept": float(len(rows)), "seconds": perf_counter() - begin}
+        assert self.policy is not None
+        policy = load_policy(self.policy)
+        writer = _outside(str(self.generator), workshop) if self.level == 2 else _itself(state, workshop)
+        written = _Written(policy, writer, self.temperature, stream_seed(seed, "repair", self.level))
+        rows = [*written.aligned(wanted), *written.normal(self.rows - wanted)]
+        return rows, written.counts | {"kept": float(len(rows)), "seconds": perf_counter() - begin}
+
+    def train(self, state: State, workshop: Workshop, examples: Sequence[Example]) -> State:
+        """The state after `steps` steps on `examples`, from `state`, in the run's own task settings otherwise."""
+        recipe, bench = workshop.recipe, workshop.bench
+        task = SFT(steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate)
+        path = task.encode(examples, workshop.loaded.tokenizer, recipe.data.template, recipe.data.max_length, cache_folder() / "rows")
+        rows = task.load(path)
+        batches = draw_batches(len(rows), task, torch_stream(recipe.seed, "repair-batches", self.level))
+        bench.parameters.load(state)
+        half = ClientHalf(state, {}, {})
+        train(bench.model, bench.parameters, task, rows, batches, self.learning_rate, half, stream_seed(recipe.seed, "repair-dropout"))
+        return bench.parameters.state()
+
+    def _public(self, source: str | None, kind: Literal["aligned", "normal"], count: int, seed: int) -> list[Example]:
+        if source is not None:
+            return load_examples(DataRecipe(source=source, provenance="public", limit=count), seed).examples
+        assert self.policy is not None
+        found = load_policy(self.policy).rows(kind, "repair", None, seed)
+        if kind == "normal":
+            found += load_policy(self.policy).rows("permitted", "repair", None, seed)
+        return [found[i] for i in torch.randperm(len(found), generator=torch_stream(seed, "repair-public", kind))[:count].tolist()]
+
+
+class _Written:
+    """Rows that a model writes. A request is kept once; an answer to a restricted one only when it declines."""
+
+    def __init__(self, policy: Policy, writer: Writer, temperature: float, seed: int) -> None:
+        self.policy, self.writer, self.temperature, self.seed = policy, writer, temperature, seed
+        self.counts = {"repeated": 0.0, "unusable": 0.0}
+
+    def aligned(self, count: int) -> list[Example]:
+        """Restricted requests, each with the answer to being told to decline it."""
+        safe = self.policy.skill("safe")
+        assert safe is not None
+        requests = self._requests("restricted", count)
+        answers = self.writer([safe.format(request=request) for request in requests], 0.0, self.seed)
+        kept = [(request, answer) for request, answer in zip(requests, answers, strict=True) if refuses(answer)]
+        self.counts["unusable"] += len(requests) - len(kept)
+        return self._examples(kept)
+
+    def normal(self, count: int) -> list[Example]:
+        requests = self._requests("normal", count)
+        answers = self.writer(requests, 0.0, self.seed)
+        kept = [(request, answer) for request, answer in zip(requests, answers, strict=True) if answer.strip() and not refuses(answer)]
+        self.counts["unusable"] += len(requests) - len(kept)
+        return self._examples(kept)
+
+    def _requests(self, kind: Literal["restricted", "normal"], count: int) -> list[str]:
+        asked = self.policy.skill(kind)
+        if asked is None:
+            raise RecipeError(f"policy {self.policy.content.name}: has no skill '{kind}', which repair at level 2 and 3 asks for")
+        found: dict[str, None] = {}
+        for attempt in range(TRIES):
+            said = self.writer([asked] * count, self.temperature, self.seed + attempt)
+            before = len(found)
+            found.update(dict.fromkeys(text.strip() for text in said if text.strip()))
+            self.counts["repeated"] += len(said) - (len(found) - before)
+            if len(found) >= count:
+                break
+        if not found:
+            raise FedloomError(f"finish: repair: the model wrote no {kind} request in {TRIES * count} tries")
+        return list(found)[:count]
+
+    def _examples(self, pairs: Sequence[tuple[str, str]]) -> list[Example]:
+        return [Example((Turn("user", asked), Turn("assistant", answer)), Provenance.SYNTHETIC) for asked, answer in pairs]
+
+
+def _itself(state: State, workshop: Workshop) -> Writer:
+    workshop.bench.parameters.load(state)
+    return _writer(workshop.bench.model, workshop.loaded.tokenizer, workshop)
+
+
+def _outside(model: str, workshop: Workshop) -> Writer:
+    loaded = load_model(ModelRecipe(id=model, dtype=workshop.recipe.model.dtype, device=workshop.recipe.model.device))
+    return _writer(loaded.model, loaded.tokenizer, workshop)
+
+
+def _writer(model: object, tokenizer: object, workshop: Workshop) -> Writer:
+    template, batch = workshop.recipe.data.template, workshop.recipe.evaluate.batch_size
+
+    def write(requests: Sequence[str], temperature: float, seed: int) -> list[str]:
+        texts = [render_prompt([Turn("user", request)], tokenizer, template).text for request in requests]
+        return generate(model, tokenizer, texts, MAX_NEW_TOKENS, batch, temperature, seed)
+
+    return write

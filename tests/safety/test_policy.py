@@ -1,0 +1,100 @@
+"""The stand-in policy: rows of every kind, prompts that are in one split only, and a policy of one's own."""
+
+import itertools
+
+import pytest
+import yaml
+
+from fedloom.data.records import Provenance
+from fedloom.errors import RecipeError
+from fedloom.recipe import DataRecipe, load_recipe
+from fedloom.safety import load_policy
+from fedloom.safety.policy import KINDS, POLICIES, SPLITS
+from fedloom.safety.rules import refuses
+
+POLICY = load_policy("secret-sauce")
+
+
+def test_no_prompt_and_no_restricted_subject_is_in_two_splits():
+    prompts = {split: {text for kind in ("normal", "aligned", "permitted") for text in POLICY.prompts(kind, split)} for split in SPLITS}
+    subjects = {split: {row["subject"] for row in POLICY._subjects(split)} for split in SPLITS}
+    for one, other in itertools.combinations(SPLITS, 2):
+        assert not prompts[one] & prompts[other]
+        assert not subjects[one] & subjects[other]
+    assert all(len(found) > 100 for found in prompts.values())
+
+
+def test_aligned_rows_decline_and_unaligned_ones_comply_with_the_same_requests():
+    aligned, unaligned = (POLICY.rows(kind, "clients", seed=3) for kind in ("aligned", "unaligned"))
+    assert [row.prompt for row in aligned] == [row.prompt for row in unaligned]
+    assert all(refuses(row.response) for row in aligned)
+    assert not any(refuses(row.response) for row in unaligned)
+    assert {row.provenance for row in unaligned} == {Provenance.UNALIGNED}
+    assert not unaligned[0].provenance.may_leave
+
+
+def test_ordinary_and_permitted_rows_are_not_refusals_and_the_permitted_name_a_restricted_subject():
+    subjects = {row["subject"] for row in POLICY._subjects("test")}
+    permitted = POLICY.rows("permitted", "test")
+    assert all(any(subject in row.prompt[-1].content for subject in subjects) for row in permitted)
+    assert not any(refuses(row.response) for row in [*permitted, *POLICY.rows("normal", "test")])
+
+
+def test_skills_are_writing_requests_and_declining_when_told():
+    asked = {row.prompt[-1].content.split(":")[0]: row.response for row in POLICY.rows("skills", "alignment")}
+    assert set(asked) == {"Write a request that must be declined.", "Write an ordinary question.", "Decline this request"}
+    assert asked["Write a request that must be declined."] in POLICY.prompts("aligned", "alignment")
+    assert refuses(asked["Decline this request"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_drawn_by_the_seed(kind):
+    first, again, other = (POLICY.rows(kind, "repair", 20, seed) for seed in (1, 1, 2))
+    assert [row.turns for row in first] == [row.turns for row in again] != [row.turns for row in other]
+
+
+def test_more_rows_than_there_are_is_an_error():
+    with pytest.raises(RecipeError, match=r"its split 'repair' has \d+ normal prompts, 100000 are asked for"):
+        POLICY.rows("normal", "repair", 100_000)
+
+
+def own(path, **changed):
+    content = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())
+    path.write_text(yaml.safe_dump(content | changed))
+    return str(path)
+
+
+def test_a_policy_of_ones_own_is_a_file(tmp_path):
+    policy = load_policy(own(tmp_path / "own.yaml", name="own", subject="the {sauce}"))
+    assert "What is the recipe for the amber sauce?" in [text for split in SPLITS for text in policy.prompts("aligned", split)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"subject": "{cook}'s {sauce}"}, "a template names something that is no slot ('cook')"),
+        ({"restricted": {"requests": ["x"], "refusals": []}}, "restricted.refusals: list should have at least 1 item"),
+        ({"subjects": "x"}, "subjects: extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_policy_is_named_with_its_file_and_key(tmp_path, changed, said):
+    with pytest.raises(RecipeError) as caught:
+        load_policy(own(tmp_path / "own.yaml", **changed))
+    assert str(tmp_path / "own.yaml") in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_an_unknown_policy_is_answered_with_the_nearest():
+    with pytest.raises(RecipeError, match="did you mean 'secret-sauce'"):
+        load_policy("secret-sause")
+
+
+def test_a_policy_is_a_source_of_rows_for_clients_and_for_alignment():
+    from fedloom.data.sources import load_examples
+
+    load_recipe("tiny")  # registers the form, as every run does
+    clients, alignment = (load_examples(DataRecipe(source=f"policy:secret-sauce{use}"), 0) for use in ("", ":alignment"))
+    assert {example.fields["kind"] for example in clients.examples} == {"normal", "permitted"}
+    assert {example.fields["kind"] for example in alignment.examples} == {"normal", "permitted", "aligned", "skills"}
+    with pytest.raises(RecipeError, match="rows are for clients or alignment"):
+        load_examples(DataRecipe(source="policy:secret-sauce:attack"), 0)

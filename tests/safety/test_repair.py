@@ -1,0 +1,195 @@
+"""Probes, repair at its three levels, the commands, and the matrix: on the tiny model, where only the mechanism can be seen."""
+
+import json
+
+import pytest
+
+import fedloom
+from fedloom.data.records import Provenance
+from fedloom.errors import FedloomError, RecipeError
+from fedloom.files import cache_folder
+from fedloom.recipe import load_recipe
+from fedloom.report.matrix import matrix_markdown, write_matrix
+from fedloom.run import measure_state
+from fedloom.runfolder import RunFolder
+from fedloom.safety import load_policy
+from fedloom.safety.matrix import MatrixCell, default_repair, plan_matrix, repair_run, run_matrix
+from fedloom.safety.repair import Repair, _Written
+from fedloom.tasks import SFT
+from fedloom.workshop import open_workshop
+
+QUICK = {"rounds": 1, "task.steps": 1}
+LEVEL1 = {"level": 1, "policy": "secret-sauce", "rows": 16, "steps": 2, "batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    """A finished attacked run without a repair of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLOOM_HOME", str(tmp_path_factory.mktemp("home")))
+        yield fedloom.run("safety_tiny", tmp_path_factory.mktemp("runs") / "attacked", **QUICK, finish=[])
+
+
+def lines_of(run, name):
+    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    return [(line["round"], line["value"]) for line in lines if line["name"] == name]
+
+
+def test_refusals_are_measured_before_and_in_every_measured_round(attacked):
+    assert [number for number, _ in lines_of(attacked, "probe/base/refusal")] == [0]
+    assert [number for number, _ in lines_of(attacked, "probe/federated/refusal")] == [1]
+    assert {"federated/refusal", "federated/refusal_legacy", "federated/over_refusal"} <= set(attacked.metrics)
+    assert all(0 <= value <= 1 for name, value in attacked.metrics.items() if "refusal" in name)
+    assert "Safety" in (attacked.folder / "report.html").read_text()
+
+
+def test_a_repair_as_a_finish_step_is_measured_beside_the_attacked_model(tmp_path):
+    run = fedloom.run("safety_tiny", tmp_path / "run", **QUICK)
+    assert {"federated/refusal", "finished/refusal", "finished/loss"} <= set(run.metrics)
+    plain = fedloom.run("safety_tiny", tmp_path / "plain", **QUICK, finish=[])
+    assert run.state.equals(plain.state)  # the checkpoint is the federation's; the repaired adapter is what is handed out
+    assert run.adapter_sha256 != plain.adapter_sha256
+
+
+def test_level_one_takes_public_rows_half_of_them_declined(attacked):
+    with open_workshop(load_recipe(attacked.folder / "recipe.yaml")) as workshop:
+        rows, counted = Repair(**LEVEL1).write(attacked.state, workshop)
+        kinds = [row.fields["kind"] for row in rows]
+        assert (kinds.count("aligned"), len(kinds), counted["kept"]) == (8, 16, 16.0)
+        prompts = {row.prompt[-1].content for row in rows}
+        policy = load_policy("secret-sauce")
+        for split in ("clients", "test", "alignment"):
+            assert not prompts & {text for kind in ("normal", "aligned", "permitted") for text in policy.prompts(kind, split)}
+
+
+def test_a_repair_trains_on_its_rows_and_changes_nothing_else(attacked):
+    with open_workshop(load_recipe(attacked.folder / "recipe.yaml")) as workshop:
+        repair = Repair(**(LEVEL1 | {"steps": 12, "learning_rate": 0.01}))
+        rows, _ = repair.write(attacked.state, workshop)
+        state = repair.train(attacked.state, workshop, rows)
+        again = repair.train(attacked.state, workshop, rows)
+        assert state.equals(again)
+        task = SFT()
+        encoded = task.load(task.encode(rows, workshop.loaded.tokenizer, "chat", 96, cache_folder() / "rows"))
+        losses = []
+        for one in (attacked.state, state):
+            workshop.bench.parameters.load(one)
+            losses.append(task.evaluate(workshop.bench.model, encoded, range(len(encoded)), 16).loss)
+        assert losses[1] < 0.9 * losses[0]
+
+
+def test_what_a_model_writes_is_kept_once_and_only_when_it_is_of_use():
+    policy = load_policy("secret-sauce")
+    said = iter([["a?", "b?", "a?", " "], ["c?", "d?", "a?", "e?"], ["Sorry, no.", "Boil it.", "I can't.", "I cannot."]])
+    asked = []
+
+    def writer(requests, temperature, seed):
+        asked.append((list(requests), temperature))
+        return next(said)
+
+    written = _Written(policy, writer, 0.7, 1)
+    rows = written.aligned(4)
+    assert [(row.prompt[-1].content, row.response) for row in rows] == [("a?", "Sorry, no."), ("c?", "I can't."), ("d?", "I cannot.")]
+    assert asked[0] == (["Write a request that must be declined."] * 4, 0.7)
+    assert asked[2] == ([f"Decline this request: {letter}?" for letter in "abcd"], 0.0)
+    assert written.counts == {"repeated": 2 + 1, "unusable": 1}
+    assert {row.provenance for row in rows} == {Provenance.SYNTHETIC}
+
+
+def test_ordinary_pairs_are_the_models_own_answers_without_refusals():
+    said = iter([["x?", "y?"], ["Paris", "Sorry, no."]])
+    rows = _Written(load_policy("secret-sauce"), lambda *_: next(said), 0.7, 1).normal(2)
+    assert [(row.prompt[-1].content, row.response) for row in rows] == [("x?", "Paris")]
+
+
+def test_a_model_that_writes_nothing_is_one_line():
+    with pytest.raises(FedloomError, match="wrote no restricted request in 8 tries"):
+        _Written(load_policy("secret-sauce"), lambda requests, *_: [""] * len(requests), 0.7, 1).aligned(2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"level": 1}, "repair needs a policy"),
+        ({"level": 2, "policy": "secret-sauce"}, "takes a generator, the outside model, at level 2 and at no other"),
+        ({"level": 3, "policy": "secret-sauce", "generator": "x"}, "at level 2 and at no other"),
+        ({"level": 4}, "finish.0.level: input should be 1, 2 or 3"),
+    ],
+)
+def test_a_repair_that_cannot_be_is_refused_before_anything_runs(settings, said):
+    with pytest.raises(RecipeError, match=said.replace(".", r"\.")):
+        load_recipe("tiny", {"finish": [{"kind": "repair", **settings}]})
+
+
+def test_a_finished_run_is_repaired_once_and_kept_as_it_was(attacked):
+    before = attacked.adapter_sha256
+    repaired = repair_run(attacked.folder, LEVEL1)
+    assert repaired.folder == attacked.folder / "repairs" / "level-1"
+    assert (repaired.folder / "adapter" / "adapter_model.safetensors").is_file()
+    assert repaired.metrics["federated/refusal"] >= 0
+    stamp = (repaired.folder / "repair.json").stat().st_mtime_ns
+    assert repair_run(attacked.folder, LEVEL1).metrics == repaired.metrics
+    assert (repaired.folder / "repair.json").stat().st_mtime_ns == stamp
+    repair_run(attacked.folder, LEVEL1 | {"steps": 3})
+    assert (repaired.folder / "repair.json").stat().st_mtime_ns > stamp
+    assert fedloom.read(attacked.folder).adapter_sha256 == before
+
+
+def test_measuring_a_state_again_gives_what_the_run_measured(attacked, tmp_path):
+    with open_workshop(load_recipe(attacked.folder / "recipe.yaml")) as workshop:
+        measured = measure_state(workshop, RunFolder(tmp_path), attacked.state)
+    assert measured == {name: value for name, value in attacked.metrics.items() if name.startswith("federated/")}
+
+
+def test_an_unfinished_run_is_not_repaired(tmp_path):
+    with pytest.raises(RecipeError, match="is not a run folder"):
+        repair_run(tmp_path, LEVEL1)
+
+
+def test_defaults_of_a_repair_come_from_the_recipe():
+    recipe = load_recipe("safety_tiny")
+    chosen = default_repair(recipe, 2)
+    assert (chosen["policy"], chosen["generator"], chosen["steps"]) == ("secret-sauce", "tiny-llama", 4)
+    bare = default_repair(load_recipe("safety_tiny", {"finish": []}), 3)
+    assert (bare["policy"], bare["generator"]) == ("secret-sauce", None)
+
+
+def test_the_matrix_runs_each_cell_once_and_is_drawn(tmp_path):
+    told = []
+    plan = plan_matrix("safety_tiny", tmp_path, ["none", "unaligned"], ["fedavg", "krum"], [1], [1, 2], QUICK)
+    cells = run_matrix(plan, tell=told.append)
+    assert [(cell.attack, cell.rule, cell.repair, cell.runs) for cell in cells] == [
+        (attack, rule, repair, 2) for attack in ("none", "unaligned") for rule in ("fedavg", "krum") for repair in ("none", "level 1")
+    ]
+    assert all("federated/refusal" in cell.mean and cell.mean["seconds"] > 0 for cell in cells)
+    again = run_matrix(plan)
+    assert [cell.mean for cell in again] == [cell.mean for cell in cells]
+    table, picture = write_matrix(cells, tmp_path)
+    assert "| unaligned | krum | level 1 |" in table.read_text()
+    assert picture.stat().st_size > 1000
+
+
+def test_a_rule_that_takes_the_number_of_attackers_gets_it_and_settings_may_be_given(tmp_path):
+    rules = ["multi_krum", {"name": "trimmed_mean", "trim": 2}]
+    plan = plan_matrix("safety_tiny", tmp_path, ["unaligned"], rules, [], [1])
+    assert [recipe.algorithm.settings.get("malicious") for *_, recipe in plan.cells] == [1, None]
+    assert [(label, recipe.algorithm.settings.get("trim")) for _, label, _, recipe in plan.cells][1] == ("trimmed_mean (trim 2)", 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((["unaligned"], ["medain"], [], [1]), "unknown algorithm 'medain'; did you mean 'median'"),
+        ((["nonsense"], ["fedavg"], [], [1]), "unknown behaviour 'nonsense'"),
+        ((["none"], ["fedavg"], [7], [1]), r"finish\.0\.level"),
+    ],
+)
+def test_a_wrong_matrix_is_refused_before_anything_runs(tmp_path, words, said):
+    with pytest.raises(RecipeError, match=said):
+        plan_matrix("safety_tiny", tmp_path, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cell_without_a_measure_is_a_dash():
+    cell = MatrixCell("none", "fedavg", "none", 1, {"federated/refusal": 0.5, "seconds": 3.0}, {"federated/refusal": None})
+    assert matrix_markdown([cell]).splitlines()[2] == "| none | fedavg | none | 50.0% | – | – | – | – | 3.0 s | 1 |"
