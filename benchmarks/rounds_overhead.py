@@ -51,7 +51,8 @@ def measure(tiny: bool) -> Iterator[Promise]:
         adapters = {}
         for workers, limit in ((1, 1.05), (2, 0.9)):
             beside = PlainAfterEveryRound(plain)
-            run = run_in(folder / f"workers-{workers}", recipe, {"federation.workers": workers}, beside)
+            threads = cores() // workers
+            run = run_in(folder / f"workers-{workers}", recipe, {"federation.workers": workers, "federation.threads": threads}, beside)
             adapters[workers] = str(run.adapter_sha256)
             whole, alone = beside.rounds[1:], beside.plain[1:]
             ratio = median(a / b for a, b in zip(whole, alone, strict=True))
@@ -63,10 +64,9 @@ def measure(tiny: bool) -> Iterator[Promise]:
                 yield Promise(
                     "a round beside the training in it, workers=1", f"{min(whole):.2f} s", f"{min(inner):.2f} s", ratio, "<=", 1.05
                 )
-        differing = float(adapters[1] != adapters[2])
-        yield Promise(
-            "adapter bytes differ by the number of workers", f"2: {adapters[2][:12]}", f"1: {adapters[1][:12]}", differing, "<=", 0
-        )
+        alone = str(run_in(folder / "one-thread", recipe, {"federation.workers": 1, "federation.threads": 1}).adapter_sha256)
+        name = "adapter bytes differ, 2 workers of one thread or one"
+        yield Promise(name, f"2: {adapters[2][:12]}", f"1: {alone[:12]}", float(alone != adapters[2]), "<=", 0)
 
 
 class PlainAfterEveryRound(Observer):

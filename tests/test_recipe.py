@@ -123,6 +123,7 @@ def test_durations_are_written_with_their_unit(written, seconds):
         ({"federation": {"clients": 2, "per_round": 3}}, "per_round is 3, but there are only 2 clients"),
         ({"federation": {"per_round": 2, "quorum": 3}}, "quorum is 3, but only 2 clients are drawn each round"),
         ({"federation": {"workers": 0}}, "workers is at least 1"),
+        ({"federation": {"threads": 0}}, "threads is at least 1"),
         ({"task": {"learning_rate": -1}}, "task.learning_rate: input should be greater than 0"),
         ({"prepare": [{"kind": "fold"}]}, "prepare.0.kind: unknown prepare step 'fold'"),
         ({"prepare": [{}]}, "prepare.0.kind: is required"),

@@ -50,9 +50,13 @@ def make_plan(workshop: Workshop) -> Plan:
             f"{recipe.algorithm.name}, {federation.rounds} rounds of {drawn} of {len(data.clients)} clients, codec {federation.codec}",
         ),
         ("privacy", "data stays with its client; no formal guarantee on what the updates reveal (privacy: null)"),
-        ("workers", f"{workshop.worker_count} on {workshop.loaded.device}"),
+        ("workers", f"{workshop.worker_count} on {workshop.loaded.device}, {_counted(workshop.threads, 'thread')} each"),
     )
     return Plan(recipe.name, lines, federation.rounds, seconds, traffic)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _seconds_per_client_round(workshop: Workshop) -> float:

@@ -166,6 +166,9 @@ class FederationRecipe(Part):
     workers: int | Literal["auto"] = Field(
         "auto", description="clients that train at the same time on this machine; auto: one per core where it pays"
     )
+    threads: int | Literal["auto"] = Field(
+        "auto", description="threads of each client's work; auto: cores / workers. Runs with as many threads end in the same bytes"
+    )
     codec: str = Field("fp32", description="how tensors are written on the wire: fp32, bf16, int8, nf4")
     max_update_norm: float | None = Field(None, gt=0, description="refuse an update whose Euclidean norm is larger")
 
@@ -176,8 +179,9 @@ class FederationRecipe(Part):
         drawn = self.per_round or self.clients
         if drawn and self.quorum > drawn:
             raise ValueError(f"quorum is {self.quorum}, but only {drawn} clients are drawn each round")
-        if isinstance(self.workers, int) and self.workers < 1:
-            raise ValueError("workers is at least 1")
+        for name, count in (("workers", self.workers), ("threads", self.threads)):
+            if isinstance(count, int) and count < 1:
+                raise ValueError(f"{name} is at least 1")
         return self
 
 

@@ -258,6 +258,7 @@ def _describe(workshop: Workshop, folder: RunFolder) -> None:
             "clients": summary(data.clients, shown_field(recipe.data, data.clients)),
         },
         workers=workshop.worker_count,
+        threads=workshop.threads,
         **_red_team(workshop),
     )
 

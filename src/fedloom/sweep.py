@@ -82,8 +82,8 @@ class Result:
 def plan_sweep(recipe: str | Path | Mapping[str, Any], words: Sequence[str], folder: Path) -> Grid:
     """Check every cell of the grid before any is run. `words` are key=value; commas outside brackets make an axis: seed=1,2,3.
 
-    Of cells that differ in the algorithm alone, the first measures the baselines for all. Raises RecipeError for a wrong key in any cell, or when
-    `folder` holds another sweep.
+    Of cells that differ in the algorithm alone, the first measures the baselines for all. Raises RecipeError for a wrong key in any cell,
+    or when `folder` holds another sweep.
     """
     axes: dict[str, list[Any]] = {}
     fixed: dict[str, Any] = {}

@@ -48,6 +48,7 @@ class Workshop:
     start: State
     workers: Workers
     worker_count: int
+    threads: int
 
     def engine(self, recipe: Recipe, folder: RunFolder) -> Engine:
         """An engine for `recipe`, this run's own or a baseline's, that keeps what is the clients' in `folder`."""
@@ -93,14 +94,14 @@ def open_workshop(recipe: Recipe) -> Iterator[Workshop]:
     }
     bench = Bench(make_trainable(loaded.model, recipe.model.adapter, recipe.seed))
     count = _worker_count(recipe, loaded, len(data.clients))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if _parameters(loaded.model) < SMALL_MODEL else _cores())
-    workers = _workers(recipe, bench, count)
+    before, threads = torch.get_num_threads(), _threads(recipe, loaded, count)
+    torch.set_num_threads(threads if count == 1 else _cores())  # beside workers, this process works only while they wait
+    workers = _workers(recipe, bench, count, threads)
     try:
-        yield Workshop(recipe, data, rows, loaded, bench, bench.parameters.state(), workers, count)
+        yield Workshop(recipe, data, rows, loaded, bench, bench.parameters.state(), workers, count, threads)
     finally:
         workers.close()
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def prepare(recipe: Recipe) -> FederatedData:
@@ -162,8 +163,7 @@ def _with_each_answer(example: Example) -> list[Example]:
     return [example, *(replace(example, turns=(*example.prompt, Turn("assistant", answer))) for answer in example.alternatives)]
 
 
-def _workers(recipe: Recipe, bench: Bench, count: int) -> Workers:
-    threads = max(1, _cores() // count)
+def _workers(recipe: Recipe, bench: Bench, count: int, threads: int) -> Workers:
     if recipe.federation.engine == "ray":
         return RayWorkers(recipe, count, threads)
     return WorkerPool(bench.model, recipe, count, threads) if count > 1 else InProcess(bench)
@@ -177,6 +177,12 @@ def _worker_count(recipe: Recipe, loaded: LoadedModel, clients: int) -> int:
     if loaded.device.type != "cpu" or _parameters(loaded.model) < SMALL_MODEL:
         return 1
     return min(_cores(), at_once)
+
+
+def _threads(recipe: Recipe, loaded: LoadedModel, workers: int) -> int:
+    if recipe.federation.threads != "auto":
+        return int(recipe.federation.threads)
+    return 1 if _parameters(loaded.model) < SMALL_MODEL else max(1, _cores() // workers)
 
 
 def _parameters(model: Any) -> int:

@@ -119,6 +119,12 @@ def test_two_workers_end_in_the_same_bytes_as_one(tmp_path):
     assert not [event for event in RunFolder(tmp_path / "2").metrics() if event["name"] == "client/failed"]
 
 
+@pytest.mark.parametrize(("wanted", "threads"), [("auto", 1), (2, 2)])
+def test_clients_work_with_as_many_threads_as_are_asked_for(tmp_path, wanted, threads):
+    with open_workshop(load_recipe("tiny", {"threads": wanted})) as workshop:
+        assert (workshop.threads, torch.get_num_threads()) == (threads, threads)
+
+
 MILD = {
     "krum": {"malicious": 0},
     "multi_krum": {"malicious": 0},
