@@ -19,10 +19,11 @@ from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.partition import partitioners
 from fedloom.data.sources import sources
 from fedloom.federation.codec import codecs
-from fedloom.hooks import finish_steps, prepare_steps
+from fedloom.hooks import behaviours, finish_steps, prepare_steps, probes
 from fedloom.recipe import Recipe
 from fedloom.registry import Registry, Setting, settings_of
 from fedloom.report.loggers import loggers
+from fedloom.safety.judges import judges
 from fedloom.tasks import Task, tasks
 
 PAGE = Path(__file__).parent / "recipe.md"
@@ -110,16 +111,22 @@ def _parts() -> Iterator[str]:
     yield "## Loggers: `loggers`\n"
     yield _list(loggers)
     yield "## Steps: `prepare` and `finish`\n"
-    yield from (_list(steps) for steps in (prepare_steps, finish_steps) if _own(steps))
-    if not _own(prepare_steps) and not _own(finish_steps):
-        yield "No steps come with this version. How to add one: [extending](extending.md).\n"
+    yield from _registered(prepare_steps, "prepare", [])
+    yield from _registered(finish_steps, "finish", [])
+    yield "How to add one: [extending](extending.md).\n"
+    yield "## Behaviours of malicious clients: `clients.behaviour`\n"
+    yield from _registered(behaviours, "clients.behaviour", [])
+    yield "## Probes: `evaluate.probes`\n"
+    yield from _registered(probes, "evaluate.probes", [])
+    yield "### Judges of a probe\n"
+    yield _list(judges)
 
 
 def _registered(registry: Registry[Any], key: str, shared: Sequence[Setting]) -> Iterator[str]:
     """A section per part of our own: what it is, and the settings that are its alone."""
     for name, part in _own(registry):
         yield f"### `{name}`\n\n{_source(part) if registry is algorithms else _sentence(part)}\n"
-        own = [setting for setting in settings_of(part) if (setting.name, setting.default) not in {(s.name, s.default) for s in shared}]
+        own = [setting for setting in settings_of(part) if (setting.name, setting.default) not in [(s.name, s.default) for s in shared]]
         if own:
             yield _settings(own, key)
 

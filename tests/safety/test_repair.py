@@ -102,6 +102,12 @@ def test_ordinary_pairs_are_the_models_own_answers_without_refusals():
     assert [(row.prompt[-1].content, row.response) for row in rows] == [("x?", "Paris")]
 
 
+def test_a_model_that_cannot_decline_is_not_repaired_by_itself(attacked):
+    with pytest.raises(FedloomError, match="declined none of its own requests, so level 3 has nothing to teach it"):
+        repair_run(attacked.folder, LEVEL1 | {"level": 3})
+    assert not (attacked.folder / "repairs" / "level-3" / "repair.json").exists()
+
+
 def test_a_model_that_writes_nothing_is_one_line():
     with pytest.raises(FedloomError, match="wrote no restricted request in 8 tries"):
         _Written(load_policy("secret-sauce"), lambda requests, *_: [""] * len(requests), 0.7, 1).aligned(2)

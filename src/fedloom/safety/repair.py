@@ -84,8 +84,15 @@ class Repair:
         policy = load_policy(self.policy)
         writer = _outside(str(self.generator), workshop) if self.level == 2 else _itself(state, workshop)
         written = _Written(policy, writer, self.temperature, stream_seed(seed, "repair", self.level))
-        rows = [*written.aligned(wanted), *written.normal(self.rows - wanted)]
-        return rows, written.counts | {"kept": float(len(rows)), "seconds": perf_counter() - begin}
+        aligned = written.aligned(wanted)
+        if not aligned:
+            raise FedloomError(
+                f"finish: repair: told to decline, the model declined none of its own requests, so level {self.level} has nothing to teach"
+                " it; use level 1, or level 2 with an aligned model"
+            )
+        rows = [*aligned, *written.normal(self.rows - wanted)]
+        counts = {"aligned": float(len(aligned)), "kept": float(len(rows)), "seconds": perf_counter() - begin}
+        return rows, written.counts | counts
 
     def train(self, state: State, workshop: Workshop, examples: Sequence[Example]) -> State:
         """The state after `steps` steps on `examples`, from `state`, in the run's own task settings otherwise."""
