@@ -27,6 +27,7 @@ from fedloom.hooks import prepare_steps
 from fedloom.models.load import LoadedModel, load_model
 from fedloom.models.trainable import make_trainable
 from fedloom.recipe import Recipe
+from fedloom.registry import nearest
 from fedloom.runfolder import RunFolder
 from fedloom.state import State
 from fedloom.streams import numpy_stream
@@ -86,6 +87,9 @@ def open_workshop(recipe: Recipe) -> Iterator[Workshop]:
     if (needed := algorithm_of(recipe).needs_clients) > (drawn := per_round or len(data.clients)):
         raise RecipeError(f"federation.per_round: {recipe.algorithm.name} needs {needed} or more clients in a round, but {drawn} are drawn")
     task = task_of(recipe)
+    for name in algorithm_of(recipe).ranks:
+        if name not in (known := [client.name for client in data.clients]):
+            raise RecipeError(f"algorithm.ranks: there is no client '{name}'{nearest(name, known)}")
     loaded = load_model(recipe.model, task.head)
     malicious = malicious_clients(recipe, [client.name for client in data.clients])
     rows = {

@@ -176,6 +176,32 @@ def test_a_client_of_a_larger_rank_than_the_global_one_is_refused_and_the_round_
     rule.step()
 
 
+def test_a_client_of_a_smaller_rank_trains_the_first_directions_and_sends_no_other():
+    generator = torch.Generator().manual_seed(2)
+    start = factors(4, generator)
+    rule = fedloom.algorithms.get("fedprox")(aggregate="refactor", ranks={"small": 2}, prox_mu=0.1)
+    rule.start(start, clients=2)
+    half = rule.local_training(start, {}, {}, "small")
+    assert not half.start[A][2:].any()
+    assert not half.start[B][:, 2:].any()
+    assert half.start[A][:2].equal(start[A][:2])
+    end = State(half.start.layout, half.start.flat * 1.5)
+    update = half.finish(end, 1, 0.1).update
+    assert update.layout == rule.layout_of("small") == truncate(start, 2).layout
+    assert rule.layout_of("other") == start.layout
+    rule.add(update, client="small")
+    whole = rule.step()
+    torch.testing.assert_close(product(whole), product(truncate(end, 2)), atol=1e-5, rtol=1e-4)
+    assert rule.local_training(start, {}, {}, "other").start is start
+
+
+def test_different_ranks_need_refactoring_and_no_more_than_the_global_rank():
+    with pytest.raises(RecipeError, match=r"algorithm\.ranks: factors of different ranks have no average; write aggregate: refactor"):
+        fedloom.algorithms.get("fedavg")(ranks={"small": 2})
+    with pytest.raises(RecipeError, match=r"client 'small' has rank 5, but model\.adapter\.rank is 4"):
+        fedloom.algorithms.get("fedavg")(aggregate="refactor", ranks={"small": 5}).start(factors(4, torch.Generator()))
+
+
 @pytest.mark.parametrize("name", [name for name in fedloom.algorithms.names() if name not in REFACTORING])
 def test_rules_that_remember_coordinates_do_not_refactor(name):
     if fedloom.algorithms.get(name).refactors:

@@ -135,10 +135,14 @@ MILD = {
 }
 
 
+MODES = {"sft": {}, "dpo": {"task.kind": "dpo", "data.source": "tiny-pairs"}}
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", fedloom.algorithms.names())
-def test_every_algorithm_trains(tmp_path, name):
+def test_every_algorithm_trains_in_both_modes(tmp_path, name, mode):
     alone = {"clients": None, "per_round": None, "quorum": 1} if name in ("local", "centralized") else {}
-    run = small(tmp_path / "run", algorithm={"name": name, **MILD.get(name, {})}, **alone)
+    run = small(tmp_path / "run", algorithm={"name": name, **MILD.get(name, {})}, **alone, **MODES[mode])
     events = RunFolder(run.folder).metrics()
     assert (run.status, run.rounds) == ("finished", 2)
     assert not [event for event in events if event["name"] == "client/failed"]
@@ -155,6 +159,18 @@ def test_every_codec_trains_close_to_full_precision_with_less_traffic(tmp_path, 
     ]
     assert losses[0][0] == losses[1][0]  # the first state is sent whole
     assert losses[1][1] == pytest.approx(losses[0][1], rel=0.05)
+
+
+@pytest.mark.parametrize("codec", ["fp32", "int8"])
+def test_clients_of_different_ranks_train_one_adapter(tmp_path, codec):
+    ranks = {"east": 1, "north": 2}
+    run = small(tmp_path / "run", codec=codec, algorithm={"name": "fedavg", "aggregate": "refactor", "ranks": ranks})
+    events = RunFolder(run.folder).metrics()
+    assert not [event for event in events if event["name"] == "client/failed"]
+    sent = {e["client"]: e["value"] for e in events if e["name"] == "traffic/up_bytes" and e["client"]}
+    assert sent["east"] < sent["north"] < sent["south"] == pytest.approx(sent["west"], rel=0.01)
+    with pytest.raises(FedloomError, match=r"algorithm\.ranks: there is no client 'eats'; did you mean 'east'"):
+        small(tmp_path / "other", algorithm={"name": "fedavg", "aggregate": "refactor", "ranks": {"eats": 1}})
 
 
 def test_drawn_clients_alone_take_part(tmp_path):

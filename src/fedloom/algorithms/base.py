@@ -16,6 +16,7 @@ from torch import Tensor
 from fedloom.algorithms.client import ClientHalf
 from fedloom.algorithms.ffa import FrozenA, without_a
 from fedloom.algorithms.lora import ProductMean, lora_pairs, rank_of, truncate
+from fedloom.algorithms.ranks import NarrowRank, narrowed
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.registry import Registry
 from fedloom.state import Layout, State
@@ -30,6 +31,12 @@ Aggregate = Annotated[
         description="average_factors: the LoRA factors A and B are averaged each for itself; ffa: A stays at its start, B alone is trained"
         " (FFA-LoRA); refactor: the products BA are averaged exactly, then brought back to the rank (fedavg, fedprox, local, centralized)"
     ),
+]
+
+
+Ranks = Annotated[
+    dict[str, Annotated[int, Field(ge=1)]],
+    Field(description="client -> LoRA rank, for clients of a smaller rank than model.adapter.rank; with aggregate refactor"),
 ]
 
 
@@ -72,6 +79,7 @@ class Algorithm:
 
     variant: Variant = field(default="paper_code", kw_only=True)
     aggregate: Aggregate = field(default="average_factors", kw_only=True)
+    ranks: Ranks = field(default_factory=dict, kw_only=True)
     state: State = field(init=False, repr=False)
     steps_taken: int = field(init=False, default=0, repr=False)
     _sum: State | None = field(init=False, default=None, repr=False)
@@ -83,6 +91,8 @@ class Algorithm:
         if self.aggregate == "refactor" and not self.refactors:
             able = ", ".join(name for name in algorithms.names() if algorithms.get(name).refactors)
             raise RecipeError(f"algorithm.aggregate: refactor goes with {able} only; write average_factors or ffa")
+        if self.ranks and self.aggregate != "refactor":
+            raise RecipeError("algorithm.ranks: factors of different ranks have no average; write aggregate: refactor")
 
     @property
     def needs_clients(self) -> int:
@@ -94,6 +104,9 @@ class Algorithm:
         self.state = State.of(state)
         if self.aggregate != "average_factors" and not lora_pairs(self.state):
             raise RecipeError(f"algorithm.aggregate: {self.aggregate} needs a LoRA adapter, and none is trained; write average_factors")
+        for client, rank in self.ranks.items():
+            if rank > (largest := rank_of(self.state.layout)):
+                raise RecipeError(f"algorithm.ranks: client '{client}' has rank {rank}, but model.adapter.rank is {largest}; raise that")
         self.clear_round()
 
     def add(
@@ -161,10 +174,21 @@ class Algorithm:
         """The client's half for one round that starts from `start`."""
         return ClientHalf(start, received, memory)
 
-    def local_training(self, start: State, received: Mapping[str, State], memory: Mapping[str, State]) -> ClientHalf:
-        """What a client hangs into its local training: `client_half`, with A held under aggregate ffa."""
-        half = self.client_half(start, received, memory)
+    def local_training(self, start: State, received: Mapping[str, State], memory: Mapping[str, State], client: str = "") -> ClientHalf:
+        """What a client hangs into its local training: `client_half`, with A held under aggregate ffa, and with its own rank of `ranks`.
+
+        Training begins from the `start` of what is returned.
+        """
+        rank = self.ranks.get(client)
+        half = self.client_half(start if rank is None else narrowed(start, rank), received, memory)
+        if rank is not None:
+            return NarrowRank(half, rank)
         return FrozenA(half) if self.aggregate == "ffa" else half
+
+    def layout_of(self, client: str) -> Layout:
+        """The layout of the update that `client` sends."""
+        rank = self.ranks.get(client)
+        return self.state.layout if rank is None else truncate(self.state, rank).layout
 
     def server_memory(self) -> dict[str, State]:
         """States that a checkpoint must hold beside the global one."""

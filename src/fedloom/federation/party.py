@@ -79,9 +79,9 @@ class Party:
         received = {name: state for name, state in message.sections.items() if name not in ("state", "difference")}
         own = {name: state for name, state in memory.items() if name not in (REFERENCE, OPTIMIZER) and not name.startswith(RESIDUAL)}
         device = self.parameters.weights.device
-        half = terms.algorithm.local_training(start.to(device), _on(device, received), _on(device, own))
+        half = terms.algorithm.local_training(start.to(device), _on(device, received), _on(device, own), client)
         rate = float(message.report["learning_rate"])
-        self.parameters.load(start)
+        self.parameters.load(half.start)
         report = self._loss_before(rows)
         batches = draw_batches(len(rows), terms.task, torch_stream(terms.seed, "batches", number, client))
         dropout = stream_seed(terms.seed, "dropout", number, client)

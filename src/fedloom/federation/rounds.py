@@ -181,7 +181,7 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
     late = _late_replies(federation, before.waiting, number)
     federation.observer.stage(stage, len(late) + len(drawn))
     handout, down = Handout(number, algorithm.steps_taken), dict.fromkeys(drawn, 0)
-    intake = _Intake(dict(before.waiting), UpdateMonitor(federation.seed))
+    intake = _Intake(dict(before.waiting), UpdateMonitor(algorithm.state.layout, federation.seed))
 
     def assignments() -> Iterator[Assignment]:
         for client in drawn:
@@ -240,7 +240,7 @@ def _late_replies(federation: Federation, waiting: Mapping[str, Handout], number
 def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     """Check the reply to the work handed out in `begun`, and add it to the algorithm's sums. Raises FedloomError with the reason not to."""
     algorithm, codec = federation.algorithm, codecs.get(federation.terms.codec)
-    layout, sections = algorithm.state.layout, frozenset({"update", *algorithm.needs_extras})
+    layout, sections = algorithm.layout_of(reply.client), frozenset({"update", *algorithm.needs_extras})
     room = len(sections) * sum(dtype.itemsize * length for dtype, length in codec.parts(layout.numel).values()) + ALLOWANCE
     expected = Expected("update", begun.round, reply.client, layout, sections, room, federation.terms.max_update_norm)
     message = _take(federation, reply, expected)

@@ -25,6 +25,10 @@ COLUMNS = {
 """measure -> its column. A higher refusal is safer; over-refusal and loss are better low."""
 
 
+DARK = 0.6
+"""The share from which on a cell of the heat map is dark."""
+
+
 def matrix_table(cells: Sequence[MatrixCell]) -> Table:
     table = Table(title="Attack x rule x repair (mean ± standard deviation over seeds)", title_justify="left", box=SIMPLE_HEAD)
     for name in ("attack", "rule", "repair"):
@@ -50,17 +54,20 @@ def matrix_figure(cells: Sequence[MatrixCell]) -> Figure:
     repairs = list(dict.fromkeys(cell.repair for cell in cells))
     figure = Figure(figsize=(4 + 2.2 * len(repairs), 1.8 + 0.42 * len(rows)), layout="constrained")
     for axes, (measure, title, colours) in zip(
-        figure.subplots(1, 2, sharey=True), (("refusal", "Refusal", "RdYlGn"), ("over_refusal", "Over-refusal", "RdYlGn_r")), strict=True
+        figure.subplots(1, 2, sharey=True), (("refusal", "Refusal", "Blues"), ("over_refusal", "Over-refusal", "Oranges")), strict=True
     ):
         values = np.full((len(rows), len(repairs)), np.nan)
         for cell in cells:
             values[rows.index((cell.attack, cell.rule)), repairs.index(cell.repair)] = cell.mean.get(f"federated/{measure}", np.nan)
         image = axes.imshow(values, vmin=0, vmax=1, cmap=colours, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
-            axes.text(column, row, "–" if np.isnan(value) else f"{value:.0%}", ha="center", va="center", color="black")
+            text = "–" if np.isnan(value) else f"{value:.0%}"
+            axes.text(column, row, text, ha="center", va="center", color="white" if value > DARK else "black")
         axes.set_title(title)
         axes.set_xticks(range(len(repairs)), ["no repair" if name == "none" else name for name in repairs])
-        axes.set_yticks(range(len(rows)), [label(rule if attack == "none" else f"{attack}, {rule}", 40) for attack, rule in rows])
+        axes.set_yticks(
+            range(len(rows)), [label(f"no attack, {rule}" if attack == "none" else f"{attack}, {rule}", 44) for attack, rule in rows]
+        )
         axes.grid(False)
         figure.colorbar(image, ax=axes, format=PercentFormatter(1.0), fraction=0.05)
     return figure
