@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 from typing import Any
@@ -30,10 +30,10 @@ def record_majority(clients: Iterable[ClientData], metric: Callable[[int | None,
         metric(0, None, "held_out/majority/exact_match", right / rows)
 
 
-def baseline_recipes(recipe: Recipe, kind: str, owners: int) -> dict[str, Recipe]:
+def baseline_recipes(recipe: Recipe, kind: str, owners: int, left_out: Collection[int] = ()) -> dict[str, Recipe]:
     """Recipes of a baseline by folder name.
 
-    local: each client alone, for as many rounds and steps as in the federation. centralized: one trainer with all rows; each of its steps
+    local: each client alone but for those at the positions `left_out`, for as many rounds and steps as in the federation. centralized: one trainer with all rows; each of its steps
     takes as many rows as all clients of a round take together, so that it sees as much data in as many steps.
     """
     federation = recipe.federation.model_dump() | {
@@ -49,6 +49,7 @@ def baseline_recipes(recipe: Recipe, kind: str, owners: int) -> dict[str, Recipe
         return {
             f"local-{k}": recipe.model_copy(update=alone | {"algorithm": AlgorithmRecipe.model_validate({"name": "local", "client": k})})
             for k in range(owners)
+            if k not in left_out
         }
     task = recipe.task.model_dump()
     task["accumulation"] *= recipe.federation.per_round or owners
@@ -61,10 +62,12 @@ def run_baselines(workshop: Workshop, folder: RunFolder, kinds: Iterable[str], o
 
     They run side by side when there are several workers, the longest first. A baseline that has finished is not run again.
     """
+    owners = [client.name for client in workshop.data.clients]
+    malicious = [k for k, name in enumerate(owners) if workshop.rows[name].malicious]
     recipes = {
         name: (kind, recipe)
         for kind in sorted(kinds)
-        for name, recipe in baseline_recipes(workshop.recipe, kind, len(workshop.data.clients)).items()
+        for name, recipe in baseline_recipes(workshop.recipe, kind, len(owners), malicious).items()
     }
 
     def one(name: str) -> tuple[str, list[dict[str, Any]]]:
