@@ -33,8 +33,9 @@ def record_majority(clients: Iterable[ClientData], metric: Callable[[int | None,
 def baseline_recipes(recipe: Recipe, kind: str, owners: int, left_out: Collection[int] = ()) -> dict[str, Recipe]:
     """Recipes of a baseline by folder name.
 
-    local: each client alone but for those at the positions `left_out`, for as many rounds and steps as in the federation. centralized: one trainer with all rows; each of its steps
-    takes as many rows as all clients of a round take together, so that it sees as much data in as many steps.
+    local: each client alone but for those at the positions `left_out`, for as many rounds and steps as in the federation. centralized: one
+    trainer with all rows; each of its steps takes as many rows as all clients of a round take together, so that it sees as much data in as
+    many steps.
     """
     federation = recipe.federation.model_dump() | {
         "clients": None,
