@@ -174,7 +174,7 @@ def _type(kind: Any, metadata: Sequence[Any] = ()) -> str:
         return " or ".join(f"`{value}`" for value in inner)
     if origin in (Union, UnionType):
         return " or ".join(_type(one, () if one is NoneType else metadata) for one in inner)
-    if origin is list:
+    if origin in (list, tuple):
         return f"list of {_type(inner[0])}"
     if _part(kind):
         return "`{kind: NAME, ...}`"

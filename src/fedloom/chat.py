@@ -29,7 +29,7 @@ def open_chat(run_folder: Path, max_new_tokens: int, temperature: float) -> Call
     model = loaded.model
 
     def answer(turns: list[Turn]) -> Iterator[str]:
-        text = render_prompt(turns, loaded.tokenizer, recipe.data.template).text
+        text = render_prompt(turns, loaded.tokenizer, recipe.data.template)
         yield from stream(model, loaded.tokenizer, text, max_new_tokens, temperature)
 
     return answer

@@ -53,3 +53,7 @@ class RunStoppedError(FedloomError):
     """The run was stopped and can be resumed."""
 
     exit_code = 3
+
+
+class InterruptedRunError(RunStoppedError):
+    """It was stopped by its user: what runs around it stops too."""

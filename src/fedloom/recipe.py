@@ -494,6 +494,12 @@ def _check_aggregate(recipe: Recipe, algorithm: Algorithm) -> None:
         raise RecipeError(
             f"federation.delay: {recipe.algorithm.name} waits for every client and takes no late reply; write 0, or use fedbuff"
         )
+    adapter, clients = recipe.model.adapter, recipe.federation.clients
+    for name, rank in algorithm.ranks.items():
+        if adapter is not None and rank > adapter.rank:
+            raise RecipeError(f"algorithm.ranks: client '{name}' has rank {rank}, but model.adapter.rank is {adapter.rank}; raise that")
+    if clients is not None:
+        algorithm.trainers([f"client-{number}" for number in range(clients)])  # local:9 of four clients is refused here
     if algorithm.aggregate == "refactor" and recipe.task.settings.get("keep_optimizer"):
         raise RecipeError("task.keep_optimizer: moments do not fit factors that are made anew in every round (refactor); write false")
     if recipe.model.adapter is None and algorithm.aggregate != "average_factors":

@@ -124,7 +124,7 @@ def checked_settings(part: Any, given: Mapping[str, Any], where: str) -> dict[st
     try:
         checked = model(**given)
     except ValidationError as error:
-        raise RecipeError("; ".join(one_line(problem, where) for problem in error.errors())) from None
+        raise RecipeError(one_line(error.errors()[0], where)) from None
     return {name: getattr(checked, name) for name in settings}
 
 
@@ -135,4 +135,6 @@ def one_line(problem: Mapping[str, Any], where: str = "") -> str:
         return f"{key}: is required"
     got = problem.get("input")
     shown = "" if isinstance(got, dict | list) else f", got {got!r}"
+    if problem["type"] == "string_type" and isinstance(got, bool):
+        shown += "; YAML reads yes, no, on and off as true and false: put quotes around the word"
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{shown}"

@@ -14,12 +14,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from fedloom.data.records import Provenance
 from fedloom.data.summary import shown_field, summary
-from fedloom.errors import FedloomError, RecipeError, RunStoppedError
+from fedloom.errors import FedloomError, InterruptedRunError, RecipeError, RunStoppedError
 from fedloom.evaluation.baselines import record_majority, run_baselines
 from fedloom.evaluation.samples import sample_answers
 from fedloom.federation.checkpoint import last_checkpoint
@@ -128,16 +128,18 @@ def _last_measures(folder: RunFolder) -> dict[str, float]:
 
 def _execute(recipe: Recipe, folder: RunFolder, observer: Observer) -> Run:
     """The run, with its beginning and its end written down whatever happens in between."""
-    begin, earlier = perf_counter(), float(folder.manifest().get("seconds", 0.0))
+    begin, earlier = perf_counter(), _seconds_so_far(folder)
     folder.audit.enter("resumed" if folder.manifest() else "started")
-    folder.update_manifest(run=recipe.name, status="running", reason=None, **surroundings(folder.manifest()))
+    folder.update_manifest(
+        run=recipe.name, status="running", reason=None, seconds=earlier, running_since=time(), **surroundings(folder.manifest())
+    )
     status, reason = "failed", None
     try:
         _four_hooks(recipe, folder, observer)
         status = "finished"
     except KeyboardInterrupt:
         status, reason = "stopped", "interrupted"
-        raise RunStoppedError(f"stopped; go on with `fedloom resume {folder.path}`") from None
+        raise InterruptedRunError(f"stopped; go on with `fedloom resume {folder.path}`") from None
     except RunStoppedError as error:
         status, reason = "stopped", str(error)
         raise
@@ -151,6 +153,16 @@ def _execute(recipe: Recipe, folder: RunFolder, observer: Observer) -> Run:
         )
         write_report(folder.path)
     return read(folder.path)
+
+
+def _seconds_so_far(folder: RunFolder) -> float:
+    """Seconds that the run has taken by now; one that was killed worked until it last wrote a line."""
+    manifest = folder.manifest()
+    seconds = float(manifest.get("seconds", 0.0))
+    log = folder.path / "metrics.jsonl"
+    if manifest.get("status") == "running" and log.exists():
+        seconds += max(0.0, log.stat().st_mtime - manifest["running_since"])
+    return seconds
 
 
 def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:

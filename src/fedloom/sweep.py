@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from fedloom.errors import FedloomError, RecipeError
+from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
 from fedloom.files import write_atomic
 from fedloom.recipe import Recipe, load_recipe, parse_overrides
@@ -27,7 +27,7 @@ from fedloom.run import Run, read, resume, run
 REPLICATE = "seed"
 """The key whose values are repetitions: results are means over them, with their spread."""
 
-ALGORITHM = "algorithm."
+ALGORITHM = "algorithm"
 """Keys on which baselines do not depend."""
 
 BASELINES = ("base", "majority", "local", "centralized")
@@ -48,7 +48,7 @@ class Cell:
     @property
     def conditions(self) -> tuple[tuple[str, str], ...]:
         """What the cell has in common with those that differ from it in the algorithm alone: its baselines are theirs too."""
-        return tuple((key, written(value)) for key, value in self.values.items() if not key.startswith(ALGORITHM))
+        return tuple((key, written(value)) for key, value in self.values.items() if key.partition(".")[0] != ALGORITHM)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Result:
     @property
     def conditions(self) -> tuple[tuple[str, str], ...]:
         """The group without the algorithm: results with equal conditions may be compared."""
-        return tuple((key, value) for key, value in self.group if not key.startswith(ALGORITHM))
+        return tuple((key, value) for key, value in self.group if key.partition(".")[0] != ALGORITHM)
 
 
 def plan_sweep(recipe: str | Path | Mapping[str, Any], words: Sequence[str], folder: Path) -> Grid:
@@ -94,6 +94,8 @@ def plan_sweep(recipe: str | Path | Mapping[str, Any], words: Sequence[str], fol
             fixed |= parse_overrides([word])
         else:
             axes[key] = [parse_overrides([f"{key}={choice}"])[key] for choice in choices]
+            if len(set(map(written, axes[key]))) < len(choices):
+                raise RecipeError(f"{key}: names a value twice; name each once")
     if not axes:
         raise RecipeError("a sweep needs a key with several values, such as algorithm.name=fedavg,fedprox or seed=1,2,3")
     cells: list[tuple[Cell, Recipe]] = []
@@ -118,13 +120,13 @@ def run_sweep(
     done = []
     for number, (cell, recipe) in enumerate(grid.cells, start=1):
         begun = (cell.folder / "checkpoints").exists()
-        kept = begun and read(cell.folder).status == "finished"
-        tell(number, cell, "kept" if kept else "resumed" if begun else "run")
         try:
+            kept = begun and read(cell.folder).status == "finished"
+            tell(number, cell, "kept" if kept else "resumed" if begun else "run")
             finished = resume(cell.folder, observer) if begun else run(recipe, cell.folder, observer)
+        except InterruptedRunError:
+            raise
         except FedloomError as error:
-            if "stopped; go on" in str(error):
-                raise
             tell(number, cell, f"failed: {error}")
             continue
         done.append((cell, finished))
@@ -139,7 +141,7 @@ def summarise(done: Sequence[tuple[Cell, Run]]) -> list[Result]:
         for cell, finished in done:
             if any(name.startswith(f"{system}/") for name in finished.metrics):
                 first.setdefault(cell.conditions, (cell, finished))
-        found = [(tuple(pair for pair in cell.group if not pair[0].startswith(ALGORITHM)), one) for cell, one in first.values()]
+        found = [(tuple(pair for pair in cell.group if pair[0].partition(".")[0] != ALGORITHM), one) for cell, one in first.values()]
         results += _means(system, found)
     return results
 

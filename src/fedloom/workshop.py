@@ -79,7 +79,10 @@ def open_workshop(recipe: Recipe) -> Iterator[Workshop]:
     data = prepare(recipe)
     per_round = recipe.federation.per_round
     if per_round and per_round > len(data.clients):
-        raise RecipeError(f"federation.per_round is {per_round}, but the clients that the data gives are {len(data.clients)}")
+        given = len(data.clients)
+        raise RecipeError(
+            f"federation.per_round is {per_round}, but the clients that the data gives are {given}; set it to {given} or null"
+        )
     if recipe.federation.quorum > (per_round or len(data.clients)):
         raise RecipeError(
             f"federation.quorum is {recipe.federation.quorum}, but only {per_round or len(data.clients)} clients take part in a round"

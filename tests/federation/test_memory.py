@@ -53,6 +53,17 @@ def test_going_back_forgets_what_came_later(tmp_path):
     assert value(memory.before(9)) == 20
 
 
+def test_what_came_after_the_last_reply_that_was_used_is_forgotten(tmp_path):
+    memory = ClientMemory("north", tmp_path)
+    for number in (1, 2, 3):
+        memory.save(number, known(number))  # the reply of round 3 was refused
+    assert value(memory.before(2 + 1)) == 2
+    memory.save(5, known(5), used=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["round-00002.memory", "round-00005.memory"]
+    memory.save(6, known(6), used=2)  # nor was that of round 5 used
+    assert value(memory.before(2 + 1)) == 2
+
+
 def test_nothing_to_keep_writes_nothing(tmp_path):
     ClientMemory("north", tmp_path / "north").save(1, {})
     assert not (tmp_path / "north").exists()

@@ -295,3 +295,19 @@ def test_no_line_of_the_logs_holds_more_than_measures_and_reasons(tmp_path):
     for name in ("audit.jsonl", "wire.jsonl", "metrics.jsonl"):
         for line in (tmp_path / name).read_text().splitlines():
             assert all(isinstance(value, int | float | str | None) for value in json.loads(line).values())
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["done again", "refused"])
+def test_a_reply_that_was_not_used_leaves_no_trace_at_its_client(tmp_path, refused):
+    """SCAFFOLD's server variate is the mean of the clients' ones, N clients in all, only if neither side counts what the other does not."""
+    spoilt = (lambda data: data[:-7]) if refused else lost("gone")
+    faults = {("south", 2): [spoilt], ("west", 2): [] if refused else [lost("gone")]}
+    settings = {"rounds": 5, "quorum": 3, "per_round": 3, "faults": faults}
+    made = federation(tmp_path, algorithm="scaffold", **settings)
+    run_rounds(made, trained_state(Vector()))
+    checkpoint = last_checkpoint(tmp_path / "checkpoints")
+    own = []
+    for client in CLIENTS:
+        memory = ClientMemory(client, tmp_path / "clients" / client).before(checkpoint.used.get(client, 0) + 1)
+        own.append(memory["control"].flat if memory else torch.zeros(SIZE))
+    torch.testing.assert_close(checkpoint.memory["control"].flat, torch.stack(own).mean(0), atol=1e-5, rtol=1e-4)

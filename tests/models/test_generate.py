@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.templates import render_prompt
+from fedloom.data.tokenise import tokenise
 from fedloom.models.adapters import attach_lora
-from fedloom.models.generate import generate, stream
+from fedloom.models.generate import _prompt, generate, stream
 from fedloom.recipe import AdapterRecipe
 
 TEXTS = ["a", "the people of the water", "what is it?", "the people of the water know the first name of every number"]
@@ -131,3 +134,18 @@ def test_an_error_in_the_model_reaches_the_caller_of_a_stream(tiny):
 
     with tiny.model.register_forward_hook(fails), pytest.raises(RuntimeError, match="out of memory"):
         list(stream(tiny.model, tiny.tokenizer, "a", 5))
+
+
+@pytest.mark.parametrize("template", ["alpaca", "vicuna", "chat"])
+def test_a_model_is_asked_with_the_very_tokens_it_was_trained_on(tiny, template):
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = tiny.tokenizer
+    bos = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", bos)])
+    turns = (Turn("user", "what is it?"), Turn("assistant", "water"))
+    rows = tokenise([Example(turns, Provenance.PUBLIC)], tokenizer, template, 200)
+    trained = rows.row(0)[0].tolist()
+    asked = _prompt(tiny.model, tokenizer, render_prompt(turns[:1], tokenizer, template), 8)
+    assert asked[0] == trained[0] == bos
+    assert trained[: len(asked)] == asked

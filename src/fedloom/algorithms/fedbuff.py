@@ -16,6 +16,8 @@ from fedloom.algorithms.base import Algorithm, Contribution, algorithms
 from fedloom.errors import FedloomError
 from fedloom.state import State
 
+PAPERS_BUFFER = 10
+
 
 @algorithms.register("fedbuff")
 @dataclass
@@ -28,12 +30,16 @@ class FedBuff(Algorithm):
 
     takes_late = True
 
-    buffer_size: Annotated[int, Field(description="K, the updates that make a server step", ge=1)] = 10
+    buffer_size: Annotated[
+        int | None,
+        Field(description="K, the updates that make a server step; null: the paper's 10, or all clients where there are fewer", ge=1),
+    ] = None
     server_lr: Annotated[float, Field(description="the server's step size", gt=0)] = 1.0
 
     def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:
         super().start(state, clients)
         self.steps_taken = 0
+        self._size = self.buffer_size or min(PAPERS_BUFFER, clients)
 
     def add(
         self,
@@ -44,7 +50,7 @@ class FedBuff(Algorithm):
         client: str = "",
     ) -> None:
         super().add(update, weight, extras, report, client)
-        if self._replies == self.buffer_size:
+        if self._replies == self._size:
             super().step()
             self.steps_taken += 1
 

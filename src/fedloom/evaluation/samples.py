@@ -21,7 +21,7 @@ def sample_answers(workshop: Workshop, after: State) -> list[dict[str, Any]]:
     ]
     if not chosen or task_of(recipe).head is not None:  # a classification head says nothing
         return []
-    texts = [render_prompt(example.prompt, tokenizer, recipe.data.template).text for _, example in chosen]
+    texts = [render_prompt(example.prompt, tokenizer, recipe.data.template) for _, example in chosen]
     answers = []
     for state in (workshop.start, after):
         workshop.bench.parameters.load(state)

@@ -15,12 +15,23 @@ from fedloom.state import State
 
 
 class Broadcast:
-    """Messages to the clients of one federation. `held`: client -> the round whose state it holds; `reference`: that state."""
+    """Messages to the clients of one federation.
 
-    def __init__(self, codec: str, reference: State | None = None, held: Mapping[str, int] | None = None) -> None:
+    `held`: client -> the round whose state it holds; `reference`: that state. `used`: client -> the last round whose reply was taken in. A
+    client is told of it, and goes on from what it knew then: a reply that was refused, or of a round that was done again, led nowhere.
+    """
+
+    def __init__(
+        self,
+        codec: str,
+        reference: State | None = None,
+        held: Mapping[str, int] | None = None,
+        used: Mapping[str, int] | None = None,
+    ) -> None:
         self.codec = codec
         self.reference = reference
         self.held = dict(held or {})
+        self.used = dict(used or {})
 
     def open_round(self, round_number: int, state: State, extras: Mapping[str, State], learning_rate: float) -> None:
         """Settle what `round_number` starts from. Call again with the same arguments for a round that is done again."""
@@ -35,12 +46,19 @@ class Broadcast:
         """The bytes that `client` is sent in this round."""
         if self._coded is not None and self.held.get(client) == self._round - 1:
             sections = {"difference": self._start, **self._extras}
-            return encode(Message("train", self._round, client, sections, self._report), self.codec, {"difference": self._coded})
-        return encode(Message("train", self._round, client, {"state": self._start, **self._extras}, self._report))
+            return encode(Message("train", self._round, client, sections, self._told(client)), self.codec, {"difference": self._coded})
+        return encode(Message("train", self._round, client, {"state": self._start, **self._extras}, self._told(client)))
+
+    def _told(self, client: str) -> dict[str, float]:
+        return {**self._report, "used": self.used.get(client, 0)}
 
     def arrived(self, client: str) -> None:
         """`client` has answered, so it holds this round's state."""
-        self.held[client] = self._round
+        self.held[client] = self.used[client] = self._round
+
+    def arrived_late(self, client: str, round_number: int) -> None:
+        """`client` has answered to the work of an earlier round; what state it holds is of no use by now."""
+        self.used[client] = round_number
 
     def lost(self, client: str) -> None:
         """`client` has failed; what it holds is not known."""

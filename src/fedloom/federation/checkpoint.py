@@ -28,7 +28,7 @@ class Handout:
 class Checkpoint:
     """The server after `round`: its state, the algorithm's memory, what clients hold, and how long the log files were.
 
-    `waiting`: the clients that are still at work.
+    `waiting`: the clients that are still at work. `used`: client -> the last round whose reply was taken in.
     """
 
     round: int
@@ -37,6 +37,7 @@ class Checkpoint:
     lengths: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     waiting: Mapping[str, Handout] = field(default_factory=dict)
+    used: Mapping[str, int] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -45,6 +46,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     sections = {"state": checkpoint.state} | {MEMORY + name: state for name, state in checkpoint.memory.items()}
     report = {f"length/{name}": n for name, n in checkpoint.lengths.items()} | {f"held/{name}": n for name, n in checkpoint.held.items()}
+    report |= {f"used/{name}": n for name, n in checkpoint.used.items()}
     for name, handout in checkpoint.waiting.items():
         report |= {f"waiting/{name}": handout.round, f"waited/{name}": handout.steps_taken}
     write_atomic(_path(folder, checkpoint.round), encode(Message("checkpoint", checkpoint.round, SERVER, sections, report)))
@@ -66,7 +68,9 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
         memory = {name.removeprefix(MEMORY): value for name, value in sections.items()}
         taken = _numbers(message, "waited/")
         waiting = {client: Handout(begun, taken[client]) for client, begun in _numbers(message, "waiting/").items()}
-        return Checkpoint(number, state, memory, _numbers(message, "length/"), _numbers(message, "held/"), waiting)
+        return Checkpoint(
+            number, state, memory, _numbers(message, "length/"), _numbers(message, "held/"), waiting, _numbers(message, "used/")
+        )
     if paths:
         raise FedloomError(f"{folder}: none of the {len(paths)} checkpoints can be read; start the run again in a new folder")
     return None

@@ -29,15 +29,19 @@ class ClientMemory:
         data = self._path(known[-1]).read_bytes()
         return dict(decode(data, Expected("memory", known[-1], self.client)).sections)
 
-    def save(self, round_number: int, states: Mapping[str, State]) -> None:
-        """Keep `states` as what the client knows after `round_number`, and forget all but the round before."""
+    def save(self, round_number: int, states: Mapping[str, State], used: int | None = None) -> None:
+        """Keep `states` as what the client knows after `round_number`, and forget all but the round before.
+
+        `used`: the last round whose reply the server took in, where that is not the round before: what came after it led nowhere.
+        """
         if not states:
             return
+        used = round_number - 1 if used is None else used
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path(round_number), encode(Message("memory", round_number, self.client, states)))
-        earlier = [number for number in self._rounds() if number < round_number]
+        kept = {round_number, *[number for number in self._rounds() if number <= used][-1:]}
         for number in self._rounds():
-            if number > round_number or number in earlier[:-1]:
+            if number not in kept:
                 self._path(number).unlink()
 
     def _rounds(self) -> list[int]:

@@ -74,7 +74,8 @@ class Party:
     def _train(self, message: Message, late: Callable[[], bool]) -> bytes:
         terms, number, client = self.terms, message.round, self.rows.name
         rows = terms.task.load(self.rows.train)
-        memory = self.memory.before(number)
+        used = int(message.report.get("used", number - 1))
+        memory = self.memory.before(min(used + 1, number))
         start = self._start(message, memory)
         received = {name: state for name, state in message.sections.items() if name not in ("state", "difference")}
         own = {name: state for name, state in memory.items() if name not in (REFERENCE, OPTIMIZER) and not name.startswith(RESIDUAL)}
@@ -97,7 +98,7 @@ class Party:
                 coded[name], residuals[RESIDUAL + name] = with_feedback(codecs.get(terms.codec), state, memory.get(RESIDUAL + name))
             residuals[REFERENCE] = start
         moments = {OPTIMIZER: State.of(done.moments)} if terms.task.keep_optimizer and done.moments else {}
-        self.memory.save(number, {**_on("cpu", result.memory), **residuals, **moments})
+        self.memory.save(number, {**_on("cpu", result.memory), **residuals, **moments}, used)
         report |= {
             "examples": self.rows.examples,
             "loss": done.loss,

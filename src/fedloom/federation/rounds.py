@@ -124,7 +124,7 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
         algorithm = federation.algorithm
         algorithm.start(before.state, len(federation.engine.clients()))
         memory = dict(before.memory)
-        broadcast = Broadcast(terms.codec, memory.pop("broadcast/reference", None), before.held)
+        broadcast = Broadcast(terms.codec, memory.pop("broadcast/reference", None), before.held, before.used)
         algorithm.restore(memory)
         taken = _collect(federation, broadcast, before, number, attempt)
         needed = max(min(terms.quorum, len(federation.engine.clients())), algorithm.needs_clients)
@@ -153,7 +153,7 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
     memory = algorithm.server_memory()
     if broadcast.reference is not None:
         memory["broadcast/reference"] = broadcast.reference
-    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting)
+    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting, broadcast.used)
 
 
 @dataclass
@@ -211,7 +211,9 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
         return True
 
     for reply in late:
-        take(reply, intake.waiting.pop(reply.client))
+        begun = intake.waiting.pop(reply.client)
+        if take(reply, begun):
+            broadcast.arrived_late(reply.client, begun.round)
     for reply in _in_order(federation.engine.dispatch(assignments(), terms.deadline), drawn):
         intake.down_bytes += down[reply.client]
         federation.metric(number, reply.client, "traffic/down_bytes", down[reply.client])

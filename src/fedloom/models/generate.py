@@ -14,13 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedloom.data.templates import Rendered
 from fedloom.streams import torch_stream
 
 
 def generate(
-    model: Any, tokenizer: Any, texts: Sequence[str], max_new_tokens: int, batch_size: int, temperature: float = 0.0, seed: int = 0
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str | Rendered],
+    max_new_tokens: int,
+    batch_size: int,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> list[str]:
     """The continuation of each rendered text, without the special tokens, in the order of `texts`.
+
+    A plain string has its special tokens in it.
 
     `temperature` 0 is greedy; above, tokens are drawn by `seed`, for each batch anew. Ends at the end of a turn or after `max_new_tokens`.
     A text that does not fit into the model's context loses its beginning.
@@ -39,7 +48,9 @@ def generate(
     return answers
 
 
-def stream(model: Any, tokenizer: Any, text: str, max_new_tokens: int, temperature: float = 0.0, seed: int | None = None) -> Iterator[str]:
+def stream(
+    model: Any, tokenizer: Any, text: str | Rendered, max_new_tokens: int, temperature: float = 0.0, seed: int | None = None
+) -> Iterator[str]:
     """The continuation of one rendered text in pieces, as it comes. `temperature` 0 is greedy; above, tokens are drawn, by `seed` if given.
 
     The caller may stop at any time; the model is left as it was found.
@@ -123,8 +134,10 @@ def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Ten
     return torch.multinomial((logits.cpu() / temperature).softmax(-1), 1, generator=generator)[:, 0]
 
 
-def _prompt(model: Any, tokenizer: Any, text: str, max_new_tokens: int) -> list[int]:
-    tokens = list(tokenizer(text, add_special_tokens=False).input_ids)
+def _prompt(model: Any, tokenizer: Any, text: str | Rendered, max_new_tokens: int) -> list[int]:
+    """The tokens of a prompt, with the tokenizer's own first token where training had it."""
+    plain, adds_special_tokens = (text, False) if isinstance(text, str) else (text.text, text.adds_special_tokens)
+    tokens = list(tokenizer(plain, add_special_tokens=adds_special_tokens).input_ids)
     if context := getattr(model.config, "max_position_embeddings", None):
         tokens = tokens[-max(context - max_new_tokens, 1) :]
     return tokens or [tokenizer.eos_token_id]

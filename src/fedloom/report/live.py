@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -88,8 +89,7 @@ class LiveView(Observer):
             )
         if name == "round/seconds":
             self.console.print(
-                f"round {round_number}: loss {row.get('train/loss', float('nan')):.4f}, {row['round/replies']:.0f} replies, "
-                f"{byte_text(row['traffic'])}, {duration(value)}"
+                f"round {round_number}: {_loss(row)}, {row['round/replies']:.0f} replies, {byte_text(row['traffic'])}, {duration(value)}"
             )
 
     def note(self, text: str) -> None:
@@ -132,6 +132,11 @@ class BriefView(Observer):
 
     def note(self, text: str) -> None:
         self.console.print(escape(text))
+
+
+def _loss(row: Mapping[str, float]) -> str:
+    """The training loss of a round; clients that answer late may leave a round without one."""
+    return f"loss {row['train/loss']:.4f}" if "train/loss" in row else "no reply yet"
 
 
 def _cell(name: str, value: float | None) -> str:

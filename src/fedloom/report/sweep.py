@@ -21,7 +21,7 @@ BASELINE_COLOR = "#999999"
 
 def sweep_table(results: Sequence[Result]) -> Table:
     """A row per group of repetitions: mean and spread of each held-out measure; the best is bold."""
-    table = Table(title="Sweep (mean ± standard deviation over seeds; bold: best)", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title="Sweep (mean ± standard deviation over seeds; bold: best federated)", title_justify="left", box=SIMPLE_HEAD)
     for column, rows in _columns(results):
         table.add_column(column, justify="left" if rows and not rows[0][1] else "right", overflow="fold")
     for cells in zip(*(rows for _, rows in _columns(results)), strict=True):

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from fedloom.algorithms import algorithms
-from fedloom.errors import FedloomError, RecipeError, RunStoppedError
+from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
 from fedloom.files import sha256_of, write_atomic
 from fedloom.recipe import Recipe, load_recipe
@@ -122,7 +122,7 @@ def run_matrix(plan: Plan, observer: Observer | None = None, tell: Callable[[str
                 cost = repaired.cost["seconds"] + repaired.cost["training_seconds"]
                 found.setdefault((attack, rule, f"level {settings['level']}"), []).append({**repaired.metrics, "seconds": cost})
                 tell(f"   repair level {settings['level']}: {_told(repaired.metrics)}")
-        except RunStoppedError:
+        except InterruptedRunError:
             raise
         except FedloomError as error:
             tell(f"   failed: {error}")
@@ -162,7 +162,11 @@ def _label(rule: str | Mapping[str, Any]) -> str:
 
 
 def _finished(recipe: Recipe, folder: Path, observer: Observer | None) -> Run:
-    return resume(folder, observer) if (folder / "checkpoints").exists() else run(recipe, folder, observer)
+    if not (folder / "checkpoints").exists():
+        return run(recipe, folder, observer)
+    if load_recipe(folder / "recipe.yaml") != recipe:
+        raise RecipeError(f"{folder}: holds a run of another recipe; choose another folder with --out")
+    return resume(folder, observer)
 
 
 def _summary(key: tuple[str, str, str], values: Sequence[Mapping[str, float]]) -> MatrixCell:

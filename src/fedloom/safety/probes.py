@@ -92,7 +92,7 @@ def answers_of(state: State, workshop: Workshop, prompts: list[str], max_new_tok
     """The greedy answers of the model with `state` on, each prompt a conversation of its own."""
     recipe, tokenizer = workshop.recipe, workshop.loaded.tokenizer
     workshop.bench.parameters.load(state)
-    texts = [render_prompt([Turn("user", prompt)], tokenizer, recipe.data.template).text for prompt in prompts]
+    texts = [render_prompt([Turn("user", prompt)], tokenizer, recipe.data.template) for prompt in prompts]
     return generate(workshop.bench.model, tokenizer, texts, max_new_tokens, recipe.evaluate.batch_size)
 
 

@@ -174,7 +174,7 @@ def _writer(model: object, tokenizer: object, workshop: Workshop) -> Writer:
     template, batch = workshop.recipe.data.template, workshop.recipe.evaluate.batch_size
 
     def write(requests: Sequence[str], temperature: float, seed: int) -> list[str]:
-        texts = [render_prompt([Turn("user", request)], tokenizer, template).text for request in requests]
+        texts = [render_prompt([Turn("user", request)], tokenizer, template) for request in requests]
         return generate(model, tokenizer, texts, MAX_NEW_TOKENS, batch, temperature, seed)
 
     return write

@@ -23,8 +23,8 @@ def squared_distances(updates: Tensor) -> Tensor:
     """||u_i - u_j||^2 between the rows of `updates`, shape (n, n) and float64."""
     total = torch.zeros(len(updates), len(updates), dtype=torch.float64)
     for begin in range(0, updates.shape[1], STRETCH):
-        part = updates[:, begin : begin + STRETCH]
-        part = part - part.mean(dim=0)  # what all updates share would drown their differences
+        part = updates[:, begin : begin + STRETCH].double()  # one huge update would drown the distances of the others in fp32
+        part -= part.median(dim=0).values  # and what all share their differences
         total += part @ part.T
     total = (total + total.T) / 2  # so that two updates are exactly as far from each other, whichever came first
     squares = total.diagonal()
@@ -35,5 +35,5 @@ def distances_to(point: Tensor, updates: Tensor) -> Tensor:
     """||u_i - point||, shape (n,) and float64."""
     total = torch.zeros(len(updates), dtype=torch.float64)
     for begin in range(0, updates.shape[1], STRETCH):
-        total += (updates[:, begin : begin + STRETCH] - point[begin : begin + STRETCH]).square().sum(dim=1)
+        total += (updates[:, begin : begin + STRETCH] - point[begin : begin + STRETCH]).double().square().sum(dim=1)
     return total.sqrt()
