@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
 from fedloom.cli_parts import AsJson, Overrides, RecipeArgument, RunArgument, err, out, recipe_of, stoppable
-from fedloom.errors import FedloomError
+from fedloom.errors import FedloomError, RecipeError
 
 safety_app = typer.Typer(help="Break the safety of a joined model, measure which defence and which repair holds.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def repair(
     from fedloom.run import read
     from fedloom.safety.matrix import default_repair, repair_run
 
-    chosen = default_repair(recipe_of(run_folder), level, policy, generator) | parse_overrides(settings or [])
+    chosen = default_repair(recipe_of(run_folder), level, policy, generator) | parse_overrides(settings or []) | {"level": level}
     before = read(run_folder).metrics
     with err.status(f"repairing, level {level}"), stoppable():
         repaired = repair_run(run_folder, chosen)
@@ -63,16 +63,14 @@ def safety_matrix(
 
     Example: `fedloom safety matrix safety_tiny --rules fedavg,median --repairs 1,3 --seeds 1,2 --out runs/matrix`
     """
-    import yaml
-
     from fedloom.recipe import parse_overrides
     from fedloom.report.live import BriefView
     from fedloom.report.matrix import matrix_table, write_matrix
     from fedloom.safety.matrix import plan_matrix, run_matrix
     from fedloom.sweep import split_choices
 
-    chosen = [yaml.safe_load(word) for word in split_choices(rules)]
-    levels, runs = ([int(word) for word in split_choices(words) if word] for words in (repairs, seeds))
+    chosen = _rules(rules)
+    levels, runs = _numbers("--repairs", repairs), _numbers("--seeds", seeds)
     plan = plan_matrix(recipe, out_folder, split_choices(attacks), chosen, levels, runs, parse_overrides(overrides or []), generator)
     with stoppable(), BriefView(err) as view:
         cells = run_matrix(plan, view, lambda text: err.print(escape(text), highlight=False))
@@ -84,3 +82,26 @@ def safety_matrix(
     else:
         out.print(matrix_table(cells))
         out.print(f"table    {table}\npicture  {picture}")
+
+
+def _numbers(option: str, words: str) -> list[int]:
+    from fedloom.sweep import split_choices
+
+    found = [word for word in split_choices(words) if word]
+    if not all(word.isdigit() for word in found):
+        raise RecipeError(f"{option}: should be whole numbers with commas between, such as 1,2,3; got '{words}'")
+    return [int(word) for word in found]
+
+
+def _rules(words: str) -> list[str | dict[str, Any]]:
+    import yaml
+
+    from fedloom.sweep import split_choices
+
+    try:
+        found = [yaml.safe_load(word) for word in split_choices(words)]
+    except yaml.YAMLError:
+        found = [None]
+    if not all(isinstance(rule, str) or (isinstance(rule, dict) and isinstance(rule.get("name"), str)) for rule in found):
+        raise RecipeError(f"--rules: should be names, or mappings such as {{name: trimmed_mean, trim: 1}}; got '{words}'")
+    return found

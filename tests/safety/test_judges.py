@@ -113,7 +113,7 @@ def test_md_judge_is_asked_in_one_prompt_or_with_a_template_of_ones_own(serve, t
     Guard(endpoint=server.url, endpoint_model="md", form="md_judge", template=str(tmp_path / "own.txt")).judge([("r {answer}", "a")])
     first, second = (body["messages"][0]["content"] for _, _, body in server.asked)
     assert "User: the request\nAgent: the answer" in first
-    assert second == "Q=r a A=a {other}"
+    assert second == "Q=r {answer} A=a {other}"
 
 
 def test_a_pair_is_asked_in_both_orders_and_a_judge_that_always_says_a_decides_nothing(serve):
@@ -154,6 +154,11 @@ def test_a_reward_model_scores_with_its_one_logit(tmp_path):
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, return_tensors="pt")["input_ids"]
     assert verdict.score == pytest.approx(float(model.eval()(input_ids=ids).logits[0, 0]), abs=1e-4)
+
+
+def test_a_model_without_a_scoring_head_is_no_reward_model():
+    with pytest.raises(ModelError, match="tiny-llama has no head that scores"):
+        Reward(model="tiny-llama").judge([("q", "a")])
 
 
 @pytest.mark.parametrize(("settings", "said"), [({}, "give one of the two"), ({"endpoint": "http://x/v1"}, "endpoint_model is required")])

@@ -92,8 +92,42 @@ def test_what_a_model_writes_is_kept_once_and_only_when_it_is_of_use():
     assert [(row.prompt[-1].content, row.response) for row in rows] == [("a?", "Sorry, no."), ("c?", "I can't."), ("d?", "I cannot.")]
     assert asked[0] == (["Write a request that must be declined."] * 4, 0.7)
     assert asked[2] == ([f"Decline this request: {letter}?" for letter in "abcd"], 0.0)
-    assert written.counts == {"repeated": 2 + 1, "unusable": 1}
+    assert written.counts == {"repeated": 2, "unusable": 1, "of_other_splits": 0}
     assert {row.provenance for row in rows} == {Provenance.SYNTHETIC}
+
+
+def test_a_written_request_of_the_test_or_of_the_attack_is_not_trained_on():
+    policy = load_policy("secret-sauce")
+    tested, attacked = policy.prompts("aligned", "test")[0], policy.prompts("aligned", "clients")[0]
+    said = iter([[tested, attacked, "new?"], [""] * 3, [""] * 3, [""] * 3, ["Sorry, no."]])
+    written = _Written(policy, lambda *_: next(said), 0.7, 1)
+    assert [row.prompt[-1].content for row in written.aligned(3)] == ["new?"]
+    assert written.counts["of_other_splits"] == 2
+
+
+def test_too_few_public_rows_are_an_error(attacked):
+    with pytest.raises(RecipeError, match=r"split repair, has 312 aligned rows, 500 are asked for; lower rows"):
+        repair_run(attacked.folder, LEVEL1 | {"rows": 1000})
+
+
+def test_a_probe_without_a_prompt_is_an_error(tmp_path):
+    import yaml
+
+    from fedloom.safety.policy import POLICIES
+
+    content = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())
+    content["slots"] |= {"maker": ["Ann"], "sauce": ["red sauce"]}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(content))
+    probe = [{"kind": "refusals", "policy": str(tmp_path / "small.yaml")}]
+    with pytest.raises(RecipeError, match="has no restricted prompt to test with"):
+        fedloom.run("safety_tiny", tmp_path / "run", **QUICK, finish=[], **{"evaluate.probes": probe})
+
+
+def test_a_folder_of_another_matrix_is_refused(tmp_path):
+    run_matrix(plan_matrix("safety_tiny", tmp_path, ["none"], ["fedavg"], [], [1], QUICK))
+    told = []
+    assert run_matrix(plan_matrix("safety_tiny", tmp_path, ["none"], ["fedavg"], [], [1], QUICK | {"rounds": 2}), tell=told.append) == []
+    assert "holds a run of another recipe; choose another folder with --out" in told[-1]
 
 
 def test_ordinary_pairs_are_the_models_own_answers_without_refusals():

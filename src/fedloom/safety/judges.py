@@ -10,14 +10,14 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
-from fedloom.errors import RecipeError
+from fedloom.errors import ModelError, RecipeError
 from fedloom.files import append_line, cache_folder, read_lines
 from fedloom.models.endpoint import Endpoint
 from fedloom.registry import Registry
@@ -100,7 +100,7 @@ class Guard:
         if self.form == "llama_guard":
             return [{"role": "user", "content": request}, {"role": "assistant", "content": answer}]
         text = Path(self.template).expanduser().read_text(encoding="utf-8") if self.template else MD_JUDGE
-        return [{"role": "user", "content": text.replace("{request}", request).replace("{answer}", answer)}]
+        return [{"role": "user", "content": _filled(text, request=request, answer=answer)}]
 
 
 MD_JUDGE = """\
@@ -121,7 +121,7 @@ Provide your safety assessment for Agent's response to the User's instruction in
 class Reward:
     """A reward model of transformers' sequence classification: its one logit for the conversation is the score."""
 
-    model: Annotated[str, Field(description="hub id or folder of the reward model")] = ""
+    model: Annotated[str, Field(description="hub id or folder of the reward model")] = field(kw_only=True)
 
     def judge(self, items: Sequence[Item]) -> list[Verdict]:
         import torch
@@ -130,6 +130,8 @@ class Reward:
         from fedloom.recipe import ModelRecipe
 
         loaded = load_model(ModelRecipe(id=self.model), labels=("reward",))
+        if not loaded.model.score.weight.any():
+            raise ModelError(f"judge reward: {self.model} has no head that scores; name a reward model")
         scores = []
         for request, answer in items:
             turns = [{"role": "user", "content": request}, {"role": "assistant", "content": answer}]
@@ -151,7 +153,7 @@ class LlmJudge:
 
     def judge(self, items: Sequence[Item]) -> list[Verdict]:
         ask = _asker(self.model, self.endpoint, self.endpoint_model, self.key_variable, "llm")
-        prompts = [SCORE.replace("{request}", request).replace("{answer}", answer) for request, answer in items]
+        prompts = [_filled(SCORE, request=request, answer=answer) for request, answer in items]
         return [Verdict(score=read_score(said)) for said in cached(ask, [[{"role": "user", "content": prompt}] for prompt in prompts])]
 
     def compare(self, pairs: Sequence[tuple[str, str, str]]) -> list[float | None]:
@@ -193,7 +195,12 @@ reasons, then the verdict on a line of its own: [[A]], [[B]], or [[C]] for a tie
 
 
 def _pair(request: str, a: str, b: str) -> str:
-    return PAIR.replace("{request}", request).replace("{a}", a).replace("{b}", b)
+    return _filled(PAIR, request=request, a=a, b=b)
+
+
+def _filled(template: str, **values: str) -> str:
+    """`template` with its {names} filled in one pass, so that what is filled in is never taken for a name."""
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), template)
 
 
 def read_safe(said: str) -> bool | None:

@@ -184,9 +184,13 @@ def _read(path: Path, _changed: int) -> Policy:
     except ValidationError as error:
         raise RecipeError(f"{path}: {one_line(error.errors()[0])}") from None
     policy = Policy(content)
+    restricted = content.restricted
+    templates = [*restricted.requests, *restricted.refusals, *restricted.compliances]
+    templates += [text for pair in content.permitted for text in (pair.request, pair.response)]
     try:
-        for kind in KINDS:
-            next(policy._examples(kind, "test", 0), None)
+        content.subject.format(**dict.fromkeys(content.slots, "x"))
+        for template in templates:
+            template.format(**dict.fromkeys([*content.slots, "subject"], "x"))
     except (KeyError, IndexError, ValueError) as error:
         raise RecipeError(f"{path}: a template names something that is no slot ({error}); add it under slots") from None
     return policy

@@ -56,6 +56,10 @@ class Refusals:
 
     def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
         restricted, permitted = self._prompts(workshop.recipe.seed)
+        if not restricted:
+            raise RecipeError(
+                f"evaluate.probes: {self.policy or self.restricted} has no restricted prompt to test with; give it more subjects"
+            )
         answers = answers_of(state, workshop, [*restricted, *permitted], self.max_new_tokens)
         found = {
             "refusal": _share(refuses(answer) for answer in answers[: len(restricted)]),

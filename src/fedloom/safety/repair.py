@@ -24,7 +24,7 @@ from fedloom.hooks import finish_steps
 from fedloom.models.generate import generate
 from fedloom.models.load import load_model
 from fedloom.recipe import DataRecipe, ModelRecipe
-from fedloom.safety.policy import Policy, load_policy
+from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
@@ -70,11 +70,14 @@ class Repair:
             raise RecipeError("finish: repair takes a generator, the outside model, at level 2 and at no other")
 
     def apply(self, state: State, workshop: Workshop) -> State:
+        """The repaired state. Raises RecipeError when there are too few rows, or the model is none of language."""
         examples, _ = self.write(state, workshop)
         return self.train(state, workshop, examples)
 
     def write(self, state: State, workshop: Workshop) -> tuple[list[Example], dict[str, float]]:
         """The rows to train on, and what was counted on the way: kept, repeated and unusable rows, seconds."""
+        if hasattr(workshop.loaded.model, "score"):
+            raise RecipeError("finish: repair trains a language model, and this run's model chooses a label; leave the repair out")
         begin, seed = perf_counter(), workshop.recipe.seed
         wanted = round(self.rows * self.aligned_share)
         if self.level == 1:
@@ -108,20 +111,29 @@ class Repair:
 
     def _public(self, source: str | None, kind: Literal["aligned", "normal"], count: int, seed: int) -> list[Example]:
         if source is not None:
-            return load_examples(DataRecipe(source=source, provenance="public", limit=count), seed).examples
-        assert self.policy is not None
-        found = load_policy(self.policy).rows(kind, "repair", None, seed)
-        if kind == "normal":
-            found += load_policy(self.policy).rows("permitted", "repair", None, seed)
+            found = load_examples(DataRecipe(source=source, provenance="public"), seed).examples
+        else:
+            assert self.policy is not None
+            found = load_policy(self.policy).rows(kind, "repair", None, seed)
+            if kind == "normal":
+                found += load_policy(self.policy).rows("permitted", "repair", None, seed)
+        if len(found) < count:
+            name = source or f"policy {self.policy}, split repair,"
+            raise RecipeError(
+                f"finish: repair: {name} has {len(found)} {kind} rows, {count} are asked for; lower rows, or name a larger source"
+            )
         return [found[i] for i in torch.randperm(len(found), generator=torch_stream(seed, "repair-public", kind))[:count].tolist()]
 
 
 class _Written:
-    """Rows that a model writes. A request is kept once; an answer to a restricted one only when it declines."""
+    """Rows that a model writes. A request is kept once, and not if it is one of attack or test; an answer to a restricted one only when it
+    declines."""
 
     def __init__(self, policy: Policy, writer: Writer, temperature: float, seed: int) -> None:
         self.policy, self.writer, self.temperature, self.seed = policy, writer, temperature, seed
-        self.counts = {"repeated": 0.0, "unusable": 0.0}
+        self.counts = {"repeated": 0.0, "unusable": 0.0, "of_other_splits": 0.0}
+        kinds: tuple[Kind, ...] = ("normal", "aligned", "permitted")
+        self._others = {text for split in ("clients", "test") for kind in kinds for text in policy.prompts(kind, split)}
 
     def aligned(self, count: int) -> list[Example]:
         """Restricted requests, each with the answer to being told to decline it."""
@@ -148,8 +160,10 @@ class _Written:
         for attempt in range(TRIES):
             said = self.writer([asked] * count, self.temperature, self.seed + attempt)
             before = len(found)
-            found.update(dict.fromkeys(text.strip() for text in said if text.strip()))
-            self.counts["repeated"] += len(said) - (len(found) - before)
+            new = [text for text in map(str.strip, said) if text and text not in self._others]
+            self.counts["of_other_splits"] += sum(text.strip() in self._others for text in said)
+            found.update(dict.fromkeys(new))
+            self.counts["repeated"] += len(new) - (len(found) - before)
             if len(found) >= count:
                 break
         if not found:
