@@ -153,6 +153,8 @@ def _notes(records: Sequence[RunRecord], runs: Sequence[ComparedRun]) -> list[st
         found.append("the runs were measured on different data: their results do not compare")
     elif any(key in run.differs for run in runs for key in ("seed", "data.held_out", "data.limit", "evaluate.max_rows")):
         found.append("the runs draw their held-out rows differently (seed, data or evaluate keys): compare their results with care")
+    if any("task.kind" in run.differs for run in runs):
+        found.append("the runs have different tasks: their losses, and what counts as right, are not the same measures")
     if len({run.rounds for run in runs}) > 1:
         found.append("the runs have not trained for the same number of rounds")
     return found
