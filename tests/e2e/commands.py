@@ -58,7 +58,15 @@ def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> No
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [child for child in psutil.Process(process.pid).children(recursive=True) if "worker" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process(process.pid).children(recursive=True) if "worker" in _command_line(child)]
+
+
+def _command_line(process: psutil.Process) -> str:
+    """Its words; none of a process that ended between being listed and being asked."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie is one too
+        return ""
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
