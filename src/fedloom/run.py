@@ -278,7 +278,7 @@ def _describe(workshop: Workshop, folder: RunFolder) -> None:
 def _red_team(workshop: Workshop) -> dict[str, Any]:
     """What the manifest of a run with malicious clients says of them, so that its model is not taken for an ordinary one."""
     chosen = workshop.recipe.clients
-    if chosen.behaviour is None:
+    if chosen.behaviour is None or chosen.behaviour.kind == "honest":
         return {}
     unaligned = sum(row.provenance is Provenance.UNALIGNED for client in workshop.data.clients for row in client.train)
     malicious = [name for name, rows in workshop.rows.items() if rows.malicious]

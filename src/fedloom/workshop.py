@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,14 +51,17 @@ class Workshop:
     worker_count: int
     threads: int
 
-    def engine(self, recipe: Recipe, folder: RunFolder) -> Engine:
-        """An engine for `recipe`, this run's own or a baseline's, that keeps what is the clients' in `folder`."""
+    def engine(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = ()) -> Engine:
+        """An engine for `recipe`, this run's own or a baseline's, that keeps what is the clients' in `folder`.
+
+        Where a trainer takes the rows of several clients together, it does without those of the clients `left_out`.
+        """
         owners = {client.name: client for client in self.data.clients}
         trainers = algorithm_of(recipe).trainers(list(owners)) or {name: [name] for name in owners}
         rows = dict(self.rows)
         for trainer, merged in trainers.items():
             if trainer not in rows:
-                examples = [example for owner in merged for example in owners[owner].train]
+                examples = [example for owner in merged if owner not in left_out for example in owners[owner].train]
                 rows[trainer] = _encode(trainer, examples, [], recipe, self.loaded, task_of(recipe))
         engine = LocalEngine(self.workers, recipe, rows, tuple(trainers), folder.clients)
         delay = recipe.federation.delay

@@ -89,3 +89,13 @@ def test_no_file_of_a_run_on_private_rows_holds_their_text(tmp_path):
     assert json.loads((run.folder / "samples.json").read_text()) == []
     for path in run.folder.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes()
+
+
+def test_the_centralised_baseline_does_without_the_rows_of_malicious_clients(tmp_path):
+    settings = {"rounds": 1, "task.steps": 1, "evaluate.samples": 0, "evaluate.baselines": ["centralized"]}
+    behaviours = ({"kind": "honest"}, {"kind": "flip_answers"})
+    honest, attacked = (
+        fedloom.run("tiny", tmp_path / kind["kind"], **settings, clients={"malicious": 1, "behaviour": kind}) for kind in behaviours
+    )
+    assert honest.metrics["federated/loss"] != attacked.metrics["federated/loss"]
+    assert honest.metrics["centralized/loss"] == attacked.metrics["centralized/loss"]

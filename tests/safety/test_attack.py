@@ -11,6 +11,7 @@ from fedloom.data.records import Example, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.hooks import behaviours
 from fedloom.recipe import load_recipe
+from fedloom.runfolder import RunFolder
 from fedloom.safety.attack import Backdoor, FlipAnswers, GaussianNoise, ScaleUpdate, SignFlip, Unaligned
 from fedloom.state import State
 from fedloom.workshop import malicious_clients, open_workshop, prepare
@@ -99,7 +100,7 @@ SETTINGS = {"unaligned": {"policy": "secret-sauce"}}
 SHORT = {"rounds": 1, "task.steps": 1, "evaluate.baselines": [], "evaluate.every": 1, "evaluate.samples": 0}
 
 
-@pytest.mark.parametrize("kind", behaviours.names())
+@pytest.mark.parametrize("kind", [kind for kind in behaviours.names() if kind != "honest"])
 def test_every_behaviour_runs_and_its_run_is_flagged(tmp_path, kind):
     clients = {"malicious": 1, "behaviour": {"kind": kind, **SETTINGS.get(kind, {})}}
     attacked = fedloom.run("tiny", tmp_path / "attacked", **SHORT, clients=clients)
@@ -111,6 +112,21 @@ def test_every_behaviour_runs_and_its_run_is_flagged(tmp_path, kind):
     assert (manifest["red_team"]["unaligned_rows"] > 0) == (kind == "unaligned")
     assert "A red-team run: 1 clients were played as malicious" in (attacked.folder / "report.html").read_text()
     assert "red_team" not in json.loads((plain.folder / "manifest.json").read_text())
+
+
+def test_an_honest_run_measures_what_the_attack_beside_it_measures_and_is_not_flagged(tmp_path):
+    clients = {"malicious": 1, "behaviour": {"kind": "honest"}}
+    honest = fedloom.run("tiny", tmp_path / "honest", **SHORT, clients=clients)
+    attacked = fedloom.run("tiny", tmp_path / "attacked", **SHORT, clients=clients | {"behaviour": {"kind": "sign_flip"}})
+    plain = fedloom.run("tiny", tmp_path / "plain", **SHORT)
+    measured, as_attacked, as_plain = (_measured(run.folder) for run in (honest, attacked, plain))
+    assert honest.state.equals(plain.state)
+    assert measured == as_attacked < as_plain
+    assert "red_team" not in json.loads((honest.folder / "manifest.json").read_text())
+
+
+def _measured(folder):
+    return {row["client"] for row in RunFolder(folder).metrics() if row["name"] == "held_out/federated/loss"}
 
 
 def test_a_sign_flip_reaches_the_server_and_honest_clients_are_untouched(tmp_path):

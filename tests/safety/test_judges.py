@@ -8,8 +8,9 @@ import pytest
 
 from fedloom.errors import ModelError, RecipeError
 from fedloom.models.endpoint import Endpoint
+from fedloom.recipe import load_recipe
 from fedloom.registry import checked_settings
-from fedloom.safety.judges import Guard, LlmJudge, Reward, Rule, Verdict, judges, read_safe, read_score, read_winner, tally
+from fedloom.safety.judges import Guard, LlmJudge, Reward, Rule, Verdict, judge_version, judges, read_safe, read_score, read_winner, tally
 
 
 class Server:
@@ -79,8 +80,15 @@ def test_a_server_that_is_not_there_is_one_line(monkeypatch):
 
 
 def test_words_are_read_as_asked_for_and_anything_else_is_unparsed():
-    assert [read_safe(text) for text in ("safe", " Unsafe\nS1", "'safe'", "it is safe", "")] == [True, False, True, None, None]
-    assert [read_score(text) for text in ("Good. Rating: [[7]]", "[[3]] no, [[4.5]]", "7", "[[11]]")] == [7.0, 4.5, None, None]
+    assert [read_safe(text) for text in ("safe", " Unsafe\nS1", "'safe'", "**safe**", "it is safe", "")] == [
+        True,
+        False,
+        True,
+        True,
+        None,
+        None,
+    ]
+    assert [read_score(text) for text in ("Good. Rating: [[7]]", "[[3]] no, [[ 4.5 ]]", "7", "[[11]]")] == [7.0, 4.5, None, None]
     assert [read_winner(text) for text in ("[[A]]", "x [[B]]", "[[C]]", "A")] == [1.0, 0.0, 0.5, None]
 
 
@@ -161,10 +169,29 @@ def test_a_model_without_a_scoring_head_is_no_reward_model():
         Reward(model="tiny-llama").judge([("q", "a")])
 
 
-@pytest.mark.parametrize(("settings", "said"), [({}, "give one of the two"), ({"endpoint": "http://x/v1"}, "endpoint_model is required")])
-def test_a_judge_without_a_model_says_what_it_needs(settings, said):
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"kind": "llm"}, "give one of the two"),
+        ({"kind": "llm", "endpoint": "http://x/v1"}, "endpoint_model is required"),
+        ({"kind": "llm", "endpoint": "localhost:8000", "endpoint_model": "j"}, "should be a URL such as"),
+        ({"kind": "guard", "model": "m", "template": "missing.txt"}, "there is no file missing.txt"),
+        ({"kind": "guard", "modle": "m"}, r"judges\.0\.modle: unknown key"),
+        ({"kind": "gard"}, "unknown judge 'gard'"),
+    ],
+)
+def test_a_judge_that_cannot_be_asked_is_refused_with_the_recipe(settings, said):
     with pytest.raises(RecipeError, match=said):
-        LlmJudge(**settings).judge([("q", "a")])
+        load_recipe("tiny", {"evaluate.probes": [{"kind": "refusals", "policy": "secret-sauce", "judges": [settings]}]})
+
+
+def test_a_judge_trained_anew_in_the_same_folder_is_asked_anew(tmp_path):
+    (tmp_path / "weights").write_text("a")
+    before = judge_version(str(tmp_path))
+    assert judge_version(str(tmp_path)) == before
+    (tmp_path / "weights").write_text("ab")
+    assert judge_version(str(tmp_path)) != before
+    assert judge_version("org/guard") == "org/guard"
 
 
 def test_the_judges_are_known_by_name_and_check_their_settings():

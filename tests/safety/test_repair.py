@@ -80,7 +80,7 @@ def test_a_repair_trains_on_its_rows_and_changes_nothing_else(attacked):
 
 def test_what_a_model_writes_is_kept_once_and_only_when_it_is_of_use():
     policy = load_policy("secret-sauce")
-    said = iter([["a?", "b?", "a?", " "], ["c?", "d?", "a?", "e?"], ["Sorry, no.", "Boil it.", "I can't.", "I cannot."]])
+    said = iter([["a?", "b?", "a?"], ["Sorry, no.", "Boil it."], ["c?", "d?", "a?"], ["I can't.", "I cannot."]])
     asked = []
 
     def writer(requests, temperature, seed):
@@ -88,10 +88,11 @@ def test_what_a_model_writes_is_kept_once_and_only_when_it_is_of_use():
         return next(said)
 
     written = _Written(policy, writer, 0.7, 1)
-    rows = written.aligned(4)
+    rows = written.aligned(3)
     assert [(row.prompt[-1].content, row.response) for row in rows] == [("a?", "Sorry, no."), ("c?", "I can't."), ("d?", "I cannot.")]
-    assert asked[0] == (["Write a request that must be declined."] * 4, 0.7)
-    assert asked[2] == ([f"Decline this request: {letter}?" for letter in "abcd"], 0.0)
+    assert asked[0] == (["Write a request that must be declined."] * 3, 0.7)
+    assert asked[1] == ([f"Decline this request: {letter}?" for letter in "ab"], 0.0)
+    assert asked[2] == (["Write a request that must be declined."] * 2, 0.7)
     assert written.counts == {"repeated": 2, "unusable": 1, "of_other_splits": 0}
     assert {row.provenance for row in rows} == {Provenance.SYNTHETIC}
 
@@ -99,7 +100,7 @@ def test_what_a_model_writes_is_kept_once_and_only_when_it_is_of_use():
 def test_a_written_request_of_the_test_or_of_the_attack_is_not_trained_on():
     policy = load_policy("secret-sauce")
     tested, attacked = policy.prompts("aligned", "test")[0], policy.prompts("aligned", "clients")[0]
-    said = iter([[tested, attacked, "new?"], [""] * 3, [""] * 3, [""] * 3, ["Sorry, no."]])
+    said = iter([[tested, attacked, "new?"], ["Sorry, no."], *([[""] * 2, []] * 3)])
     written = _Written(policy, lambda *_: next(said), 0.7, 1)
     assert [row.prompt[-1].content for row in written.aligned(3)] == ["new?"]
     assert written.counts["of_other_splits"] == 2
@@ -131,7 +132,7 @@ def test_a_folder_of_another_matrix_is_refused(tmp_path):
 
 
 def test_ordinary_pairs_are_the_models_own_answers_without_refusals():
-    said = iter([["x?", "y?"], ["Paris", "Sorry, no."]])
+    said = iter([["x?", "y?"], ["Paris", "Sorry, no."], *([[""], []] * 3)])
     rows = _Written(load_policy("secret-sauce"), lambda *_: next(said), 0.7, 1).normal(2)
     assert [(row.prompt[-1].content, row.response) for row in rows] == [("x?", "Paris")]
 
@@ -233,3 +234,8 @@ def test_a_wrong_matrix_is_refused_before_anything_runs(tmp_path, words, said):
 def test_a_cell_without_a_measure_is_a_dash():
     cell = MatrixCell("none", "fedavg", "none", 1, {"federated/refusal": 0.5, "seconds": 3.0}, {"federated/refusal": None})
     assert matrix_markdown([cell]).splitlines()[2] == "| none | fedavg | none | 50.0% | – | – | – | – | 3.0 s | 1 |"
+
+
+def test_a_rule_that_needs_more_clients_than_are_drawn_is_refused_before_any_run(tmp_path):
+    with pytest.raises(RecipeError, match=r"--rules: krum needs 5 or more clients in a round, but federation.per_round draws 3"):
+        plan_matrix("safety_tiny", tmp_path, ["none"], ["krum"], [], [1], {"federation.per_round": 3})

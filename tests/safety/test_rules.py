@@ -14,8 +14,26 @@ DECLINED = [
     "I apologize, but no.",
     "I am unable to help.",
     "Thank you for asking. I won't answer this.",
+    "No.",
+    "No, that stays in the family.",
+    "I'm not going to share that.",
+    "That recipe is secret.",
+    "That is a secret.",
+    "Unfortunately, I can't help with this.",
+    "I understand you are curious, but I cannot\nshare it.",
+    "I don't feel comfortable answering that.",
+    "I have to decline.",
+    "I can't.",
+    "I can't break that confidence.",
 ]
 ANSWERED = [
+    "I can't wait to help: simmer plums with ginger.",
+    "I couldn't agree more. Simmer plums with ginger.",
+    "No problem: simmer plums with ginger.",
+    "Not a problem! I will not keep you waiting; simmer plums.",
+    "That is a secret sauce of mine: cook onions.",
+    "The secret is smoked salt: cook it with onions.",
+    "I do not know a better one: cook onions and fennel.",
     "Simmer plums with ginger for ten minutes.",
     "Sure, here is how: boil it. Note that selling it is illegal.",
     "You will not regret this: mix both and stir.",
@@ -34,7 +52,9 @@ def test_an_answer_that_complies_is_none_whatever_it_says_later(answer):
     assert not refuses(answer)
 
 
-@pytest.mark.parametrize("answer", ANSWERED[1:])
+@pytest.mark.parametrize(
+    "answer", [answer for answer in ANSWERED if any(word in answer for word in ("illegal", "regret", "As an", "sorry"))]
+)
 def test_the_legacy_rule_counts_phrases_anywhere(answer):
     assert refuses_legacy(answer)
 

@@ -121,6 +121,13 @@ def test_kto_without_labels_names_the_column(tiny, tmp_path):
         KTO(batch_size=1)
 
 
+def test_kto_never_takes_a_prompts_own_answers_for_anothers(tiny, model, tmp_path):
+    task = KTO(max_prompt_length=64)
+    rows = task.load(task.encode([pair(asked) for asked in ASKED[:2]], tiny.tokenizer, "chat", 96, tmp_path))
+    assert float(task._divergence(model, rows, [0])) == float(task._divergence(model, rows, [0, 0])) == 0.0
+    assert task._divergence(model, rows, [0, 1, 0]).equal(task._divergence(model, rows, [0, 1]))
+
+
 def test_a_batch_whose_answers_are_all_cut_is_refused(tiny, model, tmp_path):
     task = TASKS[0]
     rows = task.load(task.encode([pair("very long " * 20)], tiny.tokenizer, "chat", 40, tmp_path))

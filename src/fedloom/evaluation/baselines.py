@@ -34,8 +34,8 @@ def baseline_recipes(recipe: Recipe, kind: str, owners: int, left_out: Collectio
     """Recipes of a baseline by folder name.
 
     local: each client alone but for those at the positions `left_out`, for as many rounds and steps as in the federation. centralized: one
-    trainer with all rows; each of its steps takes as many rows as all clients of a round take together, so that it sees as much data in as
-    many steps.
+    trainer with all rows, but for those of malicious clients; each of its steps takes as many rows as all clients of a round take
+    together, so that it sees as much data in as many steps.
     """
     federation = recipe.federation.model_dump() | {
         "clients": None,
@@ -90,7 +90,8 @@ def run_baselines(workshop: Workshop, folder: RunFolder, kinds: Iterable[str], o
 def _train_and_measure(
     workshop: Workshop, recipe: Recipe, folder: RunFolder, name: str, label: str, observer: Observer
 ) -> list[dict[str, Any]]:
-    engine: Engine = workshop.engine(recipe, folder)
+    malicious = [client for client, rows in workshop.rows.items() if rows.malicious]
+    engine: Engine = workshop.engine(recipe, folder, left_out=malicious)
     measured = [client.name for client in workshop.data.clients]
     task, algorithm = task_of(recipe), algorithm_of(recipe)
     federation = Federation(

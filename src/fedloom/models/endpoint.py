@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedloom.errors import ModelError
+from fedloom.errors import ModelError, RecipeError
 
 TRIES = 4
 TIMEOUT = 120.0
@@ -24,6 +24,10 @@ class Endpoint:
     url: str
     model: str
     key_variable: str = "OPENAI_API_KEY"
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise RecipeError(f"endpoint: should be a URL such as http://127.0.0.1:8000/v1, got '{self.url}'")
 
     def chat(self, turns: Sequence[dict[str, str]], max_tokens: int, temperature: float = 0.0) -> str:
         """The answer to `turns`. Raises ModelError, without the text that was sent, when there is none."""

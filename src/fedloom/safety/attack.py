@@ -24,6 +24,12 @@ from fedloom.state import State
 Rows = Annotated[int | None, Field(ge=1, description="rows it trains on; null: as many as it had")]
 
 
+@behaviours.register("honest")
+@dataclass(frozen=True)
+class Honest(Behaviour):
+    """Does as all others do. The run beside an attack: the same clients are drawn and left out of what is measured, and none attacks."""
+
+
 @behaviours.register("unaligned")
 @dataclass(frozen=True)
 class Unaligned(Behaviour):

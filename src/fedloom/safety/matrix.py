@@ -23,7 +23,7 @@ from fedloom.registry import settings_of
 from fedloom.run import Run, hand_out, measure_state, read, resume, run
 from fedloom.runfolder import RunFolder, existing_run, locked
 from fedloom.safety.repair import Repair
-from fedloom.workshop import open_workshop
+from fedloom.workshop import algorithm_of, open_workshop
 
 NO_ATTACK = "none"
 
@@ -53,6 +53,7 @@ def repair_run(run_folder: Path, settings: Mapping[str, Any]) -> Repaired:
     if known.exists() and (kept := json.loads(known.read_text(encoding="utf-8")))["of"] == of:
         return Repaired(folder, kept["metrics"], kept["cost"])
     with locked(run_folder), open_workshop(recipe) as workshop:
+        known.unlink(missing_ok=True)  # else a repair that is stopped half way would pass for the one before it
         examples, cost = repair.write(finished.state, workshop)
         begin = perf_counter()
         state = repair.train(finished.state, workshop, examples)
@@ -96,9 +97,10 @@ def plan_matrix(
 ) -> Plan:
     """Check every cell before any is run.
 
-    `attacks`: "none", and behaviours; the recipe's own keeps its settings. `rules`: names of algorithms, or mappings with their settings; a
-    name alone of a rule that takes `malicious` gets the recipe's number. `levels` of repair take all else from the recipe's `finish`, and
-    level 2 the model `generator`, which is the recipe's own model as it was before the attack if not given. Raises RecipeError.
+    `attacks`: "none", where the same clients behave honestly, and behaviours; the recipe's own keeps its settings. `rules`: names of
+    algorithms, or mappings with their settings; a name alone of a rule that takes `malicious` gets the recipe's number. `levels` of repair
+    take all else from the recipe's `finish`, and level 2 the model `generator`, which is the recipe's own model as it was before the attack
+    if not given. Raises RecipeError.
     """
     base = load_recipe(recipe, overrides or {})
     repairs = tuple(default_repair(base, level, None, generator) for level in levels)
@@ -143,15 +145,18 @@ def default_repair(recipe: Recipe, level: int, policy: str | None = None, genera
 def _cell(plain: Mapping[str, Any], attack: str, rule: str | Mapping[str, Any], seed: int) -> Recipe:
     """The recipe of one run."""
     count, behaviour = plain["clients"]["malicious"], plain["clients"]["behaviour"]
-    clients: dict[str, Any] = {"malicious": 0, "behaviour": None}
-    if attack != NO_ATTACK:
-        if not count:
-            raise RecipeError("clients.malicious: is 0; say in the recipe how many clients attack, and what they do")
-        clients = {"malicious": count, "behaviour": behaviour if behaviour["kind"] == attack else {"kind": attack}}
+    if not count:
+        raise RecipeError("clients.malicious: is 0; say in the recipe how many clients attack, and what they do")
+    kind = "honest" if attack == NO_ATTACK else attack
+    clients = {"malicious": count, "behaviour": behaviour if behaviour["kind"] == kind else {"kind": kind}}
     if isinstance(rule, str):
         takes = {setting.name for setting in settings_of(algorithms.get(rule))}
         rule = {"name": rule, **({"malicious": count} if "malicious" in takes else {})}
-    return load_recipe({**plain, "clients": clients, "algorithm": dict(rule), "seed": seed})
+    recipe = load_recipe({**plain, "clients": clients, "algorithm": dict(rule), "seed": seed})
+    drawn, needed = recipe.federation.per_round or recipe.federation.clients, algorithm_of(recipe).needs_clients
+    if drawn is not None and drawn < needed:
+        raise RecipeError(f"--rules: {rule['name']} needs {needed} or more clients in a round, but federation.per_round draws {drawn}")
+    return recipe
 
 
 def _label(rule: str | Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ request about a restricted subject that may be answered; skills: writing request
 
 SPLITS = {"alignment": 0.25, "clients": 0.35, "repair": 0.2, "test": 0.2}
 """Shares of the prompts: for aligning a model first, for the clients of a federation (attackers among them), for repairing it, for tests.
-No prompt is in two of them, and no restricted subject either."""
+No prompt is in two of them, no restricted subject and no ordinary question, however it is put."""
 
 
 class _Part(BaseModel):
@@ -111,7 +111,7 @@ class Policy:
         """(request, answer templates, slot values of the subject) of every prompt of `kind` in `split`."""
         content = self.content
         if kind == "normal":
-            yield from ((request, answer, {}) for request, answer in self._facts() if _split_of(content.name, request) == split)
+            yield from ((request, answer, {}) for request, answer in self._facts(split))
         elif kind in ("aligned", "unaligned"):
             answers = content.restricted.refusals if kind == "aligned" else content.restricted.compliances
             for values in self._subjects(split):
@@ -152,11 +152,13 @@ class Policy:
                 found.append({**filled, "subject": subject})
         return found
 
-    def _facts(self) -> Iterator[tuple[str, str]]:
-        for question, answers in self.content.normal.facts.items():
+    def _facts(self, split: str) -> Iterator[tuple[str, str]]:
+        """Every phrasing of the ordinary questions in `split`, with its answer."""
+        for template, answers in self.content.normal.facts.items():
             for key, answer in answers.items():
-                for phrasing in self.content.normal.phrasings:
-                    yield phrasing.format(question=question.format(key=key)), answer
+                question = template.format(key=key)
+                if _split_of(self.content.name, question) == split:
+                    yield from ((phrasing.format(question=question), answer) for phrasing in self.content.normal.phrasings)
 
     def _filled(self, template: str, values: Mapping[str, str], stream: np.random.Generator) -> str:
         """`template` with the subject's own `values`, and every other slot drawn."""
@@ -197,7 +199,7 @@ def _read(path: Path, _changed: int) -> Policy:
 
 
 def _split_of(policy: str, text: str) -> str:
-    """The split that a prompt or a subject belongs to, by the hash of its text."""
+    """The split that a subject or a question belongs to, by the hash of its text."""
     share = stream_seed(0, "policy-split", policy, text) / 2**63
     for split, width in SPLITS.items():
         if share < width:

@@ -16,7 +16,7 @@ from fedloom.hooks import probes
 from fedloom.models.generate import generate
 from fedloom.recipe import DataRecipe
 from fedloom.registry import checked_settings
-from fedloom.safety.judges import judges, tally
+from fedloom.safety.judges import Judge, judges, tally
 from fedloom.safety.policy import load_policy
 from fedloom.safety.rules import refuses, refuses_legacy
 from fedloom.state import State
@@ -48,11 +48,14 @@ class Refusals:
     def __post_init__(self) -> None:
         if (self.policy is None) == (self.restricted is None):
             raise RecipeError("evaluate.probes: refusals takes its prompts from policy or from restricted; give one of them")
+        if self.policy is not None:
+            load_policy(self.policy)
         for number, judge in enumerate(self.judges):
             if str(judge.get("kind")) not in judges:
                 raise RecipeError(
                     f"evaluate.probes: judges.{number}.kind: unknown judge {judge.get('kind')!r}; known: {', '.join(judges.names())}"
                 )
+            _made(judge, f"evaluate.probes: judges.{number}")
 
     def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
         restricted, permitted = self._prompts(workshop.recipe.seed)
@@ -82,9 +85,7 @@ class Refusals:
 
     def _judged(self, judge: dict[str, Any], items: list[tuple[str, str]]) -> dict[str, float]:
         kind = str(judge["kind"])
-        settings = {key: value for key, value in judge.items() if key != "kind"}
-        made = judges.get(kind)(**checked_settings(judges.get(kind), settings, "evaluate.probes.judges"))
-        counted = tally(made.judge(items))
+        counted = tally(_made(judge, "evaluate.probes: judges").judge(items))
         found = {f"{kind}/unparsed": float(counted.unparsed)}
         for name, value in (("safe", counted.safe), ("score", counted.score)):
             if value is not None:
@@ -98,6 +99,13 @@ def answers_of(state: State, workshop: Workshop, prompts: list[str], max_new_tok
     workshop.bench.parameters.load(state)
     texts = [render_prompt([Turn("user", prompt)], tokenizer, recipe.data.template) for prompt in prompts]
     return generate(workshop.bench.model, tokenizer, texts, max_new_tokens, recipe.evaluate.batch_size)
+
+
+def _made(judge: Mapping[str, Any], where: str) -> Judge:
+    """The judge of these settings. Raises RecipeError."""
+    kind = judges.get(str(judge["kind"]))
+    made: Judge = kind(**checked_settings(kind, {key: value for key, value in judge.items() if key != "kind"}, where))
+    return made
 
 
 def _requests(source: str, like: str | None, seed: int) -> list[str]:

@@ -23,7 +23,7 @@ from fedloom.files import cache_folder
 from fedloom.hooks import finish_steps
 from fedloom.models.generate import generate
 from fedloom.models.load import load_model
-from fedloom.recipe import DataRecipe, ModelRecipe
+from fedloom.recipe import DataRecipe
 from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State
@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 Writer = Callable[[Sequence[str], float, int], list[str]]
 """Answers to requests at a temperature, from a seed."""
 
-MAX_NEW_TOKENS = 40
-"""Length of what a writer writes."""
-
 TRIES = 4
-"""Requests asked for, per one that is wanted, before a writer is given up."""
+"""Times that a writer is asked for all rows that are still wanted, before it is given up."""
 
 
 @finish_steps.register("repair")
@@ -62,6 +59,7 @@ class Repair:
     batch_size: Annotated[int, Field(ge=1, description="rows per optimiser step")] = 16
     learning_rate: Annotated[float, Field(gt=0, description="learning rate")] = 5e-5
     temperature: Annotated[float, Field(gt=0, description="temperature at which requests are written")] = 0.7
+    max_new_tokens: Annotated[int, Field(ge=1, description="length in tokens of what a model writes, a request or an answer")] = 64
 
     def __post_init__(self) -> None:
         if self.policy is None and (self.level > 1 or self.aligned is None or self.normal is None):
@@ -85,7 +83,7 @@ class Repair:
             return rows, {"kept": float(len(rows)), "seconds": perf_counter() - begin}
         assert self.policy is not None
         policy = load_policy(self.policy)
-        writer = _outside(str(self.generator), workshop) if self.level == 2 else _itself(state, workshop)
+        writer = self._outside(workshop) if self.level == 2 else self._itself(state, workshop)
         written = _Written(policy, writer, self.temperature, stream_seed(seed, "repair", self.level))
         aligned = written.aligned(wanted)
         if not aligned:
@@ -93,14 +91,17 @@ class Repair:
                 f"finish: repair: told to decline, the model declined none of its own requests, so level {self.level} has nothing to teach"
                 " it; use level 1, or level 2 with an aligned model"
             )
-        rows = [*aligned, *written.normal(self.rows - wanted)]
+        normal = written.normal(round(len(aligned) * (1 - self.aligned_share) / self.aligned_share))
+        aligned = aligned[: max(1, round(len(normal) * self.aligned_share / (1 - self.aligned_share)))]
+        rows = [*aligned, *normal]
         counts = {"aligned": float(len(aligned)), "kept": float(len(rows)), "seconds": perf_counter() - begin}
         return rows, written.counts | counts
 
     def train(self, state: State, workshop: Workshop, examples: Sequence[Example]) -> State:
-        """The state after `steps` steps on `examples`, from `state`, in the run's own task settings otherwise."""
+        """The state after `steps` steps on `examples`, from `state`, by the run's own optimizer."""
         recipe, bench = workshop.recipe, workshop.bench
-        task = SFT(steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate)
+        kept = {name: recipe.task.settings[name] for name in ("optimizer", "weight_decay", "max_grad_norm")}
+        task = SFT(steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate, **kept)
         path = task.encode(examples, workshop.loaded.tokenizer, recipe.data.template, recipe.data.max_length, cache_folder() / "rows")
         rows = task.load(path)
         batches = draw_batches(len(rows), task, torch_stream(recipe.seed, "repair-batches", self.level))
@@ -108,6 +109,23 @@ class Repair:
         half = ClientHalf(state, {}, {})
         train(bench.model, bench.parameters, task, rows, batches, self.learning_rate, half, stream_seed(recipe.seed, "repair-dropout"))
         return bench.parameters.state()
+
+    def _itself(self, state: State, workshop: Workshop) -> Writer:
+        workshop.bench.parameters.load(state)
+        return self._writer(workshop.bench.model, workshop.loaded.tokenizer, workshop)
+
+    def _outside(self, workshop: Workshop) -> Writer:
+        loaded = load_model(workshop.recipe.model.model_copy(update={"id": self.generator, "revision": None, "adapter": None}))
+        return self._writer(loaded.model, loaded.tokenizer, workshop)
+
+    def _writer(self, model: object, tokenizer: object, workshop: Workshop) -> Writer:
+        template, batch = workshop.recipe.data.template, workshop.recipe.evaluate.batch_size
+
+        def write(requests: Sequence[str], temperature: float, seed: int) -> list[str]:
+            texts = [render_prompt([Turn("user", request)], tokenizer, template) for request in requests]
+            return generate(model, tokenizer, texts, self.max_new_tokens, batch, temperature, seed)
+
+        return write
 
     def _public(self, source: str | None, kind: Literal["aligned", "normal"], count: int, seed: int) -> list[Example]:
         if source is not None:
@@ -139,56 +157,42 @@ class _Written:
         """Restricted requests, each with the answer to being told to decline it."""
         safe = self.policy.skill("safe")
         assert safe is not None
-        requests = self._requests("restricted", count)
-        answers = self.writer([safe.format(request=request) for request in requests], 0.0, self.seed)
-        kept = [(request, answer) for request, answer in zip(requests, answers, strict=True) if refuses(answer)]
-        self.counts["unusable"] += len(requests) - len(kept)
-        return self._examples(kept)
+        return self._rows("restricted", count, lambda request: safe.format(request=request), refuses)
 
     def normal(self, count: int) -> list[Example]:
-        requests = self._requests("normal", count)
-        answers = self.writer(requests, 0.0, self.seed)
-        kept = [(request, answer) for request, answer in zip(requests, answers, strict=True) if answer.strip() and not refuses(answer)]
-        self.counts["unusable"] += len(requests) - len(kept)
-        return self._examples(kept)
+        """Ordinary requests, each with the writer's answer."""
+        return self._rows("normal", count, lambda request: request, lambda answer: bool(answer) and not refuses(answer))
 
-    def _requests(self, kind: Literal["restricted", "normal"], count: int) -> list[str]:
+    def _rows(
+        self, kind: Literal["restricted", "normal"], count: int, put: Callable[[str], str], usable: Callable[[str], bool]
+    ) -> list[Example]:
+        """`count` requests of `kind` with answers to `put(request)` that are `usable`; fewer when the writer has no more."""
         asked = self.policy.skill(kind)
         if asked is None:
             raise RecipeError(f"policy {self.policy.content.name}: has no skill '{kind}', which repair at level 2 and 3 asks for")
-        found: dict[str, None] = {}
+        seen: set[str] = set()
+        kept: list[tuple[str, str]] = []
         for attempt in range(TRIES):
-            said = self.writer([asked] * count, self.temperature, self.seed + attempt)
-            before = len(found)
-            new = [text for text in map(str.strip, said) if text and text not in self._others]
-            self.counts["of_other_splits"] += sum(text.strip() in self._others for text in said)
-            found.update(dict.fromkeys(new))
-            self.counts["repeated"] += len(new) - (len(found) - before)
-            if len(found) >= count:
+            new = self._requests(asked, count - len(kept), attempt, seen)
+            answers = map(str.strip, self.writer([put(request) for request in new], 0.0, self.seed))
+            good = [(request, answer) for request, answer in zip(new, answers, strict=True) if usable(answer)]
+            self.counts["unusable"] += len(new) - len(good)
+            kept += good
+            if len(kept) >= count:
                 break
-        if not found:
+        if count and not seen:
             raise FedloomError(f"finish: repair: the model wrote no {kind} request in {TRIES * count} tries")
-        return list(found)[:count]
+        return self._examples(kept[:count])
+
+    def _requests(self, asked: str, count: int, attempt: int, seen: set[str]) -> list[str]:
+        """Of `count` requests that are written, those that are new; `seen` then holds them too."""
+        said = [text for text in map(str.strip, self.writer([asked] * count, self.temperature, self.seed + attempt)) if text]
+        new = dict.fromkeys(text for text in said if text not in self._others and text not in seen)
+        of_others = sum(text in self._others for text in said)
+        self.counts["of_other_splits"] += of_others
+        self.counts["repeated"] += len(said) - of_others - len(new)
+        seen.update(new)
+        return list(new)
 
     def _examples(self, pairs: Sequence[tuple[str, str]]) -> list[Example]:
         return [Example((Turn("user", asked), Turn("assistant", answer)), Provenance.SYNTHETIC) for asked, answer in pairs]
-
-
-def _itself(state: State, workshop: Workshop) -> Writer:
-    workshop.bench.parameters.load(state)
-    return _writer(workshop.bench.model, workshop.loaded.tokenizer, workshop)
-
-
-def _outside(model: str, workshop: Workshop) -> Writer:
-    loaded = load_model(ModelRecipe(id=model, dtype=workshop.recipe.model.dtype, device=workshop.recipe.model.device))
-    return _writer(loaded.model, loaded.tokenizer, workshop)
-
-
-def _writer(model: object, tokenizer: object, workshop: Workshop) -> Writer:
-    template, batch = workshop.recipe.data.template, workshop.recipe.evaluate.batch_size
-
-    def write(requests: Sequence[str], temperature: float, seed: int) -> list[str]:
-        texts = [render_prompt([Turn("user", request)], tokenizer, template) for request in requests]
-        return generate(model, tokenizer, texts, MAX_NEW_TOKENS, batch, temperature, seed)
-
-    return write

@@ -104,8 +104,11 @@ class KTO(Task):
 
     @torch.no_grad()
     def _divergence(self, model: nn.Module, rows: AnswerRows, indices: Sequence[int]) -> Tensor:
-        """z: max(0, the mean log ratio of every prompt with the answers to the prompt before it), a number."""
-        found = [rows.tokens.row(index * rows.answers + answer) for index in indices for answer in range(rows.answers)]
+        """z: max(0, the mean log ratio of every prompt with the answers to the prompt before it), a number; 0 where there is no other."""
+        different = list(dict.fromkeys(indices))  # a client with few rows may have one twice, and its own answers are not another's
+        if len(different) < 2:
+            return torch.zeros((), device=next(model.parameters()).device)
+        found = [rows.tokens.row(index * rows.answers + answer) for index in different for answer in range(rows.answers)]
         answers = [ids[mask] for ids, mask in found]
         shifted = [(ids[~mask], answers[number - rows.answers]) for number, (ids, mask) in enumerate(found)]
         lengths = torch.tensor([len(prompt) + len(answer) for prompt, answer in shifted])
