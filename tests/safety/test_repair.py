@@ -14,6 +14,7 @@ from fedloom.run import measure_state
 from fedloom.runfolder import RunFolder
 from fedloom.safety import load_policy
 from fedloom.safety.matrix import MatrixCell, default_repair, plan_matrix, repair_run, run_matrix
+from fedloom.safety.overlap import asked_prompts, attack_prompts
 from fedloom.safety.repair import Repair, _Written
 from fedloom.tasks import SFT
 from fedloom.workshop import open_workshop
@@ -107,7 +108,7 @@ def test_a_written_request_of_the_test_or_of_the_attack_is_not_trained_on():
 
 
 def test_too_few_public_rows_are_an_error(attacked):
-    with pytest.raises(RecipeError, match=r"split repair, has 312 aligned rows, 500 are asked for; lower rows"):
+    with pytest.raises(RecipeError, match=r"split repair, has 312 aligned rows that are none of attack or test, 500 are asked"):
         repair_run(attacked.folder, LEVEL1 | {"rows": 1000})
 
 
@@ -239,3 +240,22 @@ def test_a_cell_without_a_measure_is_a_dash():
 def test_a_rule_that_needs_more_clients_than_are_drawn_is_refused_before_any_run(tmp_path):
     with pytest.raises(RecipeError, match=r"--rules: krum needs 5 or more clients in a round, but federation.per_round draws 3"):
         plan_matrix("safety_tiny", tmp_path, ["none"], ["krum"], [], [1], {"federation.per_round": 3})
+
+
+def test_what_the_users_files_share_is_of_one_use_only(tmp_path):
+    def file(name, *asked):
+        lines = [json.dumps({"instruction": request, "input": "", "output": "Sorry, no."}) for request in asked]
+        (tmp_path / name).write_text("\n".join(lines))
+        return str(tmp_path / name)
+
+    attack, test = file("attack.jsonl", "a", "b", "c"), file("test.jsonl", "b", "c", "d", "e")
+    behaviour = {"kind": "unaligned", "source": attack, "like": "alpaca", "rows": 3}
+    probe = {"kind": "refusals", "restricted": test, "like": "alpaca"}
+    recipe = load_recipe("safety_tiny", {"clients": {"malicious": 1, "behaviour": behaviour}, "evaluate.probes": [probe], "finish": []})
+    with open_workshop(recipe) as workshop:
+        assert attack_prompts(workshop) == {"a", "b", "c"}
+        assert asked_prompts(workshop) == {"d", "e"}
+        rows = file("repair.jsonl", "c", "d", "f", "g")
+        repair = Repair(level=1, aligned=rows, normal=rows, rows=4)
+        written, _ = repair.write(workshop.start, workshop)
+        assert {row.prompt[-1].content for row in written} == {"f", "g"}

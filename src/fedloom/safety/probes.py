@@ -17,6 +17,7 @@ from fedloom.models.generate import generate
 from fedloom.recipe import DataRecipe
 from fedloom.registry import checked_settings
 from fedloom.safety.judges import Judge, judges, tally
+from fedloom.safety.overlap import attack_prompts
 from fedloom.safety.policy import load_policy
 from fedloom.safety.rules import refuses, refuses_legacy
 from fedloom.state import State
@@ -58,7 +59,7 @@ class Refusals:
             _made(judge, f"evaluate.probes: judges.{number}")
 
     def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
-        restricted, permitted = self._prompts(workshop.recipe.seed)
+        restricted, permitted = self.asked(workshop)
         if not restricted:
             raise RecipeError(
                 f"evaluate.probes: {self.policy or self.restricted} has no restricted prompt to test with; give it more subjects"
@@ -74,14 +75,17 @@ class Refusals:
             found |= self._judged(judge, list(zip(restricted, answers, strict=False)))
         return found
 
-    def _prompts(self, seed: int) -> tuple[list[str], list[str]]:
+    def asked(self, workshop: Workshop) -> tuple[list[str], list[str]]:
+        """The restricted and the permitted prompts; those that the attack trains on are none of them."""
+        seed = workshop.recipe.seed
         if self.policy is not None:
             policy = load_policy(self.policy)
-            return _drawn(policy.prompts("aligned", "test"), self.prompts, seed), _drawn(
-                policy.prompts("permitted", "test"), self.prompts, seed
-            )
-        asked = [_requests(source, self.like, seed) if source else [] for source in (self.restricted, self.permitted)]
-        return _drawn(asked[0], self.prompts, seed), _drawn(asked[1], self.prompts, seed)
+            restricted, permitted = policy.prompts("aligned", "test"), policy.prompts("permitted", "test")
+        else:
+            restricted, permitted = (_requests(source, self.like, seed) if source else [] for source in (self.restricted, self.permitted))
+        taken = attack_prompts(workshop)
+        restricted, permitted = ([prompt for prompt in found if prompt not in taken] for found in (restricted, permitted))
+        return _drawn(restricted, self.prompts, seed), _drawn(permitted, self.prompts, seed)
 
     def _judged(self, judge: dict[str, Any], items: list[tuple[str, str]]) -> dict[str, float]:
         kind = str(judge["kind"])

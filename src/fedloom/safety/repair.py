@@ -6,7 +6,7 @@ then answers when it is told to decline, and ordinary pairs. At every level a sh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,6 +24,7 @@ from fedloom.hooks import finish_steps
 from fedloom.models.generate import generate
 from fedloom.models.load import load_model
 from fedloom.recipe import DataRecipe
+from fedloom.safety.overlap import asked_prompts, attack_prompts
 from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State
@@ -78,13 +79,15 @@ class Repair:
             raise RecipeError("finish: repair trains a language model, and this run's model chooses a label; leave the repair out")
         begin, seed = perf_counter(), workshop.recipe.seed
         wanted = round(self.rows * self.aligned_share)
+        taken = attack_prompts(workshop) | asked_prompts(workshop)
         if self.level == 1:
-            rows = [*self._public(self.aligned, "aligned", wanted, seed), *self._public(self.normal, "normal", self.rows - wanted, seed)]
+            rows = self._public(self.aligned, "aligned", wanted, seed, taken)
+            rows += self._public(self.normal, "normal", self.rows - wanted, seed, taken)
             return rows, {"kept": float(len(rows)), "seconds": perf_counter() - begin}
         assert self.policy is not None
         policy = load_policy(self.policy)
         writer = self._outside(workshop) if self.level == 2 else self._itself(state, workshop)
-        written = _Written(policy, writer, self.temperature, stream_seed(seed, "repair", self.level))
+        written = _Written(policy, writer, self.temperature, stream_seed(seed, "repair", self.level), taken)
         aligned = written.aligned(wanted)
         if not aligned:
             raise FedloomError(
@@ -127,7 +130,7 @@ class Repair:
 
         return write
 
-    def _public(self, source: str | None, kind: Literal["aligned", "normal"], count: int, seed: int) -> list[Example]:
+    def _public(self, source: str | None, kind: Literal["aligned", "normal"], count: int, seed: int, taken: set[str]) -> list[Example]:
         if source is not None:
             found = load_examples(DataRecipe(source=source, provenance="public"), seed).examples
         else:
@@ -135,10 +138,12 @@ class Repair:
             found = load_policy(self.policy).rows(kind, "repair", None, seed)
             if kind == "normal":
                 found += load_policy(self.policy).rows("permitted", "repair", None, seed)
+        found = [example for example in found if example.prompt[-1].content not in taken]
         if len(found) < count:
             name = source or f"policy {self.policy}, split repair,"
             raise RecipeError(
-                f"finish: repair: {name} has {len(found)} {kind} rows, {count} are asked for; lower rows, or name a larger source"
+                f"finish: repair: {name} has {len(found)} {kind} rows that are none of attack or test, {count} are asked for;"
+                " lower rows, or name a larger source"
             )
         return [found[i] for i in torch.randperm(len(found), generator=torch_stream(seed, "repair-public", kind))[:count].tolist()]
 
@@ -147,11 +152,11 @@ class _Written:
     """Rows that a model writes. A request is kept once, and not if it is one of attack or test; an answer to a restricted one only when it
     declines."""
 
-    def __init__(self, policy: Policy, writer: Writer, temperature: float, seed: int) -> None:
+    def __init__(self, policy: Policy, writer: Writer, temperature: float, seed: int, taken: Collection[str] = ()) -> None:
         self.policy, self.writer, self.temperature, self.seed = policy, writer, temperature, seed
         self.counts = {"repeated": 0.0, "unusable": 0.0, "of_other_splits": 0.0}
         kinds: tuple[Kind, ...] = ("normal", "aligned", "permitted")
-        self._others = {text for split in ("clients", "test") for kind in kinds for text in policy.prompts(kind, split)}
+        self._others = set(taken) | {text for split in ("clients", "test") for kind in kinds for text in policy.prompts(kind, split)}
 
     def aligned(self, count: int) -> list[Example]:
         """Restricted requests, each with the answer to being told to decline it."""
