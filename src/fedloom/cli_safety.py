@@ -61,11 +61,13 @@ def safety_matrix(
 ) -> None:
     """Attack x rule x repair: a run per attack, rule and seed, every repair on each, then a table, a heat map and what it cost.
 
+    A folder may be filled by several commands, such as all rules without a repair first, and then every repair of one rule.
+
     Example: `fedloom safety matrix safety_tiny --rules fedavg,median --repairs 1,3 --seeds 1,2 --out runs/matrix`
     """
     from fedloom.recipe import parse_overrides
     from fedloom.report.live import BriefView
-    from fedloom.report.matrix import matrix_table, write_matrix
+    from fedloom.report.matrix import matrix_table, with_known_cells, write_matrix
     from fedloom.safety.matrix import plan_matrix, run_matrix
     from fedloom.sweep import split_choices
 
@@ -76,6 +78,7 @@ def safety_matrix(
         cells = run_matrix(plan, view, lambda text: err.print(escape(text), highlight=False))
     if not cells:
         raise FedloomError("no cell of the matrix came to its end; the reasons stand above")
+    cells = with_known_cells(cells, out_folder)
     table, picture = write_matrix(cells, out_folder)
     if as_json:
         print(json.dumps({"matrix": str(out_folder), "cells": [vars(cell) for cell in cells]}))

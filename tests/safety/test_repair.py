@@ -9,7 +9,7 @@ from fedloom.data.records import Provenance
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.files import cache_folder
 from fedloom.recipe import load_recipe
-from fedloom.report.matrix import matrix_markdown, write_matrix
+from fedloom.report.matrix import matrix_markdown, with_known_cells, write_matrix
 from fedloom.run import measure_state
 from fedloom.runfolder import RunFolder
 from fedloom.safety import load_policy
@@ -259,3 +259,16 @@ def test_what_the_users_files_share_is_of_one_use_only(tmp_path):
         repair = Repair(level=1, aligned=rows, normal=rows, rows=4)
         written, _ = repair.write(workshop.start, workshop)
         assert {row.prompt[-1].content for row in written} == {"f", "g"}
+
+
+def test_a_matrix_is_filled_part_by_part(tmp_path):
+    def cell(rule, repair, refusal):
+        return MatrixCell("unaligned", rule, repair, 1, {"federated/refusal": refusal, "seconds": 1.0}, {"federated/refusal": None})
+
+    write_matrix(with_known_cells([cell("fedavg", "none", 0.1), cell("median", "none", 0.2)], tmp_path), tmp_path)
+    both = with_known_cells([cell("fedavg", "none", 0.3), cell("fedavg", "level 1", 0.9)], tmp_path)
+    assert [(one.rule, one.repair, one.mean["federated/refusal"]) for one in both] == [
+        ("fedavg", "none", 0.3),
+        ("fedavg", "level 1", 0.9),
+        ("median", "none", 0.2),
+    ]

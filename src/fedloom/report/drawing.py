@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -61,6 +62,10 @@ STYLE = {
 }
 
 
+LEGEND_LETTERS = 42
+"""Letters that the columns of a legend may have side by side."""
+
+
 def styled(plot: Callable[P, R]) -> Callable[P, R]:
     """Decorator: draw in our style, whatever the user's matplotlib settings are."""
 
@@ -92,8 +97,10 @@ def legend_below(figure: Figure) -> None:
     """A legend under the axes, where it covers no data."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels:
-        fitting = 3 if max(len(text) for text in labels) <= 17 else 2
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(fitting, len(labels)), handlelength=2.2, columnspacing=1.4)
+        columns = min(3, len(labels))
+        while columns > 1 and sum(max(map(len, column)) for column in np.array_split(labels, columns)) > LEGEND_LETTERS:
+            columns -= 1
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.2, columnspacing=1.4)
 
 
 def label(name: str, width: int = 16) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from fedloom.files import write_atomic
 from fedloom.report.drawing import label, styled
 from fedloom.report.html import duration
 from fedloom.safety.matrix import MatrixCell
@@ -24,6 +26,9 @@ COLUMNS = {
 }
 """measure -> its column. A higher refusal is safer; over-refusal and loss are better low."""
 
+
+CELLS = "matrix.json"
+NO_REPAIR = "none"
 
 DARK = 0.6
 """The share from which on a cell of the heat map is dark."""
@@ -74,11 +79,21 @@ def matrix_figure(cells: Sequence[MatrixCell]) -> Figure:
 
 
 def write_matrix(cells: Sequence[MatrixCell], folder: Path) -> tuple[Path, Path]:
-    """Write matrix.md and matrix.png into `folder`."""
+    """Write matrix.md and matrix.png, and matrix.json, which `known_cells` reads, into `folder`."""
     table, picture = folder / "matrix.md", folder / "matrix.png"
+    write_atomic(folder / CELLS, json.dumps([vars(cell) for cell in cells], indent=2) + "\n")
     table.write_text(matrix_markdown(cells), encoding="utf-8")
     matrix_figure(cells).savefig(picture, dpi=150)
     return table, picture
+
+
+def with_known_cells(cells: Sequence[MatrixCell], folder: Path) -> list[MatrixCell]:
+    """`cells`, in place of or beside those that earlier commands left in `folder`: a matrix may be filled part by part."""
+    path = folder / CELLS
+    known = [MatrixCell(**cell) for cell in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    found = {(cell.attack, cell.rule, cell.repair): cell for cell in (*known, *cells)}
+    order = {key: place for place, key in enumerate(dict.fromkeys((attack, rule) for attack, rule, _ in found))}
+    return sorted(found.values(), key=lambda cell: (order[cell.attack, cell.rule], cell.repair != NO_REPAIR, cell.repair))
 
 
 def _texts(cell: MatrixCell) -> list[str]:

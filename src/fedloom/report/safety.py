@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -92,12 +92,19 @@ def update_statistics(record: RunRecord) -> Figure | None:
         if chosen:
             axes.scatter([norm for _, norm, _ in chosen], [cosine for _, _, cosine in chosen], s=70, marker=marker, color=color, label=name)
     if len(points) <= 12:
-        for client, norm, cosine in points:
-            axes.annotate(label(client, 18), (norm, cosine), (6, 4), textcoords="offset points", color=MUTED)
+        for number, (client, norm, cosine) in enumerate(points):
+            below = any(_crowded((norm, cosine), other[1:], points) for other in points[:number])
+            axes.annotate(label(client, 18), (norm, cosine), (6, -12 if below else 4), textcoords="offset points", color=MUTED)
     axes.margins(0.18)
     if attackers:
         legend_below(figure)
     return figure
+
+
+def _crowded(point: tuple[float, float], other: tuple[float, float], points: Sequence[tuple[str, float, float]]) -> bool:
+    """Whether the names of two points would run into each other."""
+    width, height = (max(values) - min(values) for values in ([norm for _, norm, _ in points], [cosine for _, _, cosine in points]))
+    return abs(point[0] - other[0]) < 0.25 * width and abs(point[1] - other[1]) < 0.06 * height
 
 
 def _update_points(record: RunRecord) -> Iterator[tuple[str, float, float]]:
