@@ -52,6 +52,14 @@ def test_a_diverged_loss_is_never_the_best() -> None:
     assert shown(rows["federated"].value, "loss") == "not finite"
 
 
+@pytest.mark.parametrize(
+    ("name", "title"), [("fedprox", "federated"), ("centralized", "all data in one place"), ("local", "a client alone")]
+)
+def test_a_run_without_a_federation_is_not_called_federated(tmp_path: Path, name: str, title: str) -> None:
+    found = results(read_run(write_run(tmp_path / "run", algorithm={"name": name})))
+    assert [row.title for row in found.rows["loss"] if row.system == "federated"] == [title]
+
+
 def test_many_clients_are_shown_by_their_spread(tmp_path: Path) -> None:
     record = read_run(write_run(tmp_path / "run", clients=MANY))
     found = results(record)

@@ -30,7 +30,7 @@ from fedloom.report.drawing import (
     rounds_axis,
     styled,
 )
-from fedloom.report.results import MANY_CLIENTS, MEASURES, TITLES, measured_clients
+from fedloom.report.results import MANY_CLIENTS, MEASURES, measured_clients, title
 from fedloom.report.runfolder import RunRecord
 
 NAMED_CLIENTS = 20
@@ -63,9 +63,9 @@ def held_out_curve(record: RunRecord, measure: str) -> Figure | None:
         return None
     figure, axes = frame(f"{MEASURES[measure][0].upper()}{MEASURES[measure][1:]}, all clients", "round", MEASURES[measure])
     for system, level in levels.items():
-        axes.axhline(level, color=_system_colour(system), linestyle=_system_line(system), linewidth=1.6, label=TITLES.get(system, system))
+        axes.axhline(level, color=_system_colour(system), linestyle=_system_line(system), linewidth=1.6, label=title(record, system))
     if curve:
-        line(axes, curve, color=UP, linewidth=2.4, marker="o", markersize=5, label=TITLES["federated"])
+        line(axes, curve, color=UP, linewidth=2.4, marker="o", markersize=5, label=title(record, "federated"))
         axes.set_xlim(0, max(round_ for round_, _ in curve) * 1.04)
     _scale(axes, measure)
     rounds_axis(axes)
@@ -233,7 +233,7 @@ def _grouped_bars(axes: Axes, record: RunRecord, systems: Sequence[str], clients
         values = [_final(record, f"held_out/{system}/{measure}", client) for client in groups]
         at = [g + (i - (len(systems) - 1) / 2) * width for g in range(len(groups))]
         heights = [math.nan if value is None else value for value in values]
-        axes.bar(at, heights, width * 0.92, color=_system_colour(system), label=TITLES.get(system, system))
+        axes.bar(at, heights, width * 0.92, color=_system_colour(system), label=title(record, system))
     names = [label(client, 14) for client in clients]
     crowded = len(groups) * max((len(name) for name in names), default=0) > 46
     axes.set_xticks(
@@ -253,7 +253,7 @@ def _dots_per_client(axes: Axes, record: RunRecord, systems: Sequence[str], clie
         level = _final(record, name)
         if level is not None:
             axes.hlines(level, i - 0.36, i + 0.36, color=INK, linewidth=1.8)
-    titles = [TITLES.get(system, system).replace(" ", "\n", 1) for system in systems]
+    titles = [title(record, system).replace(" ", "\n", 1) for system in systems]
     axes.set_xticks(range(len(systems)), titles)
     axes.set_xlabel("a dot per client; the line is all rows together")
     axes.tick_params(axis="x", length=0)

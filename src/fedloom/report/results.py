@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedloom.report.runfolder import RunRecord
@@ -22,6 +22,10 @@ TITLES = {
     "finished": "after its finish steps",
     "centralized": "centralised",
 }
+
+
+NOT_FEDERATED = {"local": "a client alone", "centralized": "all data in one place"}
+"""algorithm.name of a run without a federation -> what its joined model is called."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def results(record: RunRecord, many: int = MANY_CLIENTS) -> Results:
             found = [*(_spread(each) if summarised else each), record.final(name)]
             if any(value is not None for value in found):
                 values[system] = found
-        rows[measure] = _with_best(values, measure)
+        rows[measure] = _with_best(record, values, measure)
     counts = [_held_out_rows(record, client) for client in clients]
     counts = [*(_spread(counts) if summarised else counts), _held_out_rows(record, None)]
     return Results(columns, rows, tuple(None if count is None else int(count) for count in counts))
@@ -97,13 +101,20 @@ def _spread(values: Sequence[float | None]) -> list[float | None]:
     return [known[0], median, known[-1]]
 
 
-def _with_best(values: dict[str, list[float | None]], measure: str) -> tuple[Row, ...]:
+def title(record: RunRecord, system: str) -> str:
+    """What a system of this run is called."""
+    algorithm = record.recipe.get("algorithm")
+    trained = NOT_FEDERATED.get(str(algorithm.get("name"))) if system == "federated" and isinstance(algorithm, Mapping) else None
+    return trained or TITLES.get(system, system)
+
+
+def _with_best(record: RunRecord, values: dict[str, list[float | None]], measure: str) -> tuple[Row, ...]:
     best = []
     for column in zip(*values.values(), strict=True):
         known = [value for value in column if value is not None and math.isfinite(value)]
         best.append((max if measure == "exact_match" else min)(known) if len(known) > 1 else None)
     return tuple(
-        Row(system, TITLES.get(system, system), tuple(Cell(v, v is not None and v == b) for v, b in zip(cells, best, strict=True)))
+        Row(system, title(record, system), tuple(Cell(v, v is not None and v == b) for v, b in zip(cells, best, strict=True)))
         for system, cells in values.items()
     )
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from fedloom.report.drawing import MUTED, UP, frame, label, legend_below, line, rounds_axis, styled
-from fedloom.report.results import TITLES
+from fedloom.report.results import title
 from fedloom.report.runfolder import RunRecord
 
 MEASURES = {
@@ -124,7 +124,7 @@ def probe_rows(record: RunRecord) -> list[tuple[str, list[str]]]:
 
 
 def titles(record: RunRecord) -> list[str]:
-    return [TITLES.get(system, system) for system in probe_systems(record)]
+    return [title(record, system) for system in probe_systems(record)]
 
 
 def _shown(name: str, value: float) -> str:
