@@ -272,3 +272,11 @@ def test_a_matrix_is_filled_part_by_part(tmp_path):
         ("fedavg", "level 1", 0.9),
         ("median", "none", 0.2),
     ]
+
+
+def test_a_repair_that_fails_leaves_the_others_and_a_seed_counts_once(tmp_path):
+    told = []
+    plan = plan_matrix("safety_tiny", tmp_path, ["unaligned"], ["fedavg"], [3, 1], [1, 1], QUICK)
+    cells = run_matrix(plan, tell=told.append)
+    assert [(cell.repair, cell.runs) for cell in cells] == [("none", 1), ("level 1", 1)]
+    assert any("repair level 3 failed" in line for line in told)

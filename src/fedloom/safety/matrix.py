@@ -107,7 +107,12 @@ def plan_matrix(
     for settings in repairs:
         load_recipe(base, {"finish": [{"kind": "repair", **settings}]})
     plain = base.plain() | {"finish": []}
-    cells = tuple((attack, _label(rule), seed, _cell(plain, attack, rule, seed)) for attack in attacks for rule in rules for seed in seeds)
+    cells = tuple(
+        (attack, _label(rule), seed, _cell(plain, attack, rule, seed))
+        for attack in dict.fromkeys(attacks)
+        for rule in rules
+        for seed in dict.fromkeys(seeds)
+    )
     return Plan(folder, cells, repairs)
 
 
@@ -119,15 +124,23 @@ def run_matrix(plan: Plan, observer: Observer | None = None, tell: Callable[[str
         try:
             finished = _finished(recipe, plan.folder / "cells" / re.sub(r"[^\w.-]+", "-", f"{attack}_{rule}_{seed}"), observer)
             found.setdefault((attack, rule, "none"), []).append({**finished.metrics, "seconds": finished.seconds})
-            for settings in plan.repairs:
-                repaired = repair_run(finished.folder, settings)
-                cost = repaired.cost["seconds"] + repaired.cost["training_seconds"]
-                found.setdefault((attack, rule, f"level {settings['level']}"), []).append({**repaired.metrics, "seconds": cost})
-                tell(f"   repair level {settings['level']}: {_told(repaired.metrics)}")
         except InterruptedRunError:
             raise
         except FedloomError as error:
             tell(f"   failed: {error}")
+            continue
+        for settings in plan.repairs:
+            level = f"level {settings['level']}"
+            try:
+                repaired = repair_run(finished.folder, settings)
+            except InterruptedRunError:
+                raise
+            except FedloomError as error:
+                tell(f"   repair {level} failed: {error}")
+                continue
+            cost = repaired.cost["seconds"] + repaired.cost["training_seconds"]
+            found.setdefault((attack, rule, level), []).append({**repaired.metrics, "seconds": cost})
+            tell(f"   repair {level}: {_told(repaired.metrics)}")
     return [_summary(key, values) for key, values in found.items()]
 
 

@@ -60,7 +60,7 @@ def _trust(products: Tensor, confidence: float) -> Tensor:
     pardoned = (likeness[None, :] > likeness[:, None]) & (likeness[None, :] > 0)
     cosines = torch.where(pardoned, cosines * likeness[:, None] / likeness[None, :], cosines)
     trust = (1 - cosines.fill_diagonal_(-torch.inf).max(dim=1).values).clamp(0, 1)
-    if trust.max() < 1e-9:  # all are copies; dividing by the largest would make trust out of rounding errors
+    if trust.max() < 1e-6:  # all are copies; dividing by the largest would make trust out of rounding errors
         return torch.zeros_like(trust)
     trust = trust / trust.max()
     return (confidence * (torch.log(trust / (1 - trust)) + 0.5)).clamp(0, 1)
