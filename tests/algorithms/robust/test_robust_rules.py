@@ -79,16 +79,31 @@ def test_multi_krum_averages_the_best():
     assert joined("multi_krum", UPDATES, malicious=2, keep=3) == pytest.approx(column_mean([UPDATES[i] for i in best[:3]]), abs=1e-6)
 
 
-def test_bulyan_averages_the_picked_values_nearest_to_their_median():
-    updates, malicious = [[DRAW.uniform(-1, 1) for _ in range(40)] for _ in range(12)], 2
+@pytest.mark.parametrize("seed", range(8))
+def test_bulyan_averages_the_picked_values_nearest_to_their_median(seed):
+    draw, malicious = random.Random(seed), 2
+    updates = [[draw.uniform(-1, 1) for _ in range(40)] for _ in range(12)]
+    among_all = krum_order(updates, malicious)
     left, picked = list(updates), []
-    while len(picked) < 8:
-        picked.append(left.pop(krum_order(left, malicious, max(len(left) - malicious - 2, 1))[0]))
+    while len(left) > 5:
+        picked.append(left.pop(krum_order(left, malicious)[0]))
+    pair = min(itertools.combinations(left, 2), key=lambda two: squared_distance(*two))  # each other's nearest: their scores are equal
+    picked.append(min(pair, key=lambda update: among_all.index(updates.index(update))))
     expected = []
     for column in zip(*picked, strict=True):
         middle = statistics.median(column)
         expected.append(statistics.fmean(sorted(column, key=lambda value: abs(value - middle))[:4]))
     assert joined("bulyan", updates, malicious=malicious) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("huge", [-1e15, 1e15, -1e25])
+def test_bulyan_keeps_small_values_beside_huge_ones_that_are_picked(huge):
+    draw = random.Random(3)
+    updates = [[draw.uniform(-1, 1) for _ in range(20)] for _ in range(9)] + [[huge] * 20] * 2
+    mean = column_mean(updates[:9])
+    assert all(abs(value - middle) < 1 for value, middle in zip(joined("bulyan", updates, malicious=2), mean, strict=True))
+    spread = [(min(column), max(column)) for column in zip(*updates[:9], strict=True)]
+    assert all(low <= value <= high for value, (low, high) in zip(joined("bulyan", updates, malicious=2), spread, strict=True))
 
 
 def test_the_geometric_median_has_the_least_weighted_distance():

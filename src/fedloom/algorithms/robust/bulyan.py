@@ -62,11 +62,11 @@ def _mean_around_median(ranked: list[Row], count: int) -> Row:
     """
     n = len(ranked)
     median = np.float32(0.5) * (ranked[(n - 1) // 2] + ranked[n // 2])
-    total = sum(ranked[1:count], start=ranked[0].astype(np.float64))  # as values come and go, a huge one would take small ones with it
+    total = sum(ranked[1:count], start=ranked[0])
     best_total, best_reach = total, np.maximum(median - ranked[0], ranked[count - 1] - median)
     for first in range(1, n - count + 1):
-        total = total - ranked[first - 1] + ranked[first + count - 1]
+        total = sum(ranked[first + 1 : first + count], start=ranked[first])  # anew: a huge value that leaves would take small ones with it
         reach = np.maximum(median - ranked[first], ranked[first + count - 1] - median)
         nearer = reach < best_reach
         best_total, best_reach = np.where(nearer, total, best_total), np.minimum(reach, best_reach)
-    return (best_total / count).astype(np.float32)
+    return best_total / np.float32(count)
