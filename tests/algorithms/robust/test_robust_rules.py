@@ -117,6 +117,16 @@ def test_the_geometric_median_has_the_least_weighted_distance():
         assert cost([x + shift * (i == axis) for i, x in enumerate(found)]) > cost(found)
 
 
+@pytest.mark.parametrize("far", [1e3, 1e8, 1e14, 1e20, 1e30])
+@pytest.mark.parametrize("colluders", [1, 3])
+def test_colluders_draw_the_geometric_median_no_further_however_far_away_they_are(far, colluders):
+    honest = UPDATES[:5]
+    found = joined("geometric_median", [*honest, *[[far] * 5] * colluders])
+    # 1 of the unit vectors to the honest points, in sum, stands against each colluder's
+    pulls = [[(x - z) / math.sqrt(squared_distance(found, u)) for x, z in zip(u, found, strict=True)] for u in honest]
+    assert [sum(axis) for axis in zip(*pulls, strict=True)] == pytest.approx([-colluders / math.sqrt(5)] * 5, abs=1e-3)
+
+
 def test_the_geometric_median_of_points_on_a_line_is_their_median():
     assert joined("geometric_median", [[0.0, 0.0], [1.0, 2.0], [10.0, 20.0]]) == pytest.approx([1.0, 2.0], abs=1e-3)
 
@@ -169,6 +179,7 @@ def test_foolsgold_remembers_a_client_between_rounds():
 
 def test_foolsgold_does_not_move_when_all_are_copies():
     assert joined("foolsgold", [[1.0, 2.0]] * 3) == [0.0, 0.0]
+    assert joined("foolsgold", [[1.0, 2.0], [1.0001, 2.0], [1.0, 2.0002]]) == [0.0, 0.0]  # rounding on the way makes no trust
 
 
 def test_foolsgold_refuses_updates_without_a_name():
