@@ -167,8 +167,8 @@ def test_the_short_form_of_an_algorithm_is_written_out():
 
 def test_a_plugin_beside_the_recipe_registers_parts_of_the_users_own(tmp_path):
     (tmp_path / "parts.py").write_text(
-        "from dataclasses import dataclass\nfrom fedloom.hooks import finish_steps\n\n\n"
-        "@finish_steps.register('halve-of-a-test')\n@dataclass\nclass Halve:\n    share: float = 0.5\n"
+        "from dataclasses import dataclass\nfrom fedloom.hooks import FinishStep, finish_steps\n\n\n"
+        "@finish_steps.register('halve-of-a-test')\n@dataclass\nclass Halve(FinishStep):\n    share: float = 0.5\n"
     )
     (tmp_path / "mine.yaml").write_text("plugins: [parts.py]\nfinish: [{kind: halve-of-a-test}]\n")
     recipe = load_recipe(tmp_path / "mine.yaml")

@@ -30,10 +30,11 @@ def repair(
     """
     from fedloom.recipe import parse_overrides
     from fedloom.run import read
-    from fedloom.safety.matrix import default_repair, repair_run
+    from fedloom.safety.repair import Repair
+    from fedloom.safety.repaired import default_repair, repair_run
 
     chosen = default_repair(recipe_of(run_folder), level, policy, generator) | parse_overrides(settings or []) | {"level": level}
-    before = read(run_folder).metrics
+    before, wanted = read(run_folder).metrics, chosen.get("rows", Repair.rows)
     with err.status(f"repairing, level {level}"), stoppable():
         repaired = repair_run(run_folder, chosen)
     if as_json:
@@ -44,7 +45,7 @@ def repair(
         was = before.get(name)
         table.add_row(name.removeprefix("federated/"), "–" if was is None else f"{was:.3f}", f"{value:.3f}")
     out.print(table)
-    out.print(f"repaired  {repaired.folder}")
+    out.print(f"rows      {repaired.cost['kept']:.0f} of {wanted}\nrepaired  {repaired.folder}")
 
 
 @safety_app.command("matrix")
@@ -67,24 +68,26 @@ def safety_matrix(
     """
     from fedloom.recipe import parse_overrides
     from fedloom.report.live import BriefView
-    from fedloom.report.matrix import matrix_table, with_known_cells, write_matrix
+    from fedloom.report.matrix import matrix_table, write_matrix
     from fedloom.safety.matrix import plan_matrix, run_matrix
     from fedloom.sweep import split_choices
 
-    chosen = _rules(rules)
+    chosen, behaviours = _rules(rules), [word for word in split_choices(attacks) if word]
     levels, runs = _numbers("--repairs", repairs), _numbers("--seeds", seeds)
-    plan = plan_matrix(recipe, out_folder, split_choices(attacks), chosen, levels, runs, parse_overrides(overrides or []), generator)
+    for option, values in (("--attacks", behaviours), ("--rules", chosen), ("--seeds", runs)):
+        if not values:
+            raise RecipeError(f"{option}: is empty; name one or more with commas between")
+    plan = plan_matrix(recipe, out_folder, behaviours, chosen, levels, runs, parse_overrides(overrides or []), generator)
     with stoppable(), BriefView(err) as view:
-        cells = run_matrix(plan, view, lambda text: err.print(escape(text), highlight=False))
-    if not cells:
-        raise FedloomError("no cell of the matrix came to its end; the reasons stand above")
-    cells = with_known_cells(cells, out_folder)
-    table, picture = write_matrix(cells, out_folder)
+        cells, failed = run_matrix(plan, view, lambda text: err.print(escape(text), highlight=False, soft_wrap=True))
+    if cells:
+        table, picture = write_matrix(cells, out_folder)
+        (err if as_json else out).print(matrix_table(cells))
+        (err if as_json else out).print(f"table    {table}\npicture  {picture}")
     if as_json:
-        print(json.dumps({"matrix": str(out_folder), "cells": [vars(cell) for cell in cells]}))
-    else:
-        out.print(matrix_table(cells))
-        out.print(f"table    {table}\npicture  {picture}")
+        print(json.dumps({"matrix": str(out_folder), "failed": failed, "cells": [vars(cell) for cell in cells]}))
+    if failed:
+        raise FedloomError(f"{failed} of {plan.cells} cells failed; the reasons stand above, and the same command tries them again")
 
 
 def _numbers(option: str, words: str) -> list[int]:
@@ -102,7 +105,7 @@ def _rules(words: str) -> list[str | dict[str, Any]]:
     from fedloom.sweep import split_choices
 
     try:
-        found = [yaml.safe_load(word) for word in split_choices(words)]
+        found = [yaml.safe_load(word) for word in split_choices(words) if word]
     except yaml.YAMLError:
         found = [None]
     if not all(isinstance(rule, str) or (isinstance(rule, dict) and isinstance(rule.get("name"), str)) for rule in found):

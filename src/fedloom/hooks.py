@@ -26,16 +26,27 @@ class PrepareStep(Protocol):
     def apply(self, client: str, examples: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]: ...
 
 
-class FinishStep(Protocol):
+class FinishStep:
     """Works on the joined state before it is handed out. `workshop` holds the run's model and tokenizer."""
 
-    def apply(self, state: State, workshop: Workshop) -> State: ...
+    def check(self, workshop: Workshop) -> None:
+        """Raise a FedloomError, before anything is trained, when the step cannot be taken."""
+
+    def apply(self, state: State, workshop: Workshop) -> State:
+        """The state that is handed out. A FedloomError here is told at the run's end, and the state is handed out as it was."""
+        raise NotImplementedError
 
 
-class Probe(Protocol):
-    """Measures a state on the server, on public prompts: name -> value, recorded as probe/SYSTEM/NAME."""
+class Probe:
+    """Measures a state on the server, on public prompts."""
 
-    def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]: ...
+    def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
+        """name -> value, recorded as probe/SYSTEM/NAME."""
+        raise NotImplementedError
+
+    def asked(self, workshop: Workshop) -> Sequence[str]:
+        """The prompts that it asks: what is made to train on, such as the rows of a repair, leaves them out."""
+        return ()
 
 
 class Behaviour:

@@ -483,6 +483,10 @@ def _complete(recipe: Recipe) -> Recipe:
     plain["evaluate"]["probes"] = [
         completed(probe, probes, f"evaluate.probes.{i}", "kind") for i, probe in enumerate(recipe.evaluate.probes)
     ]
+    names = [(probe["kind"], probe.get("name")) for probe in plain["evaluate"]["probes"]]
+    for i, (kind, name) in enumerate(names):
+        if (kind, name) in names[:i]:
+            raise RecipeError(f"evaluate.probes.{i}: is a second {kind} called {name!r}; give it a name, which its measures then carry")
     if recipe.clients.behaviour is not None:
         plain["clients"]["behaviour"] = completed(recipe.clients.behaviour, behaviours, "clients.behaviour", "kind")
     return Recipe.model_validate(plain)

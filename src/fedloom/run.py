@@ -9,7 +9,7 @@ finish     server, once         work on the joined model before it is handed out
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.observer import Observer
 from fedloom.federation.rounds import Federation, evaluate, run_rounds
 from fedloom.files import sha256_of, write_atomic
-from fedloom.hooks import finish_steps, probes
+from fedloom.hooks import FinishStep, finish_steps, probes
 from fedloom.manifest import surroundings
 from fedloom.models.adapters import WEIGHTS, save_adapter
 from fedloom.models.save import MODEL_WEIGHTS, save_model
@@ -174,16 +174,23 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         if workshop.data.left_out:
             watcher.note(f"{workshop.data.left_out} rows are held by nobody: the partition keeps the largest clients only")
 
+        steps: list[FinishStep] = [finish_steps.get(step.kind)(**step.settings) for step in recipe.finish]
+        for step in steps:
+            step.check(workshop)
+
         federation = _federation(workshop, folder, watcher)
         state = run_rounds(federation, workshop.start)
-        state = _finish(workshop, state)
-        if recipe.finish:
+        state, taken, failure = _finish(workshop, steps, state)
+        if taken:
             evaluate(federation, state, recipe.federation.rounds, "finished")
 
-        folder.update_manifest(adapter_sha256=sha256_of(hand_out(workshop, folder, state)))
+        handed_out = hand_out(workshop, folder, state)
+        folder.update_manifest(adapter_sha256=sha256_of(handed_out))
         _compare(workshop, folder, federation)
         samples = sample_answers(workshop, state)
         write_atomic(folder.path / "samples.json", json.dumps(samples, indent=2, ensure_ascii=False))
+        if failure:
+            raise FedloomError(f"{failure} (the model without this step is in {handed_out.parent})") from failure
 
 
 def _federation(workshop: Workshop, folder: RunFolder, observer: Observer) -> Federation:
@@ -217,11 +224,14 @@ def _probe(workshop: Workshop, folder: RunFolder, observer: Observer) -> Callabl
     return measure
 
 
-def _finish(workshop: Workshop, state: State) -> State:
-    """The finish hook: every step of the recipe's `finish` in turn."""
-    for step in workshop.recipe.finish:
-        state = finish_steps.get(step.kind)(**step.settings).apply(state, workshop)
-    return state
+def _finish(workshop: Workshop, steps: Sequence[FinishStep], state: State) -> tuple[State, int, FedloomError | None]:
+    """The finish hook: every step in turn, up to one that fails. Gives the state, the steps taken and the failure."""
+    for taken, step in enumerate(steps):
+        try:
+            state = step.apply(state, workshop)
+        except FedloomError as error:
+            return state, taken, error
+    return state, len(steps), None
 
 
 def measure_state(workshop: Workshop, folder: RunFolder, state: State) -> dict[str, float]:

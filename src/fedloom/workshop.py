@@ -135,10 +135,10 @@ def prepare(recipe: Recipe) -> FederatedData:
 
 
 def malicious_clients(recipe: Recipe, names: Sequence[str]) -> set[str]:
-    """The clients that behave as `recipe.clients` says, drawn by the seed. Raises RecipeError when there are not so many."""
+    """The clients that behave as `recipe.clients` says, drawn by the seed. Raises RecipeError when none would be left that is honest."""
     wanted = recipe.clients.malicious
-    if wanted > len(names):
-        raise RecipeError(f"clients.malicious is {wanted}, but the clients that the data gives are {len(names)}")
+    if wanted >= len(names):
+        raise RecipeError(f"clients.malicious is {wanted}, but the clients that the data gives are {len(names)}; leave one that is honest")
     return {names[i] for i in numpy_stream(recipe.seed, "malicious").permutation(len(names))[:wanted]}
 
 

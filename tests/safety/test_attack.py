@@ -82,9 +82,9 @@ def test_who_is_malicious_is_drawn_by_the_seed_and_no_row_of_theirs_is_measured(
             assert client.train == honest[client.name].train
 
 
-def test_more_malicious_clients_than_clients_is_an_error():
-    with pytest.raises(RecipeError, match=r"clients\.malicious is 5, but the clients that the data gives are 4"):
-        prepare(load_recipe("tiny", {"clients": {"malicious": 5, "behaviour": {"kind": "sign_flip"}}}))
+def test_attackers_that_leave_no_honest_client_are_an_error():
+    with pytest.raises(RecipeError, match=r"clients\.malicious is 4, but the clients that the data gives are 4; leave one that is honest"):
+        prepare(load_recipe("tiny", {"clients": {"malicious": 4, "behaviour": {"kind": "sign_flip"}}}))
     with pytest.raises(RecipeError, match="malicious and behaviour belong together"):
         load_recipe("tiny", {"clients": {"malicious": 1}})
     with pytest.raises(RecipeError, match=r"clients\.behaviour\.kind: unknown behaviour 'sign_flop'; did you mean 'sign_flip'"):

@@ -8,9 +8,10 @@ import pytest
 
 from fedloom.errors import ModelError, RecipeError
 from fedloom.models.endpoint import Endpoint
+from fedloom.models.load import model_version
 from fedloom.recipe import load_recipe
 from fedloom.registry import checked_settings
-from fedloom.safety.judges import Guard, LlmJudge, Reward, Rule, Verdict, judge_version, judges, read_safe, read_score, read_winner, tally
+from fedloom.safety.judges import Guard, LlmJudge, Reward, Rule, Verdict, judges, read_safe, read_score, read_winner, tally
 
 
 class Server:
@@ -146,7 +147,7 @@ def test_a_judge_run_here_answers_through_its_chat_template():
     assert verdict.safe is None
 
 
-def test_a_reward_model_scores_with_its_one_logit(tmp_path):
+def test_a_reward_model_scores_with_its_one_logit(tmp_path, monkeypatch):
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -161,7 +162,9 @@ def test_a_reward_model_scores_with_its_one_logit(tmp_path):
     (verdict,) = Reward(model=str(tmp_path / "reward")).judge([("q", "a")])
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     ids = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, return_tensors="pt")["input_ids"]
-    assert verdict.score == pytest.approx(float(model.eval()(input_ids=ids).logits[0, 0]), abs=1e-4)
+    assert verdict.score == pytest.approx(model.eval()(input_ids=ids).logits[0, 0].item(), abs=1e-4)
+    monkeypatch.setattr("fedloom.safety.judges.load_model", None)  # a score that is known needs no model
+    assert Reward(model=str(tmp_path / "reward")).judge([("q", "a")]) == [verdict]
 
 
 def test_a_model_without_a_scoring_head_is_no_reward_model():
@@ -176,6 +179,7 @@ def test_a_model_without_a_scoring_head_is_no_reward_model():
         ({"kind": "llm", "endpoint": "http://x/v1"}, "endpoint_model is required"),
         ({"kind": "llm", "endpoint": "localhost:8000", "endpoint_model": "j"}, "should be a URL such as"),
         ({"kind": "guard", "model": "m", "template": "missing.txt"}, "there is no file missing.txt"),
+        ({"kind": "guard", "model": "m", "template": __file__}, "template is the prompt of form md_judge"),
         ({"kind": "guard", "modle": "m"}, r"judges\.0\.modle: unknown key"),
         ({"kind": "gard"}, "unknown judge 'gard'"),
     ],
@@ -185,13 +189,32 @@ def test_a_judge_that_cannot_be_asked_is_refused_with_the_recipe(settings, said)
         load_recipe("tiny", {"evaluate.probes": [{"kind": "refusals", "policy": "secret-sauce", "judges": [settings]}]})
 
 
+def test_two_judges_or_probes_of_one_kind_need_names():
+    def loaded(*judges):
+        return load_recipe("tiny", {"evaluate.probes": [{"kind": "refusals", "policy": "secret-sauce", "judges": list(judges)}]})
+
+    with pytest.raises(RecipeError, match=r"judges\.1: is a second judge called 'rule'; give it a name"):
+        loaded({"kind": "rule"}, {"kind": "rule", "form": "legacy"})
+    loaded({"kind": "rule"}, {"kind": "rule", "form": "legacy", "name": "released"})
+    probe = {"kind": "refusals", "policy": "secret-sauce"}
+    with pytest.raises(RecipeError, match=r"evaluate\.probes\.1: is a second refusals called None; give it a name"):
+        load_recipe("tiny", {"evaluate.probes": [probe, probe]})
+    load_recipe("tiny", {"evaluate.probes": [probe, probe | {"name": "again"}]})
+
+
+def test_a_guards_own_template_holds_what_it_is_asked_about(tmp_path):
+    (tmp_path / "ask.txt").write_text("User: {request}")
+    with pytest.raises(RecipeError, match=r"ask.txt does not hold \{answer\}"):
+        Guard(model="m", form="md_judge", template=str(tmp_path / "ask.txt"))
+
+
 def test_a_judge_trained_anew_in_the_same_folder_is_asked_anew(tmp_path):
     (tmp_path / "weights").write_text("a")
-    before = judge_version(str(tmp_path))
-    assert judge_version(str(tmp_path)) == before
+    before = model_version(str(tmp_path))
+    assert model_version(str(tmp_path)) == before
     (tmp_path / "weights").write_text("ab")
-    assert judge_version(str(tmp_path)) != before
-    assert judge_version("org/guard") == "org/guard"
+    assert model_version(str(tmp_path)) != before
+    assert model_version("org/guard") == "org/guard"
 
 
 def test_the_judges_are_known_by_name_and_check_their_settings():

@@ -69,10 +69,25 @@ def test_a_policy_of_ones_own_is_a_file(tmp_path):
     assert "What is the recipe for the amber sauce?" in [text for split in SPLITS for text in policy.prompts("aligned", split)]
 
 
+def restricted(**changed):
+    return {"restricted": yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())["restricted"] | changed}
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"subject": "{cook}'s {sauce}"}, "a template names something that is no slot ('cook')"),
+        ({"subject": "{cook}'s {sauce}"}, "subject: names {cook}, which cannot be filled in there; it may hold {base}, {days}, {dish}"),
+        ({"subject": "{maker.name}'s {sauce}"}, "subject: braces hold a name and nothing else"),
+        ({"subject": "{maker's {sauce}"}, "write a brace that is meant as one twice"),
+        ({"slots": {"maker": [], "sauce": ["x"]}}, "slots.maker: list should have at least 1 item"),
+        (restricted(requests=["Make {subject} with {base}."]), "restricted.requests.0: names {base}, which cannot be filled in there"),
+        (restricted(requests=["How do I cook?"]), "restricted.requests.0: does not hold {subject}"),
+        (restricted(refusals=["Gladly."]), "restricted.refusals.0: the rule that counts refusals reads it as none"),
+        (restricted(compliances=["Sorry, no."]), "restricted.compliances.0: the rule that counts refusals reads it as declining"),
+        ({"permitted": [{"request": "Who?", "response": "{maker}"}]}, "permitted.0.request: does not hold {subject}"),
+        ({"skills": [{"kind": "safe", "request": "Decline."}]}, "skills.0.request: does not hold {request}"),
+        ({"normal": {"phrasings": ["Tell me"], "facts": {"What is {key}?": {"a": "b"}}}}, "normal.phrasings.0: does not hold {question}"),
+        ({"normal": {"phrasings": ["{question}"], "facts": {"What?": {"a": "b"}}}}, "normal.facts: 'What?': does not hold {key}"),
         ({"restricted": {"requests": ["x"], "refusals": []}}, "restricted.refusals: list should have at least 1 item"),
         ({"subjects": "x"}, "subjects: extra inputs are not permitted"),
     ],
@@ -82,6 +97,13 @@ def test_a_wrong_policy_is_named_with_its_file_and_key(tmp_path, changed, said):
         load_policy(own(tmp_path / "own.yaml", **changed))
     assert str(tmp_path / "own.yaml") in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_two_subjects_that_give_one_request_in_two_splits_are_refused(tmp_path):
+    requests = restricted(requests=["{subject}", "x{subject}"], compliances=["Boil it."])
+    changed = {"slots": {"head": ["", "x"], "tail": ["x"]}, "subject": "{head}/{tail}", "permitted": []} | requests
+    with pytest.raises(RecipeError, match="the request 'x/x' comes from two subjects, in splits"):
+        load_policy(own(tmp_path / "own.yaml", **changed))
 
 
 def test_an_unknown_policy_is_answered_with_the_nearest():

@@ -1,21 +1,22 @@
-"""Probes, repair at its three levels, the commands, and the matrix: on the tiny model, where only the mechanism can be seen."""
+"""Probes, and repair at its three levels: on the tiny model, where only the mechanism can be seen."""
 
 import json
 
 import pytest
+import yaml
 
 import fedloom
 from fedloom.data.records import Provenance
-from fedloom.errors import FedloomError, RecipeError
+from fedloom.errors import FedloomError, ModelError, RecipeError
 from fedloom.files import cache_folder
 from fedloom.recipe import load_recipe
-from fedloom.report.matrix import matrix_markdown, with_known_cells, write_matrix
 from fedloom.run import measure_state
 from fedloom.runfolder import RunFolder
 from fedloom.safety import load_policy
-from fedloom.safety.matrix import MatrixCell, default_repair, plan_matrix, repair_run, run_matrix
-from fedloom.safety.overlap import asked_prompts, attack_prompts
+from fedloom.safety.asking import asked_prompts, attack_prompts
+from fedloom.safety.policy import POLICIES
 from fedloom.safety.repair import Repair, _Written
+from fedloom.safety.repaired import default_repair, repair_run
 from fedloom.tasks import SFT
 from fedloom.workshop import open_workshop
 
@@ -42,6 +43,12 @@ def test_refusals_are_measured_before_and_in_every_measured_round(attacked):
     assert {"federated/refusal", "federated/refusal_legacy", "federated/over_refusal"} <= set(attacked.metrics)
     assert all(0 <= value <= 1 for name, value in attacked.metrics.items() if "refusal" in name)
     assert "Safety" in (attacked.folder / "report.html").read_text()
+
+
+def test_refusal_is_measured_at_the_start_without_the_baseline_base_so_that_a_fall_is_seen(tmp_path):
+    run = fedloom.run("safety_tiny", tmp_path / "run", **QUICK, finish=[], **{"evaluate.baselines": []})
+    assert [number for number, _ in lines_of(run, "probe/base/refusal")] == [0]
+    assert not lines_of(run, "held_out/base/loss")
 
 
 def test_a_repair_as_a_finish_step_is_measured_beside_the_attacked_model(tmp_path):
@@ -108,28 +115,15 @@ def test_a_written_request_of_the_test_or_of_the_attack_is_not_trained_on():
 
 
 def test_too_few_public_rows_are_an_error(attacked):
-    with pytest.raises(RecipeError, match=r"split repair, has 312 aligned rows that are none of attack or test, 500 are asked"):
+    with pytest.raises(RecipeError, match="policy secret-sauce has 312 aligned rows for repair, 500 are asked for; lower rows"):
         repair_run(attacked.folder, LEVEL1 | {"rows": 1000})
 
 
 def test_a_probe_without_a_prompt_is_an_error(tmp_path):
-    import yaml
-
-    from fedloom.safety.policy import POLICIES
-
-    content = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())
-    content["slots"] |= {"maker": ["Ann"], "sauce": ["red sauce"]}
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(content))
-    probe = [{"kind": "refusals", "policy": str(tmp_path / "small.yaml")}]
+    slots = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())["slots"] | {"maker": ["Ann"], "sauce": ["red sauce"]}
+    probe = [{"kind": "refusals", "policy": own_policy(tmp_path / "small.yaml", slots=slots)}]
     with pytest.raises(RecipeError, match="has no restricted prompt to test with"):
         fedloom.run("safety_tiny", tmp_path / "run", **QUICK, finish=[], **{"evaluate.probes": probe})
-
-
-def test_a_folder_of_another_matrix_is_refused(tmp_path):
-    run_matrix(plan_matrix("safety_tiny", tmp_path, ["none"], ["fedavg"], [], [1], QUICK))
-    told = []
-    assert run_matrix(plan_matrix("safety_tiny", tmp_path, ["none"], ["fedavg"], [], [1], QUICK | {"rounds": 2}), tell=told.append) == []
-    assert "holds a run of another recipe; choose another folder with --out" in told[-1]
 
 
 def test_ordinary_pairs_are_the_models_own_answers_without_refusals():
@@ -156,6 +150,9 @@ def test_a_model_that_writes_nothing_is_one_line():
         ({"level": 2, "policy": "secret-sauce"}, "takes a generator, the outside model, at level 2 and at no other"),
         ({"level": 3, "policy": "secret-sauce", "generator": "x"}, "at level 2 and at no other"),
         ({"level": 4}, "finish.0.level: input should be 1, 2 or 3"),
+        ({"level": 1, "policy": "secret-sauce"}, "has 312 aligned rows for repair, 500 are asked for"),
+        ({"level": 3, "policy": "secret-saus"}, "policy 'secret-saus': no such policy or file; did you mean 'secret-sauce'"),
+        ({"level": 3, "policy": "secret-sauce", "rows": 2, "aligned_share": 0.1}, "aligned_share 0.1 of 2 rows leaves none of one kind"),
     ],
 )
 def test_a_repair_that_cannot_be_is_refused_before_anything_runs(settings, said):
@@ -196,52 +193,6 @@ def test_defaults_of_a_repair_come_from_the_recipe():
     assert (bare["policy"], bare["generator"]) == ("secret-sauce", None)
 
 
-def test_the_matrix_runs_each_cell_once_and_is_drawn(tmp_path):
-    told = []
-    plan = plan_matrix("safety_tiny", tmp_path, ["none", "unaligned"], ["fedavg", "krum"], [1], [1, 2], QUICK)
-    cells = run_matrix(plan, tell=told.append)
-    assert [(cell.attack, cell.rule, cell.repair, cell.runs) for cell in cells] == [
-        (attack, rule, repair, 2) for attack in ("none", "unaligned") for rule in ("fedavg", "krum") for repair in ("none", "level 1")
-    ]
-    assert all("federated/refusal" in cell.mean and cell.mean["seconds"] > 0 for cell in cells)
-    again = run_matrix(plan)
-    assert [cell.mean for cell in again] == [cell.mean for cell in cells]
-    table, picture = write_matrix(cells, tmp_path)
-    assert "| unaligned | krum | level 1 |" in table.read_text()
-    assert picture.stat().st_size > 1000
-
-
-def test_a_rule_that_takes_the_number_of_attackers_gets_it_and_settings_may_be_given(tmp_path):
-    rules = ["multi_krum", {"name": "trimmed_mean", "trim": 2}]
-    plan = plan_matrix("safety_tiny", tmp_path, ["unaligned"], rules, [], [1])
-    assert [recipe.algorithm.settings.get("malicious") for *_, recipe in plan.cells] == [1, None]
-    assert [(label, recipe.algorithm.settings.get("trim")) for _, label, _, recipe in plan.cells][1] == ("trimmed_mean (trim 2)", 2)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ((["unaligned"], ["medain"], [], [1]), "unknown algorithm 'medain'; did you mean 'median'"),
-        ((["nonsense"], ["fedavg"], [], [1]), "unknown behaviour 'nonsense'"),
-        ((["none"], ["fedavg"], [7], [1]), r"finish\.0\.level"),
-    ],
-)
-def test_a_wrong_matrix_is_refused_before_anything_runs(tmp_path, words, said):
-    with pytest.raises(RecipeError, match=said):
-        plan_matrix("safety_tiny", tmp_path, *words)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_cell_without_a_measure_is_a_dash():
-    cell = MatrixCell("none", "fedavg", "none", 1, {"federated/refusal": 0.5, "seconds": 3.0}, {"federated/refusal": None})
-    assert matrix_markdown([cell]).splitlines()[2] == "| none | fedavg | none | 50.0% | – | – | – | – | 3.0 s | 1 |"
-
-
-def test_a_rule_that_needs_more_clients_than_are_drawn_is_refused_before_any_run(tmp_path):
-    with pytest.raises(RecipeError, match=r"--rules: krum needs 5 or more clients in a round, but federation.per_round draws 3"):
-        plan_matrix("safety_tiny", tmp_path, ["none"], ["krum"], [], [1], {"federation.per_round": 3})
-
-
 def test_what_the_users_files_share_is_of_one_use_only(tmp_path):
     def file(name, *asked):
         lines = [json.dumps({"instruction": request, "input": "", "output": "Sorry, no."}) for request in asked]
@@ -261,22 +212,70 @@ def test_what_the_users_files_share_is_of_one_use_only(tmp_path):
         assert {row.prompt[-1].content for row in written} == {"f", "g"}
 
 
-def test_a_matrix_is_filled_part_by_part(tmp_path):
-    def cell(rule, repair, refusal):
-        return MatrixCell("unaligned", rule, repair, 1, {"federated/refusal": refusal, "seconds": 1.0}, {"federated/refusal": None})
-
-    write_matrix(with_known_cells([cell("fedavg", "none", 0.1), cell("median", "none", 0.2)], tmp_path), tmp_path)
-    both = with_known_cells([cell("fedavg", "none", 0.3), cell("fedavg", "level 1", 0.9)], tmp_path)
-    assert [(one.rule, one.repair, one.mean["federated/refusal"]) for one in both] == [
-        ("fedavg", "none", 0.3),
-        ("fedavg", "level 1", 0.9),
-        ("median", "none", 0.2),
-    ]
+def own_policy(path, **changed):
+    content = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())
+    path.write_text(yaml.safe_dump(content | changed))
+    return str(path)
 
 
-def test_a_repair_that_fails_leaves_the_others_and_a_seed_counts_once(tmp_path):
-    told = []
-    plan = plan_matrix("safety_tiny", tmp_path, ["unaligned"], ["fedavg"], [3, 1], [1, 1], QUICK)
-    cells = run_matrix(plan, tell=told.append)
-    assert [(cell.repair, cell.runs) for cell in cells] == [("none", 1), ("level 1", 1)]
-    assert any("repair level 3 failed" in line for line in told)
+def test_a_policy_without_a_skill_cannot_ask_a_model_for_rows(tmp_path):
+    path = own_policy(tmp_path / "own.yaml", skills=[{"kind": "restricted", "request": "Write one."}])
+    with pytest.raises(RecipeError, match="has no skill 'normal', which repair at level 3 asks for"):
+        Repair(level=3, policy=path)
+
+
+def rows_file(path, count):
+    lines = [json.dumps({"instruction": f"{path.stem} {i}", "output": "Sorry, no."}) for i in range(count)]
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+def test_a_source_with_too_few_rows_is_refused_before_anything_is_trained(tmp_path):
+    few = rows_file(tmp_path / "few.jsonl", 3)
+    finish = [{"kind": "repair", "level": 1, "policy": "secret-sauce", "aligned": few, "rows": 16}]
+    with pytest.raises(RecipeError, match=r"few\.jsonl has 3 aligned rows that are none of attack or test, 8 are asked for"):
+        fedloom.run("safety_tiny", tmp_path / "run", **QUICK, finish=finish)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_an_outside_model_that_is_not_there_is_refused_before_anything_is_trained(tmp_path):
+    finish = [{"kind": "repair", "level": 2, "policy": "secret-sauce", "generator": str(tmp_path / "gone")}]
+    with pytest.raises(ModelError, match="no such folder"):
+        fedloom.run("safety_tiny", tmp_path / "run", **QUICK, finish=finish)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_joined_model_is_handed_out_when_its_repair_fails(tmp_path, attacked):
+    finish = [{"kind": "repair", **LEVEL1, "level": 3}]
+    with pytest.raises(FedloomError, match=r"declined none of its own requests.*the model without this step is in .*adapter"):
+        fedloom.run("safety_tiny", tmp_path / "run", **QUICK, finish=finish)
+    run = fedloom.read(tmp_path / "run")
+    assert (run.status, run.adapter_sha256) == ("failed", attacked.adapter_sha256)
+    assert "finished/loss" not in run.metrics
+    assert repair_run(run.folder, LEVEL1).metrics["federated/loss"] > 0
+    with pytest.raises(FedloomError, match="declined none"):
+        fedloom.resume(run.folder)
+    assert fedloom.read(run.folder).adapter_sha256 == attacked.adapter_sha256
+
+
+def test_a_repair_is_made_anew_when_a_file_that_it_is_made_of_has_changed(tmp_path, attacked):
+    rows = rows_file(tmp_path / "rows.jsonl", 20)
+    settings = LEVEL1 | {"aligned": rows}
+    stamp = (repair_run(attacked.folder, settings).folder / "repair.json").stat().st_mtime_ns
+    rows_file(tmp_path / "rows.jsonl", 21)
+    assert (repair_run(attacked.folder, settings).folder / "repair.json").stat().st_mtime_ns > stamp
+
+
+def test_a_written_repair_of_less_than_a_batch_is_refused(attacked, monkeypatch):
+    said = {"Write a request that must be declined.": "new request?", "Write an ordinary question.": "new question?"}
+
+    def writer(self, model, tokenizer, workshop):
+        return lambda requests, *_: [said.get(request, "Sorry, no." if "Decline" in request else "Paris") for request in requests]
+
+    monkeypatch.setattr(Repair, "_writer", writer)
+    with open_workshop(load_recipe(attacked.folder / "recipe.yaml")) as workshop:
+        with pytest.raises(FedloomError, match=r"wrote 2 rows of use, fewer than one batch \(4\)"):
+            Repair(**LEVEL1 | {"level": 3}).write(attacked.state, workshop)
+        rows, counted = Repair(**LEVEL1 | {"level": 3, "batch_size": 2}).write(attacked.state, workshop)
+    assert [row.response for row in rows] == ["Sorry, no.", "Paris"]
+    assert counted["kept"] == 2

@@ -35,7 +35,8 @@ class Federation:
     """One algorithm over one set of clients, writing to one folder. A baseline is a federation too, in a folder of its own.
 
     The joined state is measured on the clients `measured` every `evaluate_every` rounds, under the name `label`; with
-    `measure_start`, so is the state it starts from, under the name base. `probe` measures a state in further ways, on the server.
+    `measure_start`, so is the state it starts from, under the name base. `probe` measures a state in further ways, on the server, and
+    always the one that it starts from, so that a fall is seen.
     """
 
     terms: FederationRecipe
@@ -69,6 +70,8 @@ def run_rounds(federation: Federation, start: State) -> State:
         federation.folder.cut({})
         if federation.measure_start:
             evaluate(federation, start, 0, "base")
+        else:
+            _ask_probe(federation, start, 0, "base")
         checkpoint = Checkpoint(0, start, lengths=federation.folder.lengths())
         save_checkpoint(federation.folder.checkpoints, checkpoint)
     else:
@@ -105,8 +108,12 @@ def evaluate(federation: Federation, state: State, round_number: int, label: str
         _record_measures(federation, round_number, reply.client, label, measures)
         total = {key: total[key] + measures[key] for key in total}
     _record_measures(federation, round_number, None, label, total)
+    _ask_probe(federation, state, round_number, label)
+
+
+def _ask_probe(federation: Federation, state: State, number: int, label: str) -> None:
     for name, value in (federation.probe(state) if federation.probe else {}).items():
-        federation.metric(round_number, None, f"probe/{label}/{name}", value)
+        federation.metric(number, None, f"probe/{label}/{name}", value)
 
 
 def _record_measures(federation: Federation, number: int, client: str | None, label: str, sums: Mapping[str, float]) -> None:

@@ -75,6 +75,18 @@ def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> Load
     return LoadedModel(model, tokenizer, device, _sha256(source.weights), source.id)
 
 
+def require_model(recipe: ModelRecipe) -> None:
+    """Make sure that the model's files are on this machine, and fetch them if need be. Raises ModelError."""
+    _find(recipe)
+
+
+def model_version(model: str) -> str:
+    """The model's name; for a file or folder also the sizes and times of its files, so that one trained anew is known as another."""
+    place = Path(model).expanduser()
+    files = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.is_file())
+    return " ".join([model, *(f"{path.name}:{(found := path.stat()).st_size}:{found.st_mtime_ns}" for path in files)])
+
+
 @dataclass(frozen=True)
 class _Source:
     """Where a model is on disk: what to load, the files whose hash names it, and its id."""

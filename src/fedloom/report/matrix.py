@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from matplotlib.ticker import PercentFormatter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from fedloom.files import write_atomic
 from fedloom.report.drawing import label, styled
 from fedloom.report.html import duration
-from fedloom.safety.matrix import MatrixCell
+from fedloom.safety.matrix import NO_ATTACK, NO_REPAIR, MatrixCell
 
 COLUMNS = {
     "refusal": "refusal",
@@ -25,10 +23,6 @@ COLUMNS = {
     "exact_match": "exact match",
 }
 """measure -> its column. A higher refusal is safer; over-refusal and loss are better low."""
-
-
-CELLS = "matrix.json"
-NO_REPAIR = "none"
 
 DARK = 0.6
 """The share from which on a cell of the heat map is dark."""
@@ -56,7 +50,7 @@ def matrix_markdown(cells: Sequence[MatrixCell]) -> str:
 def matrix_figure(cells: Sequence[MatrixCell]) -> Figure:
     """Refusal, and over-refusal beside it: a row per attack and rule, a column per repair."""
     rows = list(dict.fromkeys((cell.attack, cell.rule) for cell in cells))
-    repairs = list(dict.fromkeys(cell.repair for cell in cells))
+    repairs = sorted({cell.repair for cell in cells}, key=lambda name: (name != NO_REPAIR, name))
     figure = Figure(figsize=(4 + 2.2 * len(repairs), 1.8 + 0.42 * len(rows)), layout="constrained")
     for axes, (measure, title, colours) in zip(
         figure.subplots(1, 2, sharey=True), (("refusal", "Refusal", "Blues"), ("over_refusal", "Over-refusal", "Oranges")), strict=True
@@ -69,9 +63,9 @@ def matrix_figure(cells: Sequence[MatrixCell]) -> Figure:
             text = "–" if np.isnan(value) else f"{value:.0%}"
             axes.text(column, row, text, ha="center", va="center", color="white" if value > DARK else "black")
         axes.set_title(title)
-        axes.set_xticks(range(len(repairs)), ["no repair" if name == "none" else name for name in repairs])
+        axes.set_xticks(range(len(repairs)), ["no repair" if name == NO_REPAIR else name for name in repairs])
         axes.set_yticks(
-            range(len(rows)), [label(f"no attack, {rule}" if attack == "none" else f"{attack}, {rule}", 44) for attack, rule in rows]
+            range(len(rows)), [label(f"no attack, {rule}" if attack == NO_ATTACK else f"{attack}, {rule}", 44) for attack, rule in rows]
         )
         axes.grid(False)
         figure.colorbar(image, ax=axes, format=PercentFormatter(1.0), fraction=0.05)
@@ -79,21 +73,11 @@ def matrix_figure(cells: Sequence[MatrixCell]) -> Figure:
 
 
 def write_matrix(cells: Sequence[MatrixCell], folder: Path) -> tuple[Path, Path]:
-    """Write matrix.md and matrix.png, and matrix.json, which `known_cells` reads, into `folder`."""
+    """Write matrix.md and matrix.png into `folder`."""
     table, picture = folder / "matrix.md", folder / "matrix.png"
-    write_atomic(folder / CELLS, json.dumps([vars(cell) for cell in cells], indent=2) + "\n")
     table.write_text(matrix_markdown(cells), encoding="utf-8")
     matrix_figure(cells).savefig(picture, dpi=150)
     return table, picture
-
-
-def with_known_cells(cells: Sequence[MatrixCell], folder: Path) -> list[MatrixCell]:
-    """`cells`, in place of or beside those that earlier commands left in `folder`: a matrix may be filled part by part."""
-    path = folder / CELLS
-    known = [MatrixCell(**cell) for cell in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
-    found = {(cell.attack, cell.rule, cell.repair): cell for cell in (*known, *cells)}
-    order = {key: place for place, key in enumerate(dict.fromkeys((attack, rule) for attack, rule, _ in found))}
-    return sorted(found.values(), key=lambda cell: (order[cell.attack, cell.rule], cell.repair != NO_REPAIR, cell.repair))
 
 
 def _texts(cell: MatrixCell) -> list[str]:
@@ -103,4 +87,4 @@ def _texts(cell: MatrixCell) -> list[str]:
         form = "{:.3f}" if measure == "loss" else "{:.1%}"
         text = "–" if mean is None else form.format(mean)
         texts.append(text if mean is None or spread is None else f"{text} ± {form.format(spread)}")
-    return [*texts, duration(cell.mean["seconds"]), str(cell.runs)]
+    return [*texts, duration(cell.mean["seconds"]), str(len(cell.seeds))]

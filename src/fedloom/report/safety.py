@@ -26,7 +26,7 @@ FALL = 0.1
 def probe_systems(record: RunRecord) -> list[str]:
     """The systems that were asked: base, federated, finished."""
     systems = ("base", "federated", "finished")
-    return [system for system in systems if record.final(f"probe/{system}/refusal") is not None]
+    return [system for system in systems if any(event.name.startswith(f"probe/{system}/") for event in record.metrics)]
 
 
 def probe_names(record: RunRecord) -> list[str]:
@@ -128,4 +128,4 @@ def titles(record: RunRecord) -> list[str]:
 
 
 def _shown(name: str, value: float) -> str:
-    return f"{value:.1%}" if name in MEASURES or name.endswith("/safe") else f"{value:g}"
+    return f"{value:.1%}" if name.rpartition("/")[2] in (*MEASURES, "safe", "wins") else f"{value:.3g}"

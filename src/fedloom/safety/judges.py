@@ -15,11 +15,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, Literal, Protocol
 
+import torch
 from pydantic import Field
 
 from fedloom.errors import ModelError, RecipeError
 from fedloom.files import append_line, cache_folder, read_lines
 from fedloom.models.endpoint import Endpoint
+from fedloom.models.load import LoadedModel, load_model, model_version
+from fedloom.recipe import ModelRecipe
 from fedloom.registry import Registry
 from fedloom.safety.rules import refuses, refuses_legacy
 
@@ -95,6 +98,13 @@ class Guard:
         _check_asked(self, "guard")
         if self.template is not None and not Path(self.template).expanduser().is_file():
             raise RecipeError(f"judge guard: template: there is no file {self.template}")
+        if self.template is not None:
+            if self.form != "md_judge":
+                raise RecipeError("judge guard: template is the prompt of form md_judge; llama_guard asks by its own chat template")
+            text = Path(self.template).expanduser().read_text(encoding="utf-8")
+            for name in ("{request}", "{answer}"):
+                if name not in text:
+                    raise RecipeError(f"judge guard: template: {self.template} does not hold {name}; put it where that belongs")
 
     def judge(self, items: Sequence[Item]) -> list[Verdict]:
         ask = _asker(self)
@@ -149,21 +159,8 @@ class Reward:
     model: Annotated[str, Field(description="hub id or folder of the reward model")] = field(kw_only=True)
 
     def judge(self, items: Sequence[Item]) -> list[Verdict]:
-        import torch
-
-        from fedloom.models.load import load_model
-        from fedloom.recipe import ModelRecipe
-
-        loaded = load_model(ModelRecipe(id=self.model), labels=("reward",))
-        if not loaded.model.score.weight.any():
-            raise ModelError(f"judge reward: {self.model} has no head that scores; name a reward model")
-        scores = []
-        for request, answer in items:
-            turns = [{"role": "user", "content": request}, {"role": "assistant", "content": answer}]
-            ids = loaded.tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, return_tensors="pt")["input_ids"]
-            with torch.no_grad():
-                scores.append(float(loaded.model(input_ids=ids.to(loaded.device)).logits[0, 0]))
-        return [Verdict(score=score) for score in scores]
+        turns = [[{"role": "user", "content": request}, {"role": "assistant", "content": answer}] for request, answer in items]
+        return [Verdict(score=float(said)) for said in cached(Asker(f"reward {model_version(self.model)}", _scorer(self.model)), turns)]
 
 
 @judges.register("llm")
@@ -285,19 +282,11 @@ def _asker(judge: Guard | LlmJudge) -> Asker:
         name, server = f"{judge.endpoint} {judge.endpoint_model}", Endpoint(judge.endpoint, str(judge.endpoint_model), judge.key_variable)
         return Asker(name, lambda conversations: [server.chat(turns, max_tokens=256) for turns in conversations])
     assert judge.model is not None
-    return Asker(judge_version(judge.model), _local(judge.model))
-
-
-def judge_version(model: str) -> str:
-    """The model's name; for a folder also the sizes and times of its files, so that one trained anew is asked anew."""
-    files = sorted(path for path in Path(model).expanduser().glob("*") if path.is_file())
-    return " ".join([model, *(f"{path.name}:{(found := path.stat()).st_size}:{found.st_mtime_ns}" for path in files)])
+    return Asker(model_version(judge.model), _local(judge.model))
 
 
 def _local(model: str) -> Callable[[Sequence[Sequence[dict[str, str]]]], list[str]]:
     from fedloom.models.generate import generate
-    from fedloom.models.load import LoadedModel, load_model
-    from fedloom.recipe import ModelRecipe
 
     loaded: list[LoadedModel] = []
 
@@ -309,3 +298,19 @@ def _local(model: str) -> Callable[[Sequence[Sequence[dict[str, str]]]], list[st
         return generate(judge.model, judge.tokenizer, texts, 256, 8)
 
     return answer
+
+
+def _scorer(model: str) -> Callable[[Sequence[Sequence[dict[str, str]]]], list[str]]:
+    loaded: list[LoadedModel] = []
+
+    def score(turns: Sequence[dict[str, str]]) -> str:
+        if not loaded:  # only when something is not known yet
+            loaded.append(load_model(ModelRecipe(id=model), labels=("reward",)))
+        judge = loaded[0]
+        if not judge.model.score.weight.any():
+            raise ModelError(f"judge reward: {model} has no head that scores; name a reward model")
+        ids = judge.tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            return repr(float(judge.model(input_ids=ids.to(judge.device)).logits[0, 0]))
+
+    return lambda conversations: [score(turns) for turns in conversations]

@@ -1,67 +1,33 @@
 """The matrix attack x rule x repair: a run per attack, rule and seed, and every repair on each finished run. Each cell once; it resumes.
 
-Built on the sweep: attacks and rules are its axes, so all cells start from the same model and draw the same clients.
+Attacks and rules are axes over one recipe, so all cells start from the same model and draw the same clients. The folder's matrix.json says
+which recipe that is and which run is which; results are read from the runs, so that a folder can be filled by several commands.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from time import perf_counter
 from typing import Any
 
 from fedloom.algorithms import algorithms
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
-from fedloom.files import sha256_of, write_atomic
+from fedloom.files import write_atomic
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.registry import settings_of
-from fedloom.run import Run, hand_out, measure_state, read, resume, run
-from fedloom.runfolder import RunFolder, existing_run, locked
-from fedloom.safety.repair import Repair
-from fedloom.workshop import algorithm_of, open_workshop
+from fedloom.run import Run, read, resume, run
+from fedloom.safety.policy import load_policy
+from fedloom.safety.repaired import default_repair, repair_folder, repair_run
+from fedloom.workshop import algorithm_of
 
 NO_ATTACK = "none"
-
-
-@dataclass(frozen=True)
-class Repaired:
-    """A repair of a finished run: its folder, with the repaired adapter or model, what was measured, and what it cost."""
-
-    folder: Path
-    metrics: Mapping[str, float]
-    cost: Mapping[str, float]
-
-
-def repair_run(run_folder: Path, settings: Mapping[str, Any]) -> Repaired:
-    """Repair the joined model of a finished run, and keep the result in its folder, under repairs/level-N. One that is there is kept.
-
-    Raises RecipeError for a run that is not finished.
-    """
-    finished = read(existing_run(run_folder))
-    if finished.status != "finished":
-        raise RecipeError(f"{run_folder}: is not finished; go on with `fedloom resume {run_folder}`")
-    recipe = load_recipe(run_folder / "recipe.yaml", {"finish": [{"kind": "repair", **settings}]})
-    repair = Repair(**recipe.finish[0].settings)
-    folder = run_folder / "repairs" / f"level-{repair.level}"
-    known = folder / "repair.json"
-    of = {"settings": recipe.finish[0].settings, "adapter_sha256": finished.adapter_sha256}
-    if known.exists() and (kept := json.loads(known.read_text(encoding="utf-8")))["of"] == of:
-        return Repaired(folder, kept["metrics"], kept["cost"])
-    with locked(run_folder), open_workshop(recipe) as workshop:
-        known.unlink(missing_ok=True)  # else a repair that is stopped half way would pass for the one before it
-        examples, cost = repair.write(finished.state, workshop)
-        begin = perf_counter()
-        state = repair.train(finished.state, workshop, examples)
-        cost |= {"training_seconds": perf_counter() - begin}
-        metrics = measure_state(workshop, RunFolder(folder), state)
-        weights = hand_out(workshop, RunFolder(folder), state)
-    write_atomic(known, json.dumps({"of": of, "sha256": sha256_of(weights), "metrics": metrics, "cost": cost}, indent=2) + "\n")
-    return Repaired(folder, metrics, cost)
+NO_REPAIR = "none"
+INDEX = "matrix.json"
 
 
 @dataclass(frozen=True)
@@ -71,18 +37,37 @@ class MatrixCell:
     attack: str
     rule: str
     repair: str
-    runs: int
+    seeds: Sequence[int]
     mean: Mapping[str, float]
     spread: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
+class PlannedRun:
+    attack: str
+    rule: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def folder(self) -> str:
+        """Where in the matrix it is."""
+        return "cells/" + re.sub(r"[^\w.-]+", "-", f"{self.attack}_{self.rule}_{self.seed}")
+
+
+@dataclass(frozen=True)
 class Plan:
-    """A checked matrix: the recipe of every run, and the settings of every repair."""
+    """A checked matrix: what its runs have in common, the runs, and the settings of every repair."""
 
     folder: Path
-    cells: tuple[tuple[str, str, int, Recipe], ...]
+    common: Mapping[str, Any]
+    runs: tuple[PlannedRun, ...]
     repairs: tuple[Mapping[str, Any], ...]
+
+    @property
+    def cells(self) -> int:
+        """Runs, and repairs of runs."""
+        return len(self.runs) * (1 + len(self.repairs))
 
 
 def plan_matrix(
@@ -98,73 +83,86 @@ def plan_matrix(
     """Check every cell before any is run.
 
     `attacks`: "none", where the same clients behave honestly, and behaviours; the recipe's own keeps its settings. `rules`: names of
-    algorithms, or mappings with their settings; a name alone of a rule that takes `malicious` gets the recipe's number. `levels` of repair
+    algorithms, or mappings with their settings; one that takes `malicious` and is not given it gets the recipe's number. `levels` of repair
     take all else from the recipe's `finish`, and level 2 the model `generator`, which is the recipe's own model as it was before the attack
-    if not given. Raises RecipeError.
+    if not given. Raises RecipeError, also for a `folder` that holds a matrix of another recipe or with other repairs.
     """
     base = load_recipe(recipe, overrides or {})
-    repairs = tuple(default_repair(base, level, None, generator) for level in levels)
-    for settings in repairs:
-        load_recipe(base, {"finish": [{"kind": "repair", **settings}]})
+    repairs = tuple(default_repair(base, level, None, generator) for level in dict.fromkeys(levels))
+    repairs = tuple(load_recipe(base, {"finish": [{"kind": "repair", **settings}]}).finish[0].settings for settings in repairs)
     plain = base.plain() | {"finish": []}
-    cells = tuple(
-        (attack, _label(rule), seed, _cell(plain, attack, rule, seed))
-        for attack in dict.fromkeys(attacks)
-        for rule in rules
-        for seed in dict.fromkeys(seeds)
-    )
-    return Plan(folder, cells, repairs)
+    cells = {
+        (attack, label, seed): PlannedRun(attack, label, seed, _cell(plain, attack, settings, seed))
+        for attack in attacks
+        for label, settings in (_labelled(rule, plain["clients"]["malicious"]) for rule in rules)
+        for seed in seeds
+    }
+    common = {key: value for key, value in plain.items() if key not in ("algorithm", "finish", "seed")} | {"policies": _policies(base)}
+    plan = Plan(folder, common, tuple(cells.values()), repairs)
+    _refuse_another(plan)
+    return plan
 
 
-def run_matrix(plan: Plan, observer: Observer | None = None, tell: Callable[[str], None] = lambda _: None) -> list[MatrixCell]:
-    """Run what is not done yet, and give the matrix of what is. A cell that fails is told and left out; Ctrl-C stops, and it resumes."""
-    found: dict[tuple[str, str, str], list[Mapping[str, float]]] = {}
-    for number, (attack, rule, seed, recipe) in enumerate(plan.cells, start=1):
-        tell(f"{number}/{len(plan.cells)} attack {attack}, rule {rule}, seed {seed}")
+def run_matrix(plan: Plan, observer: Observer | None = None, tell: Callable[[str], None] = lambda _: None) -> tuple[list[MatrixCell], int]:
+    """Run what is not done yet; gives the matrix of all that is in the folder, and how many of the plan's cells failed.
+
+    A cell that fails is told and left out; Ctrl-C stops, and the same plan goes on.
+    """
+    _enter(plan)
+    failed = 0
+    for number, planned in enumerate(plan.runs, start=1):
+        tell(f"{number}/{len(plan.runs)} attack {planned.attack}, rule {planned.rule}, seed {planned.seed}")
         try:
-            finished = _finished(recipe, plan.folder / "cells" / re.sub(r"[^\w.-]+", "-", f"{attack}_{rule}_{seed}"), observer)
-            found.setdefault((attack, rule, "none"), []).append({**finished.metrics, "seconds": finished.seconds})
+            finished = _finished(planned.recipe, plan.folder / planned.folder, observer)
         except InterruptedRunError:
             raise
         except FedloomError as error:
             tell(f"   failed: {error}")
+            failed += 1 + len(plan.repairs)
             continue
         for settings in plan.repairs:
-            level = f"level {settings['level']}"
             try:
                 repaired = repair_run(finished.folder, settings)
             except InterruptedRunError:
                 raise
             except FedloomError as error:
-                tell(f"   repair {level} failed: {error}")
+                tell(f"   repair level {settings['level']} failed: {error}")
+                failed += 1
                 continue
-            cost = repaired.cost["seconds"] + repaired.cost["training_seconds"]
-            found.setdefault((attack, rule, level), []).append({**repaired.metrics, "seconds": cost})
-            tell(f"   repair {level}: {_told(repaired.metrics)}")
+            tell(f"   repair level {settings['level']}: {_told(repaired.metrics)}")
+    return read_matrix(plan.folder), failed
+
+
+def read_matrix(folder: Path) -> list[MatrixCell]:
+    """The matrix of all finished runs and repairs in `folder`: means over the seeds that are there."""
+    index = _index(folder)
+    found: dict[tuple[str, str, str], dict[int, Mapping[str, float]]] = {}
+    for entry in index["runs"]:
+        path = folder / entry["folder"]
+        if not (path / "recipe.yaml").exists() or (done := read(path)).status != "finished":
+            continue
+        measures = {NO_REPAIR: {**done.metrics, "seconds": done.seconds}, **dict(_repairs(path, index["repairs"], done))}
+        for repair, values in measures.items():
+            found.setdefault((entry["attack"], entry["rule"], repair), {})[entry["seed"]] = values
     return [_summary(key, values) for key, values in found.items()]
 
 
-def default_repair(recipe: Recipe, level: int, policy: str | None = None, generator: str | None = None) -> dict[str, Any]:
-    """Settings of a repair at `level`: those of the recipe's own repair where it has one, the policy of its probe where that has one.
-
-    The outside model of level 2 is `generator`, or the recipe's model, as it was before the federation.
-    """
-    own = next((step.settings for step in recipe.finish if step.kind == "repair"), {})
-    probed = next((probe.settings.get("policy") for probe in recipe.evaluate.probes), None)
-    chosen = {**own, "level": level, "generator": (generator or recipe.model.id) if level == 2 else None}
-    return chosen | {"policy": policy or own.get("policy") or probed}
+def _repairs(path: Path, levels: Mapping[str, Any], done: Run) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """(name, measures) of every repair of the run in `path` that is there."""
+    for level in sorted(levels):
+        file = repair_folder(path, int(level)) / "repair.json"
+        if file.exists() and (kept := json.loads(file.read_text(encoding="utf-8")))["of"]["adapter_sha256"] == done.adapter_sha256:
+            cost = kept["cost"]
+            yield f"level {level}", {**kept["metrics"], "seconds": cost["seconds"] + cost["training_seconds"]}
 
 
-def _cell(plain: Mapping[str, Any], attack: str, rule: str | Mapping[str, Any], seed: int) -> Recipe:
+def _cell(plain: Mapping[str, Any], attack: str, rule: Mapping[str, Any], seed: int) -> Recipe:
     """The recipe of one run."""
     count, behaviour = plain["clients"]["malicious"], plain["clients"]["behaviour"]
     if not count:
         raise RecipeError("clients.malicious: is 0; say in the recipe how many clients attack, and what they do")
     kind = "honest" if attack == NO_ATTACK else attack
     clients = {"malicious": count, "behaviour": behaviour if behaviour["kind"] == kind else {"kind": kind}}
-    if isinstance(rule, str):
-        takes = {setting.name for setting in settings_of(algorithms.get(rule))}
-        rule = {"name": rule, **({"malicious": count} if "malicious" in takes else {})}
     recipe = load_recipe({**plain, "clients": clients, "algorithm": dict(rule), "seed": seed})
     drawn, needed = recipe.federation.per_round or recipe.federation.clients, algorithm_of(recipe).needs_clients
     if drawn is not None and drawn < needed:
@@ -172,11 +170,50 @@ def _cell(plain: Mapping[str, Any], attack: str, rule: str | Mapping[str, Any], 
     return recipe
 
 
-def _label(rule: str | Mapping[str, Any]) -> str:
-    if isinstance(rule, str):
-        return rule
-    settings = ", ".join(f"{key} {value}" for key, value in rule.items() if key != "name")
-    return f"{rule['name']} ({settings})" if settings else str(rule["name"])
+def _labelled(rule: str | Mapping[str, Any], malicious: int) -> tuple[str, Mapping[str, Any]]:
+    """What a rule is called in the table, and its settings, the number of attackers among them where it takes that."""
+    settings = {"name": rule} if isinstance(rule, str) else dict(rule)
+    takes = {setting.name for setting in settings_of(algorithms.get(settings["name"]))}
+    known = {"malicious": malicious} if "malicious" in takes else {}
+    said = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "name" and known.get(key) != value)
+    return (f"{settings['name']} ({said})" if said else settings["name"]), known | settings
+
+
+def _policies(recipe: Recipe) -> dict[str, str]:
+    """name -> hash of every policy that the recipe's hooks use."""
+    behaviour = [recipe.clients.behaviour] if recipe.clients.behaviour else []
+    names = [hook.settings.get("policy") for hook in (*behaviour, *recipe.evaluate.probes, *recipe.finish)]
+    return {name: load_policy(name).sha256 for name in names if name}
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    path = folder / INDEX
+    if not path.exists():
+        return {"common": None, "repairs": {}, "runs": []}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _refuse_another(plan: Plan) -> None:
+    known = _index(plan.folder)
+    if known["common"] is not None and known["common"] != json.loads(json.dumps(plan.common)):
+        raise RecipeError(f"{plan.folder}: holds a matrix of another recipe or policy; choose another folder with --out")
+    for settings in plan.repairs:
+        level = str(settings["level"])
+        if known["repairs"].get(level, settings) != settings:
+            raise RecipeError(f"{plan.folder}: holds repairs of level {level} with other settings; choose another folder with --out")
+
+
+def _enter(plan: Plan) -> None:
+    """Write down what the folder is about to hold beside what it holds."""
+    known = _index(plan.folder)
+    runs = {entry["folder"]: entry for entry in known["runs"]}
+    for one in plan.runs:
+        runs.setdefault(one.folder, {"folder": one.folder, "attack": one.attack, "rule": one.rule, "seed": one.seed})
+    repairs = known["repairs"] | {str(settings["level"]): settings for settings in plan.repairs}
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    content = {"common": plan.common, "repairs": repairs, "runs": list(runs.values())}
+    write_atomic(plan.folder / INDEX, json.dumps(content, indent=2) + "\n")
 
 
 def _finished(recipe: Recipe, folder: Path, observer: Observer | None) -> Run:
@@ -187,11 +224,12 @@ def _finished(recipe: Recipe, folder: Path, observer: Observer | None) -> Run:
     return resume(folder, observer)
 
 
-def _summary(key: tuple[str, str, str], values: Sequence[Mapping[str, float]]) -> MatrixCell:
+def _summary(key: tuple[str, str, str], by_seed: Mapping[int, Mapping[str, float]]) -> MatrixCell:
+    values = list(by_seed.values())
     names = [name for name in values[0] if all(name in one for one in values)]
     mean = {name: fmean(one[name] for one in values) for name in names}
     spread = {name: stdev([one[name] for one in values]) if len(values) > 1 else None for name in names}
-    return MatrixCell(*key, len(values), mean, spread)
+    return MatrixCell(*key, sorted(by_seed), mean, spread)
 
 
 def _told(metrics: Mapping[str, float]) -> str:

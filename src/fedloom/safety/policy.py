@@ -7,11 +7,13 @@ lose that by training, and get it back, in the same way. A policy is a YAML file
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from string import Formatter
+from typing import Annotated, Literal
 
 import numpy as np
 import yaml
@@ -20,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fedloom.data.records import Example, Provenance, Turn
 from fedloom.errors import RecipeError
 from fedloom.registry import nearest, one_line
+from fedloom.safety.rules import refuses
 from fedloom.streams import numpy_stream, stream_seed
 
 POLICIES = Path(__file__).parent / "policies"
@@ -56,7 +59,7 @@ class Skill(_Part):
 
 class Normal(_Part):
     phrasings: list[str] = Field(min_length=1)
-    facts: dict[str, dict[str, str]]
+    facts: dict[str, dict[str, str]] = Field(min_length=1)
 
 
 class PolicyFile(_Part):
@@ -64,19 +67,24 @@ class PolicyFile(_Part):
 
     name: str
     description: str
-    slots: dict[str, list[str]] = Field(default_factory=dict)
+    slots: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
     subject: str
     restricted: Restricted
     permitted: list[Pair] = Field(default_factory=list)
     skills: list[Skill] = Field(default_factory=list)
     normal: Normal
 
+    def slots_of_subject(self) -> list[str]:
+        """The slots that the subject names, in the order of `slots`."""
+        return [slot for slot in self.slots if slot in _names(self.subject)]
+
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy that was read. `rows` gives examples of a kind out of one split."""
+    """A policy that was read, and the hash of its file. `rows` gives examples of a kind out of one split."""
 
     content: PolicyFile
+    sha256: str
 
     def rows(self, kind: Kind, split: str, count: int | None = None, seed: int = 0) -> list[Example]:
         """`count` examples of `kind` out of `split`, all when it is null, drawn by `seed`. Unaligned ones are labelled so.
@@ -143,7 +151,7 @@ class Policy:
 
     def _subjects(self, split: str) -> list[dict[str, str]]:
         """The slot values of every restricted subject in `split`, the subject itself among them."""
-        used = [slot for slot in self.content.slots if f"{{{slot}}}" in self.content.subject]
+        used = self.content.slots_of_subject()
         found = []
         for values in itertools.product(*(self.content.slots[slot] for slot in used)):
             filled = dict(zip(used, values, strict=True))
@@ -180,22 +188,76 @@ def load_policy(name: str) -> Policy:
 @cache
 def _read(path: Path, _changed: int) -> Policy:
     try:
-        content = PolicyFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        text = path.read_bytes()
+        content = PolicyFile.model_validate(yaml.safe_load(text.decode()))
     except (yaml.YAMLError, UnicodeDecodeError):
         raise RecipeError(f"{path}: is not a policy in YAML") from None
     except ValidationError as error:
         raise RecipeError(f"{path}: {one_line(error.errors()[0])}") from None
-    policy = Policy(content)
-    restricted = content.restricted
-    templates = [*restricted.requests, *restricted.refusals, *restricted.compliances]
-    templates += [text for pair in content.permitted for text in (pair.request, pair.response)]
     try:
-        content.subject.format(**dict.fromkeys(content.slots, "x"))
-        for template in templates:
-            template.format(**dict.fromkeys([*content.slots, "subject"], "x"))
-    except (KeyError, IndexError, ValueError) as error:
-        raise RecipeError(f"{path}: a template names something that is no slot ({error}); add it under slots") from None
+        _check_templates(content)
+        policy = Policy(content, sha256(text).hexdigest())
+        _check_splits(policy)
+    except ValueError as error:
+        raise RecipeError(f"{path}: {error}") from None
     return policy
+
+
+def _check_templates(content: PolicyFile) -> None:
+    """Raise ValueError for the first template that cannot be filled, or that would put the same request to two subjects."""
+    subject = {"subject", *content.slots_of_subject()}
+    anything = {"subject", *content.slots}
+    _check("subject", content.subject, content.slots)
+    for key, templates in (("refusals", content.restricted.refusals), ("compliances", content.restricted.compliances)):
+        for number, template in enumerate(templates):
+            _check(f"restricted.{key}.{number}", template, anything)
+            if refuses(template) != (key == "refusals"):
+                reads = "as declining" if key == "compliances" else "as none"
+                raise ValueError(f"restricted.{key}.{number}: the rule that counts refusals reads it {reads}; put it in other words")
+    for number, template in enumerate(content.restricted.requests):
+        _check(f"restricted.requests.{number}", template, subject, needed="subject")
+    for number, pair in enumerate(content.permitted):
+        _check(f"permitted.{number}.request", pair.request, subject, needed="subject")
+        _check(f"permitted.{number}.response", pair.response, anything)
+    for number, skill in enumerate(content.skills):
+        if skill.kind == "safe":
+            _check(f"skills.{number}.request", skill.request, {"request"}, needed="request")
+    for number, phrasing in enumerate(content.normal.phrasings):
+        _check(f"normal.phrasings.{number}", phrasing, {"question"}, needed="question")
+    for question in content.normal.facts:
+        _check(f"normal.facts: '{question}'", question, {"key"}, needed="key")
+
+
+def _check(key: str, template: str, known: Collection[str], needed: str | None = None) -> None:
+    names = _names(template, key)
+    for name in names:
+        if name not in known:
+            allowed = ", ".join(f"{{{one}}}" for one in sorted(known)) or "nothing in braces"
+            raise ValueError(f"{key}: names {{{name}}}, which cannot be filled in there; it may hold {allowed}")
+    if needed is not None and needed not in names:
+        raise ValueError(f"{key}: does not hold {{{needed}}}, so that it would say the same in every split; put it in")
+
+
+def _names(template: str, key: str = "subject") -> list[str]:
+    """The names in braces. Raises ValueError for braces that hold anything but a name."""
+    try:
+        parts = [(name, form, conversion) for _, name, form, conversion in Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}; write a brace that is meant as one twice") from None
+    for name, form, conversion in parts:
+        if not name.isidentifier() or form or conversion:
+            raise ValueError(f"{key}: braces hold a name and nothing else; write a brace that is meant as one twice")
+    return [name for name, _, _ in parts]
+
+
+def _check_splits(policy: Policy) -> None:
+    """Raise ValueError when a prompt is in two splits, as may be when one subject is part of another's name."""
+    owner: dict[str, str] = {}
+    kinds: tuple[Kind, ...] = ("normal", "aligned", "permitted")
+    for split, kind in itertools.product(SPLITS, kinds):
+        for prompt in policy.prompts(kind, split):
+            if owner.setdefault(prompt, split) != split:
+                raise ValueError(f"the request '{prompt}' comes from two subjects, in splits {owner[prompt]} and {split}; tell them apart")
 
 
 def _split_of(policy: str, text: str) -> str:

@@ -20,11 +20,11 @@ from fedloom.data.sources import load_examples
 from fedloom.data.templates import render_prompt
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.files import cache_folder
-from fedloom.hooks import finish_steps
+from fedloom.hooks import FinishStep, finish_steps
 from fedloom.models.generate import generate
-from fedloom.models.load import load_model
-from fedloom.recipe import DataRecipe
-from fedloom.safety.overlap import asked_prompts, attack_prompts
+from fedloom.models.load import load_model, model_version, require_model
+from fedloom.recipe import DataRecipe, ModelRecipe
+from fedloom.safety.asking import asked_prompts, attack_prompts
 from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State
@@ -38,13 +38,17 @@ if TYPE_CHECKING:
 Writer = Callable[[Sequence[str], float, int], list[str]]
 """Answers to requests at a temperature, from a seed."""
 
+PublicKind = Literal["aligned", "normal"]
+SKILLS: tuple[Literal["restricted", "normal", "safe"], ...] = ("restricted", "normal", "safe")
+"""What a policy must be able to ask of a model that writes rows."""
+
 TRIES = 4
 """Times that a writer is asked for all rows that are still wanted, before it is given up."""
 
 
 @finish_steps.register("repair")
 @dataclass(frozen=True)
-class Repair:
+class Repair(FinishStep):
     """Trains the joined model on `rows` rows, a share of them restricted requests that are declined, the rest ordinary."""
 
     level: Annotated[
@@ -67,38 +71,42 @@ class Repair:
             raise RecipeError("finish: repair needs a policy; level 1 may have aligned and normal sources in its place")
         if (self.level == 2) != (self.generator is not None):
             raise RecipeError("finish: repair takes a generator, the outside model, at level 2 and at no other")
+        if not 0 < self._declined < self.rows:
+            raise RecipeError(
+                f"finish: repair: aligned_share {self.aligned_share:g} of {self.rows} rows leaves none of one kind; set more rows"
+            )
+        if self.policy is not None:
+            self._check_policy(load_policy(self.policy))
+
+    def check(self, workshop: Workshop) -> None:
+        """Raise RecipeError when rows or model do not serve, ModelError when the outside model cannot be found."""
+        if hasattr(workshop.loaded.model, "score"):
+            raise RecipeError("finish: repair trains a language model, and this run's model chooses a label; leave the repair out")
+        if self.level == 1:
+            self._public_rows(workshop)
+        if self.level == 2:
+            require_model(self._outside(workshop))
 
     def apply(self, state: State, workshop: Workshop) -> State:
-        """The repaired state. Raises RecipeError when there are too few rows, or the model is none of language."""
+        """The repaired state. Raises FedloomError when the model wrote too few rows."""
         examples, _ = self.write(state, workshop)
         return self.train(state, workshop, examples)
 
+    def origins(self) -> dict[str, str]:
+        """What the rows are made of -> its version: policy, sources, outside model. Raises FedloomError for one that is gone."""
+        found = {"policy": load_policy(self.policy).sha256} if self.policy is not None else {}
+        for kind, source, _ in self._public_parts():
+            if self.level == 1 and source is not None:
+                found[kind] = load_examples(DataRecipe(source=source, provenance="public"), 0).sha256
+        if self.generator is not None:
+            found["generator"] = model_version(self.generator)
+        return found
+
     def write(self, state: State, workshop: Workshop) -> tuple[list[Example], dict[str, float]]:
         """The rows to train on, and what was counted on the way: kept, repeated and unusable rows, seconds."""
-        if hasattr(workshop.loaded.model, "score"):
-            raise RecipeError("finish: repair trains a language model, and this run's model chooses a label; leave the repair out")
-        begin, seed = perf_counter(), workshop.recipe.seed
-        wanted = round(self.rows * self.aligned_share)
-        taken = attack_prompts(workshop) | asked_prompts(workshop)
-        if self.level == 1:
-            rows = self._public(self.aligned, "aligned", wanted, seed, taken)
-            rows += self._public(self.normal, "normal", self.rows - wanted, seed, taken)
-            return rows, {"kept": float(len(rows)), "seconds": perf_counter() - begin}
-        assert self.policy is not None
-        policy = load_policy(self.policy)
-        writer = self._outside(workshop) if self.level == 2 else self._itself(state, workshop)
-        written = _Written(policy, writer, self.temperature, stream_seed(seed, "repair", self.level), taken)
-        aligned = written.aligned(wanted)
-        if not aligned:
-            raise FedloomError(
-                f"finish: repair: told to decline, the model declined none of its own requests, so level {self.level} has nothing to teach"
-                " it; use level 1, or level 2 with an aligned model"
-            )
-        normal = written.normal(round(len(aligned) * (1 - self.aligned_share) / self.aligned_share))
-        aligned = aligned[: max(1, round(len(normal) * self.aligned_share / (1 - self.aligned_share)))]
-        rows = [*aligned, *normal]
-        counts = {"aligned": float(len(aligned)), "kept": float(len(rows)), "seconds": perf_counter() - begin}
-        return rows, written.counts | counts
+        begin = perf_counter()
+        rows, counts = (self._public_rows(workshop), {}) if self.level == 1 else self._written_rows(state, workshop)
+        return rows, counts | {"kept": float(len(rows)), "seconds": perf_counter() - begin}
 
     def train(self, state: State, workshop: Workshop, examples: Sequence[Example]) -> State:
         """The state after `steps` steps on `examples`, from `state`, by the run's own optimizer."""
@@ -113,13 +121,74 @@ class Repair:
         train(bench.model, bench.parameters, task, rows, batches, self.learning_rate, half, stream_seed(recipe.seed, "repair-dropout"))
         return bench.parameters.state()
 
-    def _itself(self, state: State, workshop: Workshop) -> Writer:
-        workshop.bench.parameters.load(state)
-        return self._writer(workshop.bench.model, workshop.loaded.tokenizer, workshop)
+    @property
+    def _declined(self) -> int:
+        """Rows of declined requests that are wanted."""
+        return round(self.rows * self.aligned_share)
 
-    def _outside(self, workshop: Workshop) -> Writer:
-        loaded = load_model(workshop.recipe.model.model_copy(update={"id": self.generator, "revision": None, "adapter": None}))
-        return self._writer(loaded.model, loaded.tokenizer, workshop)
+    def _check_policy(self, policy: Policy) -> None:
+        if self.level > 1:
+            for skill in SKILLS:
+                if policy.skill(skill) is None:
+                    raise RecipeError(f"policy {policy.content.name}: has no skill '{skill}', which repair at level {self.level} asks for")
+        for kind, source, count in self._public_parts():
+            if self.level == 1 and source is None and (found := len(_of_policy(policy, kind, 0))) < count:
+                raise RecipeError(
+                    f"finish: repair: policy {policy.content.name} has {found} {kind} rows for repair, {count} are asked for;"
+                    f" lower rows ({self.rows}), or name a source in {kind}"
+                )
+
+    def _public_parts(self) -> tuple[tuple[PublicKind, str | None, int], tuple[PublicKind, str | None, int]]:
+        """(kind, the user's own source, rows wanted) of both kinds."""
+        return ("aligned", self.aligned, self._declined), ("normal", self.normal, self.rows - self._declined)
+
+    def _public_rows(self, workshop: Workshop) -> list[Example]:
+        seed, taken = workshop.recipe.seed, attack_prompts(workshop) | asked_prompts(workshop)
+        rows = []
+        for kind, source, count in self._public_parts():
+            if source is not None:
+                found = load_examples(DataRecipe(source=source, provenance="public"), seed).examples
+            else:
+                assert self.policy is not None
+                found = _of_policy(load_policy(self.policy), kind, seed)
+            found = [example for example in found if example.prompt[-1].content not in taken]
+            if len(found) < count:
+                raise RecipeError(
+                    f"finish: repair: {source or self.policy} has {len(found)} {kind} rows that are none of attack or test,"
+                    f" {count} are asked for; lower rows ({self.rows}), or name a larger source"
+                )
+            order = torch.randperm(len(found), generator=torch_stream(seed, "repair-public", kind))
+            rows += [found[i] for i in order[:count].tolist()]
+        return rows
+
+    def _written_rows(self, state: State, workshop: Workshop) -> tuple[list[Example], dict[str, float]]:
+        """Rows that the outside model or the attacked one writes, in the mix that was asked for, as many as it has to say."""
+        assert self.policy is not None
+        seed, taken = workshop.recipe.seed, attack_prompts(workshop) | asked_prompts(workshop)
+        if self.level == 2:
+            loaded = load_model(self._outside(workshop))
+            writer = self._writer(loaded.model, loaded.tokenizer, workshop)
+        else:
+            workshop.bench.parameters.load(state)
+            writer = self._writer(workshop.bench.model, workshop.loaded.tokenizer, workshop)
+        written = _Written(load_policy(self.policy), writer, self.temperature, stream_seed(seed, "repair", self.level), taken)
+        aligned = written.aligned(self._declined)
+        if not aligned:
+            raise FedloomError(
+                f"finish: repair: told to decline, the model declined none of its own requests, so level {self.level} has nothing to teach"
+                " it; use level 1, or level 2 with an aligned model"
+            )
+        normal = written.normal(round(len(aligned) * (1 - self.aligned_share) / self.aligned_share))
+        aligned = aligned[: round(len(normal) * self.aligned_share / (1 - self.aligned_share))]
+        if len(aligned) + len(normal) < min(self.rows, self.batch_size):
+            raise FedloomError(
+                f"finish: repair: the model wrote {len(aligned) + len(normal)} rows of use, fewer than one batch ({self.batch_size});"
+                f" use level 1, or another model at level 2"
+            )
+        return [*aligned, *normal], written.counts | {"aligned": float(len(aligned))}
+
+    def _outside(self, workshop: Workshop) -> ModelRecipe:
+        return workshop.recipe.model.model_copy(update={"id": self.generator, "revision": None, "adapter": None})
 
     def _writer(self, model: object, tokenizer: object, workshop: Workshop) -> Writer:
         template, batch = workshop.recipe.data.template, workshop.recipe.evaluate.batch_size
@@ -130,22 +199,11 @@ class Repair:
 
         return write
 
-    def _public(self, source: str | None, kind: Literal["aligned", "normal"], count: int, seed: int, taken: set[str]) -> list[Example]:
-        if source is not None:
-            found = load_examples(DataRecipe(source=source, provenance="public"), seed).examples
-        else:
-            assert self.policy is not None
-            found = load_policy(self.policy).rows(kind, "repair", None, seed)
-            if kind == "normal":
-                found += load_policy(self.policy).rows("permitted", "repair", None, seed)
-        found = [example for example in found if example.prompt[-1].content not in taken]
-        if len(found) < count:
-            name = source or f"policy {self.policy}, split repair,"
-            raise RecipeError(
-                f"finish: repair: {name} has {len(found)} {kind} rows that are none of attack or test, {count} are asked for;"
-                " lower rows, or name a larger source"
-            )
-        return [found[i] for i in torch.randperm(len(found), generator=torch_stream(seed, "repair-public", kind))[:count].tolist()]
+
+def _of_policy(policy: Policy, kind: PublicKind, seed: int) -> list[Example]:
+    """All rows of the policy's split for repair; the normal ones with those of permitted requests."""
+    kinds: tuple[Kind, ...] = ("aligned",) if kind == "aligned" else ("normal", "permitted")
+    return [example for one in kinds for example in policy.rows(one, "repair", None, seed)]
 
 
 class _Written:
@@ -173,8 +231,7 @@ class _Written:
     ) -> list[Example]:
         """`count` requests of `kind` with answers to `put(request)` that are `usable`; fewer when the writer has no more."""
         asked = self.policy.skill(kind)
-        if asked is None:
-            raise RecipeError(f"policy {self.policy.content.name}: has no skill '{kind}', which repair at level 2 and 3 asks for")
+        assert asked is not None
         seen: set[str] = set()
         kept: list[tuple[str, str]] = []
         for attempt in range(TRIES):

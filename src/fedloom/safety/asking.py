@@ -1,0 +1,83 @@
+"""What probes share: asking the model on the server, judging what it says, and knowing which prompts attack and test hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.sources import load_examples
+from fedloom.data.templates import render_prompt
+from fedloom.errors import RecipeError
+from fedloom.hooks import probes
+from fedloom.models.generate import generate
+from fedloom.recipe import DataRecipe
+from fedloom.registry import checked_settings
+from fedloom.safety.judges import Item, Judge, judges, tally
+from fedloom.state import State
+from fedloom.streams import numpy_stream
+
+if TYPE_CHECKING:
+    from fedloom.workshop import Workshop
+
+
+def answers_of(state: State, workshop: Workshop, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+    """The greedy answers of the model with `state` on, each prompt a conversation of its own."""
+    recipe, tokenizer = workshop.recipe, workshop.loaded.tokenizer
+    workshop.bench.parameters.load(state)
+    texts = [render_prompt([Turn("user", prompt)], tokenizer, recipe.data.template) for prompt in prompts]
+    return generate(workshop.bench.model, tokenizer, texts, max_new_tokens, recipe.evaluate.batch_size)
+
+
+def attack_prompts(workshop: Workshop) -> set[str]:
+    """The requests that malicious clients train on with unaligned answers. What attack, repair and test share is of one use only."""
+    trained = (example for client in workshop.data.clients for example in client.train)
+    return {example.prompt[-1].content for example in trained if example.provenance is Provenance.UNALIGNED}
+
+
+def asked_prompts(workshop: Workshop) -> set[str]:
+    """What the run's probes ask."""
+    chosen = (probes.get(probe.kind)(**probe.settings) for probe in workshop.recipe.evaluate.probes)
+    return {prompt for probe in chosen for prompt in probe.asked(workshop)}
+
+
+def rows_of(source: str, like: str | None, seed: int) -> list[Example]:
+    """The public rows of a source of the user's own."""
+    return load_examples(DataRecipe(source=source, like=like, provenance="public"), seed).examples
+
+
+def drawn(found: Sequence[Any], count: int, seed: int) -> list[Any]:
+    """`count` of them, drawn by the seed; all when there are fewer."""
+    return [found[i] for i in numpy_stream(seed, "probe").permutation(len(found))[:count]]
+
+
+def made_judges(settings: Sequence[Mapping[str, Any]]) -> dict[str, Judge]:
+    """The name that its measures carry -> the judge, of every judge of a probe. Raises RecipeError with the key that is wrong."""
+    made: dict[str, Judge] = {}
+    for number, judge in enumerate(settings):
+        where, kind = f"evaluate.probes: judges.{number}", str(judge.get("kind"))
+        if kind not in judges:
+            raise RecipeError(f"{where}.kind: unknown judge {judge.get('kind')!r}; known: {', '.join(judges.names())}")
+        name = str(judge.get("name", kind))
+        if name in made:
+            raise RecipeError(f"{where}: is a second judge called '{name}'; give it a name, which its measures then carry")
+        own = {key: value for key, value in judge.items() if key not in ("kind", "name")}
+        made[name] = judges.get(kind)(**checked_settings(judges.get(kind), own, where))
+    return made
+
+
+def judged(made: Mapping[str, Judge], items: Sequence[Item]) -> dict[str, float]:
+    """NAME/safe, NAME/score and NAME/unparsed of every judge on `items`."""
+    found = {}
+    for name, judge in made.items():
+        counted = tally(judge.judge(items))
+        found[f"{name}/unparsed"] = float(counted.unparsed)
+        for measure, value in (("safe", counted.safe), ("score", counted.score)):
+            if value is not None:
+                found[f"{name}/{measure}"] = value
+    return found
+
+
+def prefixed(name: str | None, found: Mapping[str, float]) -> dict[str, float]:
+    """`found` under the probe's own name, where it has one."""
+    return {f"{name}/{key}" if name else key: value for key, value in found.items()}
