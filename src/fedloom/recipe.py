@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fedloom.errors import RecipeError
-from fedloom.registry import checked_settings, nearest, one_line
+from fedloom.registry import checked_settings, nearest, one_line, settings_of
 
 if TYPE_CHECKING:
     from fedloom.algorithms import Algorithm
@@ -431,6 +431,12 @@ def _load_plugin(plugin: str, folder: Path) -> str:
 
 def _anchored(name: str, known: Container[str]) -> str:
     """A local path as an absolute one, so that a run can be resumed from another folder; a `known` or other name as it is."""
+    from fedloom.data.sources import forms
+
+    form, colon, rest = name.partition(":")
+    if colon and form in forms:
+        file, colon, use = rest.partition(":")
+        return f"{form}:{_anchored(file, known)}{colon}{use}" if Path(file).suffix in (".yaml", ".yml") else name
     path = Path(name).expanduser()
     return str(path.resolve()) if name not in known and path.exists() else name
 
@@ -446,7 +452,10 @@ def _complete(recipe: Recipe) -> Recipe:
     from fedloom.hooks import behaviours, finish_steps, prepare_steps, probes
     from fedloom.models.catalogue import catalogue
     from fedloom.report.loggers import loggers
+    from fedloom.safety.policy import policy_names
     from fedloom.tasks import tasks
+
+    models, policies = [model.id for model in catalogue()], policy_names()
 
     def check_name(name: str, registry: Any, where: str) -> None:
         if name not in registry:
@@ -456,6 +465,8 @@ def _complete(recipe: Recipe) -> Recipe:
         name = getattr(part, key)
         check_name(name, registry, f"{where}.{key}")
         settings = checked_settings(registry.get(name), part.settings, where)
+        places = [setting.name for setting in settings_of(registry.get(name)) if setting.place and settings[setting.name] is not None]
+        settings |= {place: _anchored(settings[place], [*sources.names(), *models, *policies]) for place in places}
         if is_dataclass(registry.get(name)):
             registry.get(name)(**settings)  # a part refuses settings that do not go together when it is made
         return {key: name, **settings}
@@ -473,7 +484,7 @@ def _complete(recipe: Recipe) -> Recipe:
         plain["data"]["source"] = JOINED + ",".join(_anchored(part, sources.names()) for part in joined_parts(source))
     else:
         plain["data"]["source"] = _anchored(source, sources.names())
-    plain["model"]["id"] = _anchored(recipe.model.id, [model.id for model in catalogue()])
+    plain["model"]["id"] = _anchored(recipe.model.id, models)
     plain["data"]["partition"] = completed(recipe.data.partition, partitioners, "data.partition", "kind")
     plain["task"] = completed(recipe.task, tasks, "task", "kind")
     plain["algorithm"] = completed(recipe.algorithm, algorithms, "algorithm", "name")

@@ -84,6 +84,11 @@ class Setting:
     type: Any
     default: Any
     description: str
+    place: bool = False
+    """Whether it may name a local file or folder, by `Field(json_schema_extra=PLACE)`: a recipe then keeps its absolute path."""
+
+
+PLACE: dict[str, Any] = {"place": True}
 
 
 def settings_of(part: Any) -> list[Setting]:
@@ -95,7 +100,8 @@ def settings_of(part: Any) -> list[Setting]:
             if field.init and not field.name.startswith("_"):
                 default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
                 default = ... if default is dataclasses.MISSING else default
-                found.append(Setting(field.name, hints[field.name], default, _description(hints[field.name])))
+                hint = hints[field.name]
+                found.append(Setting(field.name, hint, default, _description(hint), _is_place(hint)))
     else:
         for parameter in inspect.signature(part).parameters.values():
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
@@ -106,11 +112,15 @@ def settings_of(part: Any) -> list[Setting]:
 
 
 def _description(hint: Any) -> str:
-    if get_origin(hint) is Annotated:
-        for extra in get_args(hint)[1:]:
-            if isinstance(extra, FieldInfo) and extra.description:
-                return extra.description
-    return ""
+    return next((info.description for info in _field_infos(hint) if info.description), "")
+
+
+def _is_place(hint: Any) -> bool:
+    return any(info.json_schema_extra == PLACE for info in _field_infos(hint))
+
+
+def _field_infos(hint: Any) -> list[FieldInfo]:
+    return [extra for extra in get_args(hint)[1:] if isinstance(extra, FieldInfo)] if get_origin(hint) is Annotated else []
 
 
 def checked_settings(part: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:

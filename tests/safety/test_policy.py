@@ -120,3 +120,21 @@ def test_a_policy_is_a_source_of_rows_for_clients_and_for_alignment():
     assert {example.fields["kind"] for example in alignment.examples} == {"normal", "permitted", "aligned", "skills"}
     with pytest.raises(RecipeError, match="rows are for clients or alignment"):
         load_examples(DataRecipe(source="policy:secret-sauce:attack"), 0)
+
+
+def test_a_recipe_keeps_where_its_files_are(tmp_path, monkeypatch):
+    own(tmp_path / "own.yaml", name="own")
+    monkeypatch.chdir(tmp_path)
+    behaviour = {"kind": "unaligned", "policy": "own.yaml"}
+    finish = [{"kind": "repair", "level": 1, "policy": "own.yaml", "rows": 4}]
+    words = {
+        "finish": finish,
+        "evaluate.probes": [{"kind": "refusals", "policy": "own.yaml"}, {"kind": "refusals", "policy": "secret-sauce", "name": "x"}],
+    }
+    recipe = load_recipe("safety_tiny", {"data.source": "policy:own.yaml", "clients": {"malicious": 1, "behaviour": behaviour}, **words})
+    monkeypatch.chdir("/")
+    assert load_recipe(recipe.plain()) == recipe
+    path = str(tmp_path / "own.yaml")
+    found = [recipe.clients.behaviour, *recipe.finish, *recipe.evaluate.probes]
+    assert [part.settings["policy"] for part in found] == [path, path, path, "secret-sauce"]
+    assert recipe.data.source == f"policy:{path}"

@@ -18,6 +18,7 @@ from fedloom.data.sources import load_examples
 from fedloom.errors import DataError, RecipeError
 from fedloom.hooks import Behaviour, behaviours
 from fedloom.recipe import DataRecipe
+from fedloom.registry import PLACE
 from fedloom.safety.policy import load_policy
 from fedloom.state import State
 
@@ -38,8 +39,10 @@ class Unaligned(Behaviour):
     From a `policy`, or from a file of the user's own (`source`, with the columns of `like`), such as a licensed copy of a public set.
     """
 
-    policy: Annotated[str | None, Field(description="policy whose restricted requests are complied with")] = None
-    source: Annotated[str | None, Field(description="data.source of unaligned rows that you hold, in place of a policy")] = None
+    policy: Annotated[str | None, Field(json_schema_extra=PLACE, description="policy whose restricted requests are complied with")] = None
+    source: Annotated[
+        str | None, Field(json_schema_extra=PLACE, description="data.source of unaligned rows that you hold, in place of a policy")
+    ] = None
     like: Annotated[str | None, Field(description="named set whose columns `source` has, such as beavertails-unsafe")] = None
     rows: Rows = None
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from fedloom.data.records import Example
 from fedloom.errors import RecipeError
 from fedloom.hooks import Probe, probes
+from fedloom.registry import PLACE
 from fedloom.safety.asking import answers_of, drawn, judged, made_judges, prefixed, rows_of
 from fedloom.safety.judges import LlmJudge
 from fedloom.safety.policy import load_policy
@@ -31,8 +32,10 @@ class Helpfulness(Probe):
     JUDGE/wins_unparsed: verdicts that could not be read, which are never averaged in.
     """
 
-    policy: Annotated[str | None, Field(description="policy whose ordinary test prompts are asked")] = None
-    source: Annotated[str | None, Field(description="data.source of prompts with answers of your own, in place of a policy")] = None
+    policy: Annotated[str | None, Field(json_schema_extra=PLACE, description="policy whose ordinary test prompts are asked")] = None
+    source: Annotated[
+        str | None, Field(json_schema_extra=PLACE, description="data.source of prompts with answers of your own, in place of a policy")
+    ] = None
     like: Annotated[str | None, Field(description="named set whose columns `source` has")] = None
     prompts: Annotated[int, Field(ge=1, description="prompts, drawn once by the seed")] = 40
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 128

@@ -174,14 +174,18 @@ class Policy:
         return template.format(**(drawn | dict(values)))
 
 
+def policy_names() -> list[str]:
+    """The policies that come with Fedloom."""
+    return sorted(found.stem.replace("_", "-") for found in POLICIES.glob("*.yaml"))
+
+
 def load_policy(name: str) -> Policy:
     """A policy by name (`secret-sauce`) or by the path of its file. Raises RecipeError with the file and the key that is wrong."""
     path = POLICIES / f"{name.replace('-', '_')}.yaml"
     if not path.is_file():
         path = Path(name).expanduser()
     if not path.is_file():
-        known = [found.stem.replace("_", "-") for found in POLICIES.glob("*.yaml")]
-        raise RecipeError(f"policy '{name}': no such policy or file{nearest(name, known)}")
+        raise RecipeError(f"policy '{name}': no such policy or file{nearest(name, policy_names())}")
     return _read(path.resolve(), path.stat().st_mtime_ns)
 
 

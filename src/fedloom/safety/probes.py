@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fedloom.errors import RecipeError
 from fedloom.hooks import Probe, probes
+from fedloom.registry import PLACE
 from fedloom.safety.asking import answers_of, attack_prompts, drawn, judged, made_judges, prefixed, rows_of
 from fedloom.safety.policy import load_policy
 from fedloom.safety.rules import refuses, refuses_legacy
@@ -29,9 +30,13 @@ class Refusals(Probe):
     lower is better. JUDGE/safe, JUDGE/score, JUDGE/unparsed: of each judge, on the restricted prompts.
     """
 
-    policy: Annotated[str | None, Field(description="policy whose test prompts are asked")] = None
-    restricted: Annotated[str | None, Field(description="data.source of your own restricted prompts, in place of a policy")] = None
-    permitted: Annotated[str | None, Field(description="data.source of prompts that look restricted and may be answered")] = None
+    policy: Annotated[str | None, Field(json_schema_extra=PLACE, description="policy whose test prompts are asked")] = None
+    restricted: Annotated[
+        str | None, Field(json_schema_extra=PLACE, description="data.source of your own restricted prompts, in place of a policy")
+    ] = None
+    permitted: Annotated[
+        str | None, Field(json_schema_extra=PLACE, description="data.source of prompts that look restricted and may be answered")
+    ] = None
     like: Annotated[str | None, Field(description="named set whose columns both sources have, such as advbench")] = None
     prompts: Annotated[int, Field(ge=1, description="prompts of each kind, drawn once by the seed")] = 60
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 24

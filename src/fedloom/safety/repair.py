@@ -24,6 +24,7 @@ from fedloom.hooks import FinishStep, finish_steps
 from fedloom.models.generate import generate
 from fedloom.models.load import load_model, model_version, require_model
 from fedloom.recipe import DataRecipe, ModelRecipe
+from fedloom.registry import PLACE
 from fedloom.safety.asking import asked_prompts, attack_prompts
 from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
@@ -54,10 +55,16 @@ class Repair(FinishStep):
     level: Annotated[
         Literal[1, 2, 3], Field(description="1: public rows; 2: rows of an outside model; 3: rows of the attacked model itself")
     ] = 2
-    policy: Annotated[str | None, Field(description="policy that says what is restricted, and asks for requests")] = None
-    aligned: Annotated[str | None, Field(description="level 1: data.source of declined requests, in place of the policy's")] = None
-    normal: Annotated[str | None, Field(description="level 1: data.source of ordinary rows, in place of the policy's")] = None
-    generator: Annotated[str | None, Field(description="level 2: model.id of the outside model")] = None
+    policy: Annotated[
+        str | None, Field(json_schema_extra=PLACE, description="policy that says what is restricted, and asks for requests")
+    ] = None
+    aligned: Annotated[
+        str | None, Field(json_schema_extra=PLACE, description="level 1: data.source of declined requests, in place of the policy's")
+    ] = None
+    normal: Annotated[
+        str | None, Field(json_schema_extra=PLACE, description="level 1: data.source of ordinary rows, in place of the policy's")
+    ] = None
+    generator: Annotated[str | None, Field(json_schema_extra=PLACE, description="level 2: model.id of the outside model")] = None
     rows: Annotated[int, Field(ge=2, description="rows to train on")] = 1000
     aligned_share: Annotated[float, Field(gt=0, lt=1, description="share of them that are declined requests")] = 0.5
     steps: Annotated[int, Field(ge=1, description="optimiser steps")] = 500
