@@ -1,6 +1,25 @@
-"""Settings of all tests."""
+"""Settings of all tests: one thread, as every worker has, and a cache of the tests' own."""
 
+import pytest
+import torch
 from hypothesis import settings
 
 settings.register_profile("fedloom", deadline=None, derandomize=True)  # a busy machine is no defect, and a test is the same every time
 settings.load_profile("fedloom")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def home(tmp_path_factory):
+    """The cache folder."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLOOM_HOME", str(folder))
+        yield folder

@@ -1,23 +1,9 @@
-"""One cache for all commands of a test session, and one finished run that tests may look at but not change."""
+"""One finished run that tests may look at but not change."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from commands import fedloom, result
-
-
-@pytest.fixture(scope="session", autouse=True)
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("home")
-    before = os.environ.get("FEDLOOM_HOME")
-    os.environ["FEDLOOM_HOME"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["FEDLOOM_HOME"]
-    else:
-        os.environ["FEDLOOM_HOME"] = before
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 import fedloom
 from fedloom.evaluation.baselines import baseline_recipes
@@ -11,18 +10,8 @@ from fedloom.recipe import load_recipe
 from fedloom.runfolder import RunFolder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def home(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("FEDLOOM_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def run(home, tmp_path_factory):
+def run(tmp_path_factory):
     return fedloom.run("tiny", out=tmp_path_factory.mktemp("runs") / "run", rounds=1, **{"task.steps": 2, "codec": "int8"})
 
 

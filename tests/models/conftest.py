@@ -1,4 +1,4 @@
-"""One cached tiny-llama for all tests of the model layer, and no way to a model hub."""
+"""tiny-llama for all tests of the model layer, and no way to a model hub."""
 
 import huggingface_hub.constants
 import pytest
@@ -7,14 +7,8 @@ from fedloom.models.load import load_model
 from fedloom.recipe import ModelRecipe
 
 
-@pytest.fixture(scope="session")
-def model_home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
 @pytest.fixture(autouse=True)
-def offline(model_home, monkeypatch):
-    monkeypatch.setenv("FEDLOOM_HOME", str(model_home))
+def offline(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
 

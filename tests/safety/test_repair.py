@@ -27,9 +27,7 @@ LEVEL1 = {"level": 1, "policy": "secret-sauce", "rows": 16, "steps": 2, "batch_s
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
     """A finished attacked run without a repair of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDLOOM_HOME", str(tmp_path_factory.mktemp("home")))
-        yield fedloom.run("safety_tiny", tmp_path_factory.mktemp("runs") / "attacked", **QUICK, finish=[])
+    return fedloom.run("safety_tiny", tmp_path_factory.mktemp("runs") / "attacked", **QUICK, finish=[])
 
 
 def lines_of(run, name):

@@ -1,4 +1,4 @@
-"""One thread, as every worker has, and tiny-llama from a cache of the tests' own."""
+"""tiny-llama, as it is and with an adapter."""
 
 import pytest
 import torch
@@ -6,24 +6,6 @@ import torch
 from fedloom.models.adapters import attach_lora
 from fedloom.models.load import load_model
 from fedloom.recipe import AdapterRecipe, ModelRecipe
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def session_home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(autouse=True)
-def home(session_home, monkeypatch):
-    monkeypatch.setenv("FEDLOOM_HOME", str(session_home))
 
 
 @pytest.fixture

@@ -93,8 +93,8 @@ def update_statistics(record: RunRecord) -> Figure | None:
             axes.scatter([norm for _, norm, _ in chosen], [cosine for _, _, cosine in chosen], s=70, marker=marker, color=color, label=name)
     if len(points) <= 12:
         for number, (client, norm, cosine) in enumerate(points):
-            below = any(_crowded((norm, cosine), other[1:], points) for other in points[:number])
-            axes.annotate(label(client, 18), (norm, cosine), (6, -12 if below else 4), textcoords="offset points", color=MUTED)
+            crowd = sum(_crowded((norm, cosine), other[1:], points) for other in points[:number])
+            axes.annotate(label(client, 18), (norm, cosine), (6, 4 - 12 * crowd), textcoords="offset points", color=MUTED)
     axes.margins(0.18)
     if attackers:
         legend_below(figure)

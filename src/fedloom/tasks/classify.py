@@ -7,7 +7,7 @@ other. Each row costs one forward pass per label.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +35,19 @@ class Labels(Task):
     def __post_init__(self) -> None:
         if len(set(self.labels)) < len(self.labels):
             raise RecipeError("task.labels: names a label twice; name each once")
+
+    def measures(self, scored: Iterable[tuple[Sequence[int], Tensor]], right: Tensor, groups: Sequence[int]) -> Measures:
+        """The loss over rows, from the scores of shape (rows, labels) of every part of them; exact is a row whose highest score is that of
+        its label, or of one of its further right answers."""
+        right_of = defaultdict(set)
+        for group, label in zip(groups, right.tolist(), strict=True):
+            right_of[group].add(label)
+        loss, exact, rows = 0.0, 0, 0
+        for part, scores in scored:
+            loss += float(cross_entropy(scores, right[part].to(scores.device), reduction="sum"))
+            exact += sum(label in right_of[groups[row]] for row, label in zip(part, scores.argmax(1).tolist(), strict=True))
+            rows += len(part)
+        return Measures(loss, rows, exact, rows)
 
 
 def numbers_of_labels(examples: Sequence[Example], labels: Sequence[str]) -> list[int]:
@@ -73,18 +86,9 @@ class Classify(Labels):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
-        """The loss over rows; exact is a row whose likeliest label is right, or one of its further right answers."""
         assert isinstance(rows, AnswerRows)
-        right_of = defaultdict(set)
-        for group, label in zip(groups, rows.right.tolist(), strict=True):
-            right_of[group].add(label)
-        measured = references(groups)
-        loss, exact = 0.0, 0
-        for part in answer_parts(model, rows, measured, batch_size):
-            scores, _ = _scores(model, rows, part)
-            loss += float(cross_entropy(scores, rows.right[part].to(scores.device), reduction="sum"))
-            exact += sum(label in right_of[groups[row]] for row, label in zip(part, scores.argmax(1).tolist(), strict=True))
-        return Measures(loss, len(measured), exact, len(measured))
+        parts = answer_parts(model, rows, references(groups), batch_size)
+        return self.measures(((part, _scores(model, rows, part)[0]) for part in parts), rows.right, groups)
 
 
 def _scores(model: nn.Module, rows: AnswerRows, part: Sequence[int]) -> tuple[Tensor, int]:

@@ -5,7 +5,6 @@ One forward pass a row, whatever the number of labels. What is handed out is an 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,19 +45,9 @@ class ClassifyHead(Labels):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
-        """The loss over rows; exact is a row whose highest score is that of its label, or of one of its further right answers."""
         assert isinstance(rows, LabelledRows)
-        right_of = defaultdict(set)
-        for group, label in zip(groups, rows.right.tolist(), strict=True):
-            right_of[group].add(label)
-        measured = references(groups)
-        lengths = rows.lengths()
-        loss, exact = 0.0, 0
-        for part in parts_of_similar_length(lengths, measured, batch_size, part_tokens(model)):
-            scores, _ = _scores(model, rows, part)
-            loss += float(cross_entropy(scores, rows.right[part].to(scores.device), reduction="sum"))
-            exact += sum(label in right_of[groups[row]] for row, label in zip(part, scores.argmax(1).tolist(), strict=True))
-        return Measures(loss, len(measured), exact, len(measured))
+        parts = parts_of_similar_length(rows.lengths(), references(groups), batch_size, part_tokens(model))
+        return self.measures(((part, _scores(model, rows, part)[0]) for part in parts), rows.right, groups)
 
 
 def _scores(model: Any, rows: LabelledRows, part: Sequence[int]) -> tuple[Tensor, int]:
