@@ -33,4 +33,4 @@ def test_two_rounds_on_generated_pairs_beat_the_base(kind, home):
 def test_a_preference_task_on_plain_rows_is_one_line(home):
     done = fedloom("run", "tiny", "task.kind=dpo", "--out", "plain", home=home)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: task.kind: dpo needs preference pairs")
+    assert "error: client 'east': task.kind: dpo needs preference pairs" in done.stderr.splitlines()[-1]

@@ -155,7 +155,10 @@ def _encode(
     name: str, train: Sequence[Example], held_out: Sequence[Example], recipe: Recipe, loaded: LoadedModel, task: Task
 ) -> ClientRows:
     def encoded(examples: Sequence[Example]) -> Path:
-        return task.encode(examples, loaded.tokenizer, recipe.data.template, recipe.data.max_length, cache_folder() / "rows")
+        try:
+            return task.encode(examples, loaded.tokenizer, recipe.data.template, recipe.data.max_length, cache_folder() / "rows")
+        except DataError as error:
+            raise DataError(f"client '{name}': {error}") from None
 
     path = encoded(train)
     if not task.trainable(task.load(path)):

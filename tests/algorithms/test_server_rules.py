@@ -212,6 +212,7 @@ def test_fedbuff_keeps_the_model_until_its_buffer_is_full():
     rule.start(state(START))
     rule.add(state([0.3, 0.3, 0.3]))
     assert rule.step().equals(state(START))
+    assert rule.left_over == 1
 
 
 def test_a_round_without_updates_is_an_error():

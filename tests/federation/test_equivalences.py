@@ -192,3 +192,16 @@ def test_a_run_that_cannot_train_says_why_in_one_line(tmp_path):
     reasons = {json.loads(line).get("reason") for line in (tmp_path / "run" / "audit.jsonl").read_text().splitlines()} - {None}
     assert all("lower task.learning_rate" in reason or "not finite" in reason for reason in reasons)
     assert reasons
+
+
+def test_updates_that_never_filled_a_buffer_are_mentioned(tmp_path):
+    told = []
+
+    class Listener(Observer):
+        def note(self, text):
+            told.append(text)
+
+    fedloom.run(
+        "tiny", tmp_path / "run", Listener(), rounds=1, algorithm={"name": "fedbuff", "buffer_size": 3}, **{"evaluate.baselines": []}
+    )
+    assert told == ["1 updates still wait for a full buffer at the end, and are not in the joined model"]

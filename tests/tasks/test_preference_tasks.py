@@ -110,7 +110,7 @@ def test_further_right_answers_to_a_prompt_are_not_measured_again(tiny, model, t
 
 @pytest.mark.parametrize("task", TASKS[:2], ids=lambda task: type(task).__name__)
 def test_rows_without_a_rejected_answer_are_refused_with_the_keys_to_set(task, tiny, tmp_path):
-    with pytest.raises(DataError, match=r"1 of 2 rows of a client have no rejected answer; .* data\.fields"):
+    with pytest.raises(DataError, match=r"1 of 2 rows have no rejected answer; .* data\.fields"):
         rows_of(task, tiny, tmp_path, [pair(ASKED[0]), pair(ASKED[1], rejected=None)])
 
 

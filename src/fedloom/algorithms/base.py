@@ -130,6 +130,11 @@ class Algorithm:
         self.accumulate(contribution)
         self._replies += 1
 
+    @property
+    def left_over(self) -> int:
+        """Updates that were taken in and wait for a server step."""
+        return self._replies
+
     def step(self) -> State:
         """The new global state: w + server_update(mean of the updates). Raises FedloomError with too few updates."""
         if self._replies < self.needs_clients:

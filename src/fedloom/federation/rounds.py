@@ -79,6 +79,8 @@ def run_rounds(federation: Federation, start: State) -> State:
     for number in range(checkpoint.round + 1, terms.rounds + 1):
         checkpoint = _round(federation, checkpoint, number)
         save_checkpoint(federation.folder.checkpoints, checkpoint)
+    if algorithm.left_over:
+        federation.observer.note(f"{algorithm.left_over} updates still wait for a full buffer at the end, and are not in the joined model")
     algorithm.state = checkpoint.state
     return checkpoint.state
 

@@ -54,7 +54,7 @@ def numbers_of_labels(examples: Sequence[Example], labels: Sequence[str]) -> lis
     """Which of `labels` each response is. Raises DataError, which counts them and shows none, where some are no label."""
     unknown = sum(example.response not in labels for example in examples)
     if unknown:
-        raise DataError(f"task.labels: {unknown} of {len(examples)} rows of a client have a response that is none of them; name all labels")
+        raise DataError(f"task.labels: {unknown} of {len(examples)} rows have a response that is none of them; name all labels")
     return [labels.index(example.response) for example in examples]
 
 

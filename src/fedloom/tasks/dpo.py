@@ -74,7 +74,7 @@ def pairs(examples: Sequence[Example], kind: str) -> list[list[Example]]:
     missing = sum(example.rejected is None for example in examples)
     if missing:
         raise DataError(
-            f"task.kind: {kind} needs preference pairs, but {missing} of {len(examples)} rows of a client have no rejected answer; "
+            f"task.kind: {kind} needs preference pairs, but {missing} of {len(examples)} rows have no rejected answer; "
             "give columns prompt, chosen and rejected, or name yours in data.fields"
         )
     return [answered(example, example.response, example.rejected or "") for example in examples]

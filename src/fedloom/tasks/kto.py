@@ -85,7 +85,7 @@ class KTO(Task):
         labels = [RIGHT.get(example.fields.get(self.label, "").lower()) for example in examples]
         if missing := labels.count(None):
             raise DataError(
-                f"task.kind: kto needs good and bad answers, but {missing} of {len(examples)} rows of a client have no true or false in "
+                f"task.kind: kto needs good and bad answers, but {missing} of {len(examples)} rows have no true or false in "
                 f"the column '{self.label}'; name yours in task.label, or give preference pairs"
             )
         return [label for label in labels if label is not None]
