@@ -43,7 +43,8 @@ def repair(
     table = Table("measure", Column("before", justify="right"), Column("repaired", justify="right"))
     for name, value in repaired.metrics.items():
         was = before.get(name)
-        table.add_row(name.removeprefix("federated/"), "–" if was is None else f"{was:.3f}", f"{value:.3f}")
+        form = "{:.1%}" if "refusal" in name or name.endswith(("/exact_match", "/safe", "/wins")) else "{:.3f}"
+        table.add_row(name.removeprefix("federated/"), "–" if was is None else form.format(was), form.format(value))
     out.print(table)
     out.print(f"rows      {repaired.cost['kept']:.0f} of {wanted}\nrepaired  {repaired.folder}")
 
