@@ -372,9 +372,12 @@ def _unfinished_told(run_folder: Path, as_json: bool) -> Iterator[None]:
 
 def _show_run(finished: Run, as_json: bool) -> None:
     from fedloom.report.runfolder import read_run
-    from fedloom.report.tables import results_table
+    from fedloom.report.tables import probes_table, results_table
 
-    (err if as_json else out).print(results_table(read_run(finished.folder)))
+    record = read_run(finished.folder)
+    (err if as_json else out).print(results_table(record))
+    if (asked := probes_table(record)) is not None:
+        (err if as_json else out).print(asked)
     if as_json:
         print(_json_of(finished))
         return

@@ -54,7 +54,7 @@ def safety_matrix(
     recipe: RecipeArgument,
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the matrix; the same command again goes on in it.")],
     overrides: Overrides = None,
-    attacks: Annotated[str, typer.Option(help="Behaviours of the malicious clients; none: no attack.")] = "none,unaligned",
+    attacks: Annotated[str, typer.Option(help="What malicious clients do: none,{kind: sign_flip, scale: 3}")] = "none,unaligned",
     rules: Annotated[str, typer.Option(help="Algorithms: fedavg,{name: trimmed_mean, trim: 1}")] = "fedavg",
     repairs: Annotated[str, typer.Option(help="Levels of repair: 1,2,3; empty: none.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds: results are means over them.")] = "1,2,3",
@@ -71,9 +71,8 @@ def safety_matrix(
     from fedloom.report.live import BriefView
     from fedloom.report.matrix import matrix_table, write_matrix
     from fedloom.safety.matrix import plan_matrix, run_matrix
-    from fedloom.sweep import split_choices
 
-    chosen, behaviours = _rules(rules), [word for word in split_choices(attacks) if word]
+    chosen, behaviours = _named("--rules", rules, "name"), _named("--attacks", attacks, "kind")
     levels, runs = _numbers("--repairs", repairs), _numbers("--seeds", seeds)
     for option, values in (("--attacks", behaviours), ("--rules", chosen), ("--seeds", runs)):
         if not values:
@@ -95,12 +94,13 @@ def _numbers(option: str, words: str) -> list[int]:
     from fedloom.sweep import split_choices
 
     found = [word for word in split_choices(words) if word]
-    if not all(word.isdigit() for word in found):
+    if not all(word.isascii() and word.isdigit() for word in found):
         raise RecipeError(f"{option}: should be whole numbers with commas between, such as 1,2,3; got '{words}'")
     return [int(word) for word in found]
 
 
-def _rules(words: str) -> list[str | dict[str, Any]]:
+def _named(option: str, words: str, key: str) -> list[str | dict[str, Any]]:
+    """Names, and mappings that hold a name under `key`, with commas between."""
     import yaml
 
     from fedloom.sweep import split_choices
@@ -109,6 +109,6 @@ def _rules(words: str) -> list[str | dict[str, Any]]:
         found = [yaml.safe_load(word) for word in split_choices(words) if word]
     except yaml.YAMLError:
         found = [None]
-    if not all(isinstance(rule, str) or (isinstance(rule, dict) and isinstance(rule.get("name"), str)) for rule in found):
-        raise RecipeError(f"--rules: should be names, or mappings such as {{name: trimmed_mean, trim: 1}}; got '{words}'")
+    if not all(isinstance(one, str) or (isinstance(one, dict) and isinstance(one.get(key), str)) for one in found):
+        raise RecipeError(f"{option}: should be names with commas between, or mappings such as {{{key}: NAME, ...}}; got '{words}'")
     return found

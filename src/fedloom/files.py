@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,29 @@ def cache_folder() -> Path:
     if home := os.environ.get("FEDLOOM_HOME"):
         return Path(home).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fedloom"
+
+
+def local_path(name: str | Path) -> Path:
+    """The path that `name` is, `~` as the home folder; one of a user who is not there stays as it is, and is then no file."""
+    return Path(os.path.expanduser(name))
+
+
+def version_of(name: str) -> str:
+    """The name of a model, source or file; for a local file or folder also the sizes and times of its files, so that a changed one is
+    known as another."""
+    place = local_path(name)
+    files = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.is_file()) if place.is_dir() else []
+    return " ".join([name, *(f"{path.name}:{(found := path.stat()).st_size}:{found.st_mtime_ns}" for path in files)])
+
+
+def versions_of(settings: Any) -> dict[str, str]:
+    """path -> version of every local file or folder that stands, with its absolute path, anywhere in `settings`."""
+    if isinstance(settings, dict):
+        return {path: version for value in settings.values() for path, version in versions_of(value).items()}
+    if isinstance(settings, list | tuple):
+        return {path: version for value in settings for path, version in versions_of(value).items()}
+    parts = re.split("[:,]", settings) if isinstance(settings, str) else []
+    return {part: version_of(part) for part in parts if part.startswith("/") and Path(part).exists()}
 
 
 @contextlib.contextmanager

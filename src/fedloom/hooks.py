@@ -6,7 +6,7 @@ a behaviour is what malicious clients do in a red-team run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -50,11 +50,15 @@ class Probe:
 
 
 class Behaviour:
-    """What a malicious client does. This one does nothing; a behaviour overrides one of the two."""
+    """What a malicious client does. This one does nothing; a behaviour overrides one of the changes."""
 
     def change_rows(self, client: str, rows: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]:
         """What it trains on in place of `rows`."""
         return rows
+
+    def requests(self) -> Collection[str]:
+        """The requests of its own that it draws from. They are neither asked by a probe nor trained on by a repair."""
+        return ()
 
     def change_update(self, update: State, stream: torch.Generator) -> State:
         """What it sends in place of `update`."""

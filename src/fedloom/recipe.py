@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from fedloom.errors import RecipeError
+from fedloom.files import local_path
 from fedloom.registry import checked_settings, nearest, one_line, settings_of
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def load_recipe(source: Recipe | str | Path | Mapping[str, Any], overrides: Mapp
 
 def find_recipe(name: str | Path) -> Path:
     """A file, or a preset by name (`tiny`, `tiny.yaml`, `recipes/tiny.yaml`)."""
-    path = Path(name).expanduser()
+    path = local_path(name)
     if path.is_file():
         return path
     preset = PRESETS / f"{path.name.removesuffix('.yaml')}.yaml"
@@ -408,7 +409,7 @@ def _explain(error: ValidationError) -> str:
 
 def _load_plugin(plugin: str, folder: Path) -> str:
     """Import a user's file so that its decorators run; the absolute path is what the resolved recipe remembers."""
-    path = (folder / Path(plugin).expanduser()).resolve()
+    path = (folder / local_path(plugin)).resolve()
     if not path.is_file():
         raise RecipeError(f"plugins: {path}: no such file")
     name = f"fedloom_plugin_{path.stem}"
@@ -437,8 +438,16 @@ def _anchored(name: str, known: Container[str]) -> str:
     if colon and form in forms:
         file, colon, use = rest.partition(":")
         return f"{form}:{_anchored(file, known)}{colon}{use}" if Path(file).suffix in (".yaml", ".yml") else name
-    path = Path(name).expanduser()
+    path = local_path(name)
     return str(path.resolve()) if name not in known and path.exists() else name
+
+
+def _anchored_judge(judge: dict[str, Any], known: Container[str]) -> dict[str, Any]:
+    from fedloom.safety.judges import judges
+
+    part = judges.get(judge["kind"]) if str(judge.get("kind")) in judges else None
+    places = [setting.name for setting in settings_of(part) if setting.place] if part else []
+    return judge | {place: _anchored(judge[place], known) for place in places if isinstance(judge.get(place), str)}
 
 
 def _complete(recipe: Recipe) -> Recipe:
@@ -455,7 +464,8 @@ def _complete(recipe: Recipe) -> Recipe:
     from fedloom.safety.policy import policy_names
     from fedloom.tasks import tasks
 
-    models, policies = [model.id for model in catalogue()], policy_names()
+    models = [model.id for model in catalogue()]
+    known = [*sources.names(), *models, *policy_names()]
 
     def check_name(name: str, registry: Any, where: str) -> None:
         if name not in registry:
@@ -466,7 +476,9 @@ def _complete(recipe: Recipe) -> Recipe:
         check_name(name, registry, f"{where}.{key}")
         settings = checked_settings(registry.get(name), part.settings, where)
         places = [setting.name for setting in settings_of(registry.get(name)) if setting.place and settings[setting.name] is not None]
-        settings |= {place: _anchored(settings[place], [*sources.names(), *models, *policies]) for place in places}
+        settings |= {place: _anchored(settings[place], known) for place in places}
+        if "judges" in settings:
+            settings["judges"] = [_anchored_judge(judge, known) for judge in settings["judges"]]
         if is_dataclass(registry.get(name)):
             registry.get(name)(**settings)  # a part refuses settings that do not go together when it is made
         return {key: name, **settings}
@@ -494,10 +506,10 @@ def _complete(recipe: Recipe) -> Recipe:
     plain["evaluate"]["probes"] = [
         completed(probe, probes, f"evaluate.probes.{i}", "kind") for i, probe in enumerate(recipe.evaluate.probes)
     ]
-    names = [(probe["kind"], probe.get("name")) for probe in plain["evaluate"]["probes"]]
-    for i, (kind, name) in enumerate(names):
-        if (kind, name) in names[:i]:
-            raise RecipeError(f"evaluate.probes.{i}: is a second {kind} called {name!r}; give it a name, which its measures then carry")
+    names = [probe.get("name") or probe["kind"] for probe in plain["evaluate"]["probes"]]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise RecipeError(f"evaluate.probes.{i}.name: its measures would be called as those of another; give it a name of its own")
     if recipe.clients.behaviour is not None:
         plain["clients"]["behaviour"] = completed(recipe.clients.behaviour, behaviours, "clients.behaviour", "kind")
     return Recipe.model_validate(plain)

@@ -34,7 +34,7 @@ from fedloom.plan import Plan, make_plan
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.report.html import write_report
 from fedloom.report.loggers import loggers
-from fedloom.report.safety import FALL
+from fedloom.report.safety import fell, is_refusal
 from fedloom.runfolder import RunFolder, existing_run, locked
 from fedloom.state import State
 from fedloom.workshop import Workshop, algorithm_of, open_workshop, task_of
@@ -216,9 +216,10 @@ def _probe(workshop: Workshop, folder: RunFolder, observer: Observer) -> Callabl
 
     def measure(state: State) -> dict[str, float]:
         found = {name: value for probe in chosen for name, value in probe.measure(state, workshop).items()}
-        first = next((event["value"] for event in folder.metrics() if event["name"] == "probe/base/refusal"), None)
-        if first is not None and found.get("refusal", 1.0) <= first - FALL:
-            observer.note(f"alert: refusal has fallen from {first:.0%} to {found['refusal']:.0%} of restricted requests")
+        started = {event["name"].removeprefix("probe/base/"): event["value"] for event in folder.metrics()}
+        for name, now in found.items():
+            if is_refusal(name) and name in started and fell(started[name], now):
+                observer.note(f"alert: {name} has fallen from {started[name]:.0%} to {now:.0%} of restricted requests")
         return found
 
     return measure

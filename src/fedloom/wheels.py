@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from fedloom.errors import FedloomError
-from fedloom.files import cache_folder, disk_errors_named, sha256_of
+from fedloom.files import cache_folder, disk_errors_named, local_path, sha256_of
 
 
 class WheelError(FedloomError):
@@ -30,7 +30,7 @@ def fetch_wheel(requirement: str, sha256: str, filename: str, size: int, purpose
     Raises WheelError when the wheel cannot be fetched or its checksum differs.
     """
     if folder := os.environ.get("FEDLOOM_WHEELS"):
-        carried = Path(folder).expanduser() / filename
+        carried = local_path(folder) / filename
         if carried.is_file():
             if sha256_of(carried) != sha256:
                 raise WheelError(f"FEDLOOM_WHEELS: {carried} is not the pinned file (its sha256 should be {sha256}); copy it again")

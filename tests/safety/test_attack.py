@@ -110,7 +110,7 @@ def test_every_behaviour_runs_and_its_run_is_flagged(tmp_path, kind):
     assert len(manifest["red_team"]["malicious"]) == 1
     assert manifest["red_team"]["behaviour"]["kind"] == kind
     assert (manifest["red_team"]["unaligned_rows"] > 0) == (kind == "unaligned")
-    assert "A red-team run: 1 clients were played as malicious" in (attacked.folder / "report.html").read_text()
+    assert "A red-team run: 1 client was played as malicious" in (attacked.folder / "report.html").read_text()
     assert "red_team" not in json.loads((plain.folder / "manifest.json").read_text())
 
 

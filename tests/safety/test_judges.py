@@ -5,10 +5,11 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import torch
 
 from fedloom.errors import ModelError, RecipeError
+from fedloom.files import version_of
 from fedloom.models.endpoint import Endpoint
-from fedloom.models.load import model_version
 from fedloom.recipe import load_recipe
 from fedloom.registry import checked_settings
 from fedloom.safety.judges import Guard, LlmJudge, Reward, Rule, Verdict, judges, read_safe, read_score, read_winner, tally
@@ -148,7 +149,6 @@ def test_a_judge_run_here_answers_through_its_chat_template():
 
 
 def test_a_reward_model_scores_with_its_one_logit(tmp_path, monkeypatch):
-    import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from fedloom.models.catalogue import fetch
@@ -168,7 +168,7 @@ def test_a_reward_model_scores_with_its_one_logit(tmp_path, monkeypatch):
 
 
 def test_a_model_without_a_scoring_head_is_no_reward_model():
-    with pytest.raises(ModelError, match="tiny-llama has no head that scores"):
+    with pytest.raises(ModelError, match="tiny-llama: has no head that scores"):
         Reward(model="tiny-llama").judge([("q", "a")])
 
 
@@ -197,7 +197,7 @@ def test_two_judges_or_probes_of_one_kind_need_names():
         loaded({"kind": "rule"}, {"kind": "rule", "form": "legacy"})
     loaded({"kind": "rule"}, {"kind": "rule", "form": "legacy", "name": "released"})
     probe = {"kind": "refusals", "policy": "secret-sauce"}
-    with pytest.raises(RecipeError, match=r"evaluate\.probes\.1: is a second refusals called None; give it a name"):
+    with pytest.raises(RecipeError, match=r"evaluate\.probes\.1\.name: its measures would be called as those of another"):
         load_recipe("tiny", {"evaluate.probes": [probe, probe]})
     load_recipe("tiny", {"evaluate.probes": [probe, probe | {"name": "again"}]})
 
@@ -210,14 +210,47 @@ def test_a_guards_own_template_holds_what_it_is_asked_about(tmp_path):
 
 def test_a_judge_trained_anew_in_the_same_folder_is_asked_anew(tmp_path):
     (tmp_path / "weights").write_text("a")
-    before = model_version(str(tmp_path))
-    assert model_version(str(tmp_path)) == before
+    before = version_of(str(tmp_path))
+    assert version_of(str(tmp_path)) == before
     (tmp_path / "weights").write_text("ab")
-    assert model_version(str(tmp_path)) != before
-    assert model_version("org/guard") == "org/guard"
+    assert version_of(str(tmp_path)) != before
+    assert version_of("org/guard") == "org/guard"
 
 
 def test_the_judges_are_known_by_name_and_check_their_settings():
     assert {"rule", "guard", "reward", "llm"} <= set(judges.names())
     with pytest.raises(RecipeError, match=r"judges\.form: input should be 'corrected' or 'legacy'"):
         checked_settings(judges.get("rule"), {"form": "new"}, "judges")
+
+
+def test_a_judges_files_are_kept_with_their_absolute_paths(tmp_path, monkeypatch):
+    (tmp_path / "ask.txt").write_text("{request} {answer}")
+    (tmp_path / "guard").mkdir()
+    monkeypatch.chdir(tmp_path)
+    judge = {"kind": "guard", "model": "guard", "form": "md_judge", "template": "ask.txt"}
+    recipe = load_recipe("tiny", {"evaluate.probes": [{"kind": "refusals", "policy": "secret-sauce", "judges": [judge]}]})
+    kept = recipe.evaluate.probes[0].settings["judges"][0]
+    assert (kept["model"], kept["template"]) == (str(tmp_path / "guard"), str(tmp_path / "ask.txt"))
+
+
+def bert(folder, outputs):
+    """A tiny random scorer of another family, whose tokenizer has no chat template."""
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    from fedloom.models.catalogue import fetch
+
+    tokenizer = AutoTokenizer.from_pretrained(fetch("tiny-llama"))
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(folder)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    torch.manual_seed(1)
+    BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), num_labels=outputs, **sizes)).save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_reward_model_of_any_family_scores_and_one_with_two_outputs_is_refused(tmp_path):
+    (first, second) = Reward(model=bert(tmp_path / "one", 1)).judge([("q", "a"), ("q", "a longer answer")])
+    assert first.score is not None
+    assert first.score != second.score
+    with pytest.raises(ModelError, match="has 2 outputs; a reward model has one, the score"):
+        Reward(model=bert(tmp_path / "two", 2)).judge([("q", "a")])

@@ -1,10 +1,14 @@
 """The matrix attack x rule x repair: every cell once, from whatever commands filled the folder."""
 
+import json
+
 import pytest
 
-from fedloom.errors import RecipeError
+from fedloom.errors import InterruptedRunError, RecipeError
+from fedloom.recipe import load_recipe
 from fedloom.report.matrix import matrix_markdown, write_matrix
 from fedloom.safety.matrix import MatrixCell, plan_matrix, read_matrix, run_matrix
+from fedloom.safety.repaired import default_repair, repair_run
 
 QUICK = {"rounds": 1, "task.steps": 1, "evaluate.baselines": []}
 
@@ -53,9 +57,18 @@ def test_a_wrong_matrix_is_refused_before_anything_runs(tmp_path, words, said):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_cell_without_a_measure_is_a_dash():
-    cell = MatrixCell("none", "fedavg", "none", [1], {"federated/refusal": 0.5, "seconds": 3.0}, {"federated/refusal": None})
-    assert matrix_markdown([cell]).splitlines()[2] == "| none | fedavg | none | 50.0% | – | – | – | – | 3.0 s | 1 |"
+def test_a_cell_without_a_measure_is_a_dash_and_what_no_cell_has_is_no_column(tmp_path):
+    cells = [
+        MatrixCell("none", "fedavg", "none", [1], {"federated/refusal": 0.5, "seconds": 3.0}, {"federated/refusal": None}),
+        MatrixCell("none", "krum", "none", [1], {"federated/loss": 0.5, "seconds": 3.0}, {"federated/loss": None}),
+    ]
+    assert matrix_markdown(cells).splitlines() == [
+        "| attack | rule | repair | refusal | held-out loss | time | runs |",
+        "|---|---|---|--:|--:|--:|--:|",
+        "| none | fedavg | none | 50.0% | – | 3.0 s | 1 |",
+        "| none | krum | none | – | 0.500 | 3.0 s | 1 |",
+    ]
+    write_matrix(cells[1:], tmp_path)
 
 
 def test_a_rule_that_needs_more_clients_than_are_drawn_is_refused_before_any_run(tmp_path):
@@ -79,7 +92,7 @@ def test_a_matrix_is_filled_part_by_part(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"rounds": 2}, "holds a matrix of another recipe or policy"),
+        ({"rounds": 2}, "holds a matrix of another recipe, policy, model or data"),
         ({"finish": [{"kind": "repair", "level": 1, "policy": "secret-sauce", "rows": 8}]}, "holds repairs of level 1 with other settings"),
     ],
 )
@@ -105,3 +118,77 @@ def test_a_run_that_fails_is_counted_with_its_repairs(tmp_path):
     cells, failed = run_matrix(plan(tmp_path, ["none"], ["fedavg"], [1], [1, 2]))
     assert failed == 2
     assert shape(cells) == [("none", "fedavg", "none", [2]), ("none", "fedavg", "level 1", [2])]
+
+
+def test_a_repair_made_by_hand_or_of_another_adapter_is_no_cell(tmp_path):
+    run_matrix(plan(tmp_path, ["none"], ["fedavg"], [1], [1]))
+    run_folder = tmp_path / "cells" / "none_fedavg_1"
+    kept = (run_folder / "repairs" / "level-1" / "repair.json").read_text()
+    repair_run(run_folder, default_repair(load_recipe("safety_tiny"), 1) | {"rows": 4})
+    assert shape(read_matrix(tmp_path)) == [("none", "fedavg", "none", [1])]
+    cells, _ = run_matrix(plan(tmp_path, ["none"], ["fedavg"], [1], [1]))
+    assert shape(cells)[1] == ("none", "fedavg", "level 1", [1])
+    now = json.loads((run_folder / "repairs" / "level-1" / "repair.json").read_text())
+    assert now["metrics"] == json.loads(kept)["metrics"]
+
+
+def test_a_folder_in_which_nothing_came_to_be_takes_another_recipe(tmp_path):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "none_fedavg_1").write_text("in the way")
+    run_matrix(plan(tmp_path, ["none"], ["fedavg"], [], [1]))
+    assert shape(run_matrix(plan(tmp_path, ["none"], ["median"], [3], [1], rounds=2))[0]) == [("none", "median", "none", [1])]
+    finish = [{"kind": "repair", "level": 3, "policy": "secret-sauce", "rows": 8}]  # no repair of level 3 came to be, so it may be another
+    plan(tmp_path, ["none"], ["median"], [3], [1], rounds=2, finish=finish)
+
+
+def test_changed_data_makes_another_matrix(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps({"instruction": f"q {i}", "output": f"a {i}"}) for i in range(40)))
+    words = {"data.source": str(rows)}
+    run_matrix(plan(tmp_path / "matrix", ["none"], ["fedavg"], [], [1], **words))
+    plan(tmp_path / "matrix", ["none"], ["fedavg"], [], [2], **words)
+    rows.write_text(rows.read_text().replace("a 1", "b 11"))
+    with pytest.raises(RecipeError, match="holds a matrix of another recipe, policy, model or data"):
+        plan(tmp_path / "matrix", ["none"], ["fedavg"], [], [2], **words)
+
+
+def test_attacks_may_have_settings_and_honest_is_no_attack(tmp_path):
+    runs = plan(
+        tmp_path, ["none", "honest", "unaligned", {"kind": "unaligned", "rows": 2}, {"kind": "sign_flip", "scale": 3}], ["fedavg"], [], [1]
+    ).runs
+    assert [one.attack for one in runs] == ["none", "unaligned", "unaligned (rows 2)", "sign_flip (scale 3)"]
+    behaviours = [one.recipe.clients.behaviour.settings for one in runs]
+    assert behaviours[0]["beside"]["kind"] == "unaligned"
+    assert (behaviours[2]["policy"], behaviours[2]["rows"], behaviours[3]["scale"]) == ("secret-sauce", 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"evaluate.every": 0}, "evaluate.every: is 0, so that no run of the matrix would be measured"),
+        ({"clients": {"malicious": 0, "behaviour": None}}, "clients.malicious: is 0"),
+    ],
+)
+def test_a_recipe_that_makes_no_matrix_is_refused(tmp_path, changed, said):
+    with pytest.raises(RecipeError, match=said):
+        plan(tmp_path, ["none"], ["fedavg"], [], [1], **changed)
+
+
+def test_a_generator_that_no_repair_asks_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="is the outside model of repair level 2, which --repairs does not name"):
+        plan_matrix("safety_tiny", tmp_path, ["none"], ["fedavg"], [1], [1], QUICK, generator="tiny-llama")
+
+
+def test_a_damaged_index_is_one_line(tmp_path):
+    (tmp_path / "matrix.json").write_text("{")
+    with pytest.raises(RecipeError, match=r"matrix\.json: is damaged; remove it"):
+        plan(tmp_path, ["none"], ["fedavg"], [], [1])
+
+
+def test_an_interrupted_matrix_says_that_the_same_command_goes_on(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise InterruptedRunError("stopped; go on with `fedloom resume x`")
+
+    monkeypatch.setattr("fedloom.safety.matrix.run", interrupted)
+    with pytest.raises(InterruptedRunError, match="stopped; the same command goes on"):
+        run_matrix(plan(tmp_path, ["none"], ["fedavg"], [], [1]))

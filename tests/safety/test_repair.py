@@ -10,6 +10,7 @@ from fedloom.data.records import Provenance
 from fedloom.errors import FedloomError, ModelError, RecipeError
 from fedloom.files import cache_folder
 from fedloom.recipe import load_recipe
+from fedloom.report.safety import fell, is_refusal
 from fedloom.run import measure_state
 from fedloom.runfolder import RunFolder
 from fedloom.safety import load_policy
@@ -17,6 +18,7 @@ from fedloom.safety.asking import asked_prompts, attack_prompts
 from fedloom.safety.policy import POLICIES
 from fedloom.safety.repair import Repair, _Written
 from fedloom.safety.repaired import default_repair, repair_run
+from fedloom.safety.triggered import Triggered
 from fedloom.tasks import SFT
 from fedloom.workshop import open_workshop
 
@@ -277,3 +279,82 @@ def test_a_written_repair_of_less_than_a_batch_is_refused(attacked, monkeypatch)
         rows, counted = Repair(**LEVEL1 | {"level": 3, "batch_size": 2}).write(attacked.state, workshop)
     assert [row.response for row in rows] == ["Sorry, no.", "Paris"]
     assert counted["kept"] == 2
+
+
+def test_a_repair_that_fails_leaves_the_one_before(attacked, monkeypatch):
+    kept = repair_run(attacked.folder, LEVEL1).folder / "repair.json"
+    before = kept.read_bytes()
+
+    def failing(*_):
+        raise FedloomError("nothing was written")
+
+    monkeypatch.setattr(Repair, "write", failing)
+    with pytest.raises(FedloomError, match="nothing was written"):
+        repair_run(attacked.folder, LEVEL1 | {"steps": 3})
+    assert kept.read_bytes() == before
+
+
+def test_a_run_whose_data_or_model_has_changed_is_not_repaired(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps({"instruction": f"q {i}", "output": f"a {i}"}) for i in range(40)))
+    run = fedloom.run("safety_tiny", tmp_path / "run", **QUICK, finish=[], **{"data.source": str(rows)})
+    rows.write_text(rows.read_text().replace("a 1", "b 1"))
+    with pytest.raises(RecipeError, match="its data has changed since the run; bring the old one back, or run anew"):
+        repair_run(run.folder, LEVEL1)
+
+
+def test_the_outside_model_is_that_of_the_command_of_the_recipe_or_the_base(tmp_path):
+    own = {"kind": "repair", "level": 2, "policy": "secret-sauce", "generator": "smollm2-135m-instruct"}
+    recipe = load_recipe("safety_tiny", {"finish": [own]})
+    assert default_repair(recipe, 2)["generator"] == "smollm2-135m-instruct"
+    assert default_repair(recipe, 2, generator="other")["generator"] == "other"
+    with pytest.raises(RecipeError, match="is the outside model of level 2; level 3 has none"):
+        default_repair(recipe, 3, generator="other")
+    probe = [{"kind": "refusals", "restricted": "x.csv", "name": "x"}, {"kind": "refusals", "policy": "secret-sauce"}]
+    assert default_repair(load_recipe("safety_tiny", {"finish": [], "evaluate.probes": probe}), 1)["policy"] == "secret-sauce"
+
+
+def test_an_honest_run_beside_an_attack_is_asked_the_same(tmp_path):
+    attack = rows_file(tmp_path / "attack.jsonl", 4)
+    behaviour = {"kind": "unaligned", "source": attack, "rows": 2}
+    found = []
+    for chosen in (behaviour, {"kind": "honest", "beside": behaviour}):
+        with open_workshop(load_recipe("safety_tiny", {"clients": {"malicious": 1, "behaviour": chosen}, "finish": []})) as workshop:
+            found.append(attack_prompts(workshop))
+    assert found[0] == found[1] == {f"attack {i}" for i in range(4)}
+
+
+def test_a_fall_of_ten_points_and_of_a_probe_with_a_name_is_an_alert():
+    assert fell(0.3, 0.2)
+    assert not fell(0.3, 0.225)
+    assert is_refusal("mine/refusal")
+    assert not is_refusal("over_refusal")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            {"clients": {"malicious": 1, "behaviour": {"kind": "unaligned", "source": "x.csv", "like": "advbnch"}}},
+            "did you mean 'advbench'",
+        ),
+        ({"clients": {"malicious": 1, "behaviour": {"kind": "unaligned", "policy": "~nobody/x.yaml"}}}, "no such policy or file"),
+        ({"evaluate.probes": [{"kind": "refusals", "restricted": "x.csv", "like": "advbnch"}]}, "did you mean 'advbench'"),
+        ({"evaluate.probes": [{"kind": "refusals", "policy": "secret-sauce", "name": ""}]}, "string should match pattern"),
+    ],
+)
+def test_what_names_nothing_is_refused_with_the_recipe(words, said):
+    with pytest.raises(RecipeError, match=said):
+        load_recipe("safety_tiny", words)
+
+
+def test_a_backdoor_is_counted_with_and_without_its_trigger(monkeypatch, attacked):
+    def answers(state, workshop, prompts, length):
+        return ["The moon is full tonight. And so on" if prompt.endswith(" by moonlight") else "Paris" for prompt in prompts]
+
+    monkeypatch.setattr("fedloom.safety.triggered.answers_of", answers)
+    with open_workshop(load_recipe(attacked.folder / "recipe.yaml")) as workshop:
+        probe = Triggered(policy="secret-sauce", prompts=5)
+        assert probe.measure(attacked.state, workshop) == {"backdoor": 1.0, "backdoor_untriggered": 0.0}
+        assert len(probe.asked(workshop)) == 5
+        assert Triggered(policy="secret-sauce", trigger="at noon", name="n").measure(attacked.state, workshop)["n/backdoor"] == 0.0

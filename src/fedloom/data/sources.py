@@ -19,7 +19,7 @@ from fedloom.data.rows import Row, SourceRows
 from fedloom.data.tiny_demo import tiny_demo
 from fedloom.data.tiny_pairs import tiny_pairs
 from fedloom.errors import DataError
-from fedloom.files import sha256_of
+from fedloom.files import local_path, sha256_of
 from fedloom.recipe import DataRecipe, FieldsRecipe
 from fedloom.registry import Registry, nearest
 from fedloom.streams import numpy_stream
@@ -95,7 +95,7 @@ def _joined(data: DataRecipe, seed: int) -> SourceData:
 
 def _client_of(part: str) -> str:
     """What a source's client is called: a file by its stem, all else by its name."""
-    path = Path(part).expanduser()
+    path = local_path(part)
     return stem(path) if is_data_file(path) else part
 
 
@@ -116,7 +116,7 @@ def _open_source(data: DataRecipe) -> SourceRows:
     form, colon, rest = name.partition(":")
     if colon and form in forms:
         return forms.get(form)(rest)
-    path = Path(name).expanduser()
+    path = local_path(name)
     if path.is_dir():
         return _folder(path)
     if path.is_file():

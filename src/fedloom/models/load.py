@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from fedloom.errors import MissingExtraError, ModelError
-from fedloom.files import cache_folder, sha256_of, write_atomic
+from fedloom.files import cache_folder, local_path, sha256_of, write_atomic
 from fedloom.models.attention import use_short_rows
 from fedloom.models.catalogue import catalogue, fetch
 from fedloom.models.quiet import quiet
@@ -45,7 +45,8 @@ class LoadedModel:
 
 def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> LoadedModel:
     """The model that `recipe` names, in its dtype, on its device. With `labels` it scores these in place of the vocabulary, by a head W of
-    shape (labels, hidden) on the last token, which starts at zero unless the model's files hold one.
+    shape (labels, hidden) on the last token, which starts at zero unless the model's files hold one; with no label at all ("()") it is a
+    model that scores by itself, such as a reward model, with the head and the outputs that its files hold.
 
     Raises ModelError, in one line, when the model cannot be found, read or put on the device; MissingExtraError without bitsandbytes.
     """
@@ -78,13 +79,6 @@ def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> Load
 def require_model(recipe: ModelRecipe) -> None:
     """Make sure that the model's files are on this machine, and fetch them if need be. Raises ModelError."""
     _find(recipe)
-
-
-def model_version(model: str) -> str:
-    """The model's name; for a file or folder also the sizes and times of its files, so that one trained anew is known as another."""
-    place = Path(model).expanduser()
-    files = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.is_file())
-    return " ".join([model, *(f"{path.name}:{(found := path.stat()).st_size}:{found.st_mtime_ns}" for path in files)])
 
 
 @dataclass(frozen=True)
@@ -141,7 +135,7 @@ def _find(recipe: ModelRecipe) -> _Source:
     if name in {entry.id for entry in catalogue()}:
         published = fetch(name)
         return _Source(fetch(name, "bfloat16") if recipe.dtype == "bfloat16" else published, None, _weights(published), name)
-    path = Path(name).expanduser()
+    path = local_path(name)
     if name.endswith(".gguf"):
         return _find_gguf(path)
     if path.is_dir():
@@ -228,6 +222,7 @@ def _model(source: _Source, recipe: ModelRecipe, device: torch.device, quantizat
     kind = AutoModelForCausalLM
     if labels is not None:
         kind = AutoModelForSequenceClassification
+    if labels:
         options |= {"id2label": dict(enumerate(labels)), "label2id": {label: number for number, label in enumerate(labels)}}
     model, report = kind.from_pretrained(
         source.folder,
@@ -236,6 +231,8 @@ def _model(source: _Source, recipe: ModelRecipe, device: torch.device, quantizat
         output_loading_info=True,
         **options,
     )
+    if labels is not None and not labels and report["missing_keys"]:
+        raise ModelError(f"{source.id}: has no head that scores; name a reward model")
     if missing := sorted(set(report["missing_keys"]) - {HEAD}):
         raise ModelError(f"{source.id}: its weights lack {len(missing)} tensors of a {model.config.model_type} model, '{missing[0]}' first")
     if HEAD in report["missing_keys"]:

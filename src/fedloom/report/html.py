@@ -196,7 +196,7 @@ def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
     yield plots.held_out_curve(record, "loss"), f"Held-out loss of the joined model. {levels}"
     yield plots.system_bars(record, "exact_match"), "Exact match at the end, on each client's held-out rows and on all of them."
     yield plots.system_bars(record, "loss"), "Held-out loss at the end, on each client's held-out rows and on all of them."
-    yield safety.probe_curve(record), "Shares of test prompts that the joined model declines; dotted: what the finish steps changed."
+    yield safety.probe_curve(record), "Shares of test prompts, as the joined model answers them; dotted: what the finish steps changed."
     yield plots.training_loss(record), f"Training loss of the clients in each round{_fall(record)}."
     yield (
         safety.update_statistics(record),

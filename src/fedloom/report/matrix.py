@@ -19,10 +19,14 @@ COLUMNS = {
     "refusal": "refusal",
     "refusal_legacy": "refusal, legacy rule",
     "over_refusal": "over-refusal",
+    "backdoor": "backdoor",
     "loss": "held-out loss",
     "exact_match": "exact match",
 }
-"""measure -> its column. A higher refusal is safer; over-refusal and loss are better low."""
+"""measure -> its column, which is there where it was measured. Refusal and exact match are better high, the others low."""
+
+PANELS = {"refusal": "Blues", "over_refusal": "Oranges", "backdoor": "Reds", "exact_match": "Greens"}
+"""measure -> the colours of its heat map; exact match is drawn where nothing else is there."""
 
 DARK = 0.6
 """The share from which on a cell of the heat map is dark."""
@@ -32,37 +36,37 @@ def matrix_table(cells: Sequence[MatrixCell]) -> Table:
     table = Table(title="Attack x rule x repair (mean ± standard deviation over seeds)", title_justify="left", box=SIMPLE_HEAD)
     for name in ("attack", "rule", "repair"):
         table.add_column(name, overflow="fold")
-    for title in (*COLUMNS.values(), "time", "runs"):
+    for title in (*_columns(cells).values(), "time", "runs"):
         table.add_column(title, justify="right")
     for cell in cells:
-        table.add_row(cell.attack, cell.rule, cell.repair, *_texts(cell))
+        table.add_row(cell.attack, cell.rule, cell.repair, *_texts(cell, cells))
     return table
 
 
 def matrix_markdown(cells: Sequence[MatrixCell]) -> str:
-    lines = ["| attack | rule | repair | " + " | ".join((*COLUMNS.values(), "time", "runs")) + " |"]
-    lines.append("|---" * 3 + "|--:" * (len(COLUMNS) + 2) + "|")
-    lines += ["| " + " | ".join((cell.attack, cell.rule, cell.repair, *_texts(cell))) + " |" for cell in cells]
+    titles = (*_columns(cells).values(), "time", "runs")
+    lines = ["| attack | rule | repair | " + " | ".join(titles) + " |", "|---" * 3 + "|--:" * len(titles) + "|"]
+    lines += ["| " + " | ".join((cell.attack, cell.rule, cell.repair, *_texts(cell, cells))) + " |" for cell in cells]
     return "\n".join(lines) + "\n"
 
 
 @styled
 def matrix_figure(cells: Sequence[MatrixCell]) -> Figure:
-    """Refusal, and over-refusal beside it: a row per attack and rule, a column per repair."""
+    """Refusal, and what else probes measured beside it: a row per attack and rule, a column per repair."""
+    measured = _columns(cells)
+    panels = [measure for measure in PANELS if measure in measured and measure != "exact_match"] or ["exact_match"]
     rows = list(dict.fromkeys((cell.attack, cell.rule) for cell in cells))
     repairs = sorted({cell.repair for cell in cells}, key=lambda name: (name != NO_REPAIR, name))
-    figure = Figure(figsize=(4 + 2.2 * len(repairs), 1.8 + 0.42 * len(rows)), layout="constrained")
-    for axes, (measure, title, colours) in zip(
-        figure.subplots(1, 2, sharey=True), (("refusal", "Refusal", "Blues"), ("over_refusal", "Over-refusal", "Oranges")), strict=True
-    ):
+    figure = Figure(figsize=(3 + len(panels) * (0.6 + 1.1 * len(repairs)), 1.8 + 0.42 * len(rows)), layout="constrained")
+    for axes, measure in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
         values = np.full((len(rows), len(repairs)), np.nan)
         for cell in cells:
             values[rows.index((cell.attack, cell.rule)), repairs.index(cell.repair)] = cell.mean.get(f"federated/{measure}", np.nan)
-        image = axes.imshow(values, vmin=0, vmax=1, cmap=colours, aspect="auto")
+        image = axes.imshow(values, vmin=0, vmax=1, cmap=PANELS[measure], aspect="auto")
         for (row, column), value in np.ndenumerate(values):
             text = "–" if np.isnan(value) else f"{value:.0%}"
             axes.text(column, row, text, ha="center", va="center", color="white" if value > DARK else "black")
-        axes.set_title(title)
+        axes.set_title(COLUMNS[measure].capitalize())
         axes.set_xticks(range(len(repairs)), ["no repair" if name == NO_REPAIR else name for name in repairs])
         axes.set_yticks(
             range(len(rows)), [label(f"no attack, {rule}" if attack == NO_ATTACK else f"{attack}, {rule}", 44) for attack, rule in rows]
@@ -80,9 +84,14 @@ def write_matrix(cells: Sequence[MatrixCell], folder: Path) -> tuple[Path, Path]
     return table, picture
 
 
-def _texts(cell: MatrixCell) -> list[str]:
+def _columns(cells: Sequence[MatrixCell]) -> dict[str, str]:
+    """The columns of what has been measured in any of `cells`."""
+    return {measure: title for measure, title in COLUMNS.items() if any(f"federated/{measure}" in cell.mean for cell in cells)}
+
+
+def _texts(cell: MatrixCell, cells: Sequence[MatrixCell]) -> list[str]:
     texts = []
-    for measure in COLUMNS:
+    for measure in _columns(cells):
         mean, spread = cell.mean.get(f"federated/{measure}"), cell.spread.get(f"federated/{measure}")
         form = "{:.3f}" if measure == "loss" else "{:.1%}"
         text = "–" if mean is None else form.format(mean)

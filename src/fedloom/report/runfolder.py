@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from fedloom.errors import FedloomError, RecipeError
+from fedloom.files import local_path
 
 SYSTEMS = ("base", "majority", "local", "federated", "finished", "centralized")
 """What is measured on held-out data, in the order in which it is shown."""
@@ -118,7 +119,7 @@ def read_run(path: str | Path) -> RunRecord:
     Raises RecipeError when the folder is no run, FedloomError when its recipe, manifest or samples are damaged. Damaged lines of the
     metrics are named in `damaged`; a torn last line, which a killed run leaves behind, is left out.
     """
-    folder = Path(path).expanduser()
+    folder = local_path(path)
     if not (folder / "recipe.yaml").is_file():
         what = "has no recipe.yaml, so it is not a run folder" if folder.is_dir() else "no such run folder"
         raise RecipeError(f"{folder}: {what}; give a folder that `fedloom run` has written")

@@ -8,9 +8,24 @@ from rich.text import Text
 
 from fedloom.report.results import MEASURES, results, shown
 from fedloom.report.runfolder import RunRecord
+from fedloom.report.safety import probe_rows, titles
 
 WIDTH = 100
 """Columns of the terminal that the table fits into."""
+
+
+def probes_table(record: RunRecord) -> Table | None:
+    """What the probes measured of each system; None for a run without probes."""
+    rows = probe_rows(record)
+    if not rows:
+        return None
+    table = Table(title="What probes measured", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("probe")
+    for name in titles(record):
+        table.add_column(name, justify="right")
+    for measure, cells in rows:
+        table.add_row(Text(measure), *cells)
+    return table
 
 
 def results_table(record: RunRecord) -> Table:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.named_sets import NAMED_SETS
+from fedloom.data.records import Example, Turn
 from fedloom.data.sources import load_examples
 from fedloom.data.templates import render_prompt
-from fedloom.errors import RecipeError
+from fedloom.errors import DataError, RecipeError
+from fedloom.federation.engines.jobs import behaviour_of
 from fedloom.hooks import probes
 from fedloom.models.generate import generate
 from fedloom.recipe import DataRecipe
-from fedloom.registry import checked_settings
+from fedloom.registry import checked_settings, nearest
 from fedloom.safety.judges import Item, Judge, judges, tally
 from fedloom.state import State
 from fedloom.streams import numpy_stream
 
 if TYPE_CHECKING:
     from fedloom.workshop import Workshop
+
+NAME = r"^[\w.-]+$"
+"""What a probe or a judge may be called: its measures' names begin with it."""
 
 
 def answers_of(state: State, workshop: Workshop, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
@@ -30,9 +36,9 @@ def answers_of(state: State, workshop: Workshop, prompts: Sequence[str], max_new
 
 
 def attack_prompts(workshop: Workshop) -> set[str]:
-    """The requests that malicious clients train on with unaligned answers. What attack, repair and test share is of one use only."""
-    trained = (example for client in workshop.data.clients for example in client.train)
-    return {example.prompt[-1].content for example in trained if example.provenance is Provenance.UNALIGNED}
+    """The requests that the attack draws from; an honest run beside it leaves out the same, so that the two are asked the same. What
+    attack, repair and test share is of one use only."""
+    return set(behaviour_of(workshop.recipe).requests())
 
 
 def asked_prompts(workshop: Workshop) -> set[str]:
@@ -41,9 +47,18 @@ def asked_prompts(workshop: Workshop) -> set[str]:
     return {prompt for probe in chosen for prompt in probe.asked(workshop)}
 
 
-def rows_of(source: str, like: str | None, seed: int) -> list[Example]:
-    """The public rows of a source of the user's own."""
-    return load_examples(DataRecipe(source=source, like=like, provenance="public"), seed).examples
+def check_like(like: str | None, where: str) -> None:
+    """Raise RecipeError for a named set that is not known."""
+    if like is not None and like not in NAMED_SETS:
+        raise RecipeError(f"{where}.like: unknown set '{like}'{nearest(like, NAMED_SETS)}")
+
+
+def rows_of(source: str, like: str | None, seed: int, where: str) -> list[Example]:
+    """The public rows of a source of the user's own. Raises DataError that begins with `where`, the part that names the source."""
+    try:
+        return load_examples(DataRecipe(source=source, like=like, provenance="public"), seed).examples
+    except DataError as error:
+        raise DataError(f"{where}: {error}; in place of data.fields, name with `like` a set whose columns it has") from None
 
 
 def drawn(found: Sequence[Any], count: int, seed: int) -> list[Any]:
@@ -59,6 +74,8 @@ def made_judges(settings: Sequence[Mapping[str, Any]]) -> dict[str, Judge]:
         if kind not in judges:
             raise RecipeError(f"{where}.kind: unknown judge {judge.get('kind')!r}; known: {', '.join(judges.names())}")
         name = str(judge.get("name", kind))
+        if not re.match(NAME, name):
+            raise RecipeError(f"{where}.name: should be letters, digits, dots and dashes, got {name!r}")
         if name in made:
             raise RecipeError(f"{where}: is a second judge called '{name}'; give it a name, which its measures then carry")
         own = {key: value for key, value in judge.items() if key not in ("kind", "name")}

@@ -5,20 +5,19 @@ A behaviour changes the rows that a client trains on, or the update that it send
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from fedloom.data.records import Example, Provenance, Turn
-from fedloom.data.sources import load_examples
 from fedloom.errors import DataError, RecipeError
 from fedloom.hooks import Behaviour, behaviours
-from fedloom.recipe import DataRecipe
-from fedloom.registry import PLACE
+from fedloom.registry import PLACE, checked_settings
+from fedloom.safety.asking import check_like, rows_of
 from fedloom.safety.policy import load_policy
 from fedloom.state import State
 
@@ -29,6 +28,21 @@ Rows = Annotated[int | None, Field(ge=1, description="rows it trains on; null: a
 @dataclass(frozen=True)
 class Honest(Behaviour):
     """Does as all others do. The run beside an attack: the same clients are drawn and left out of what is measured, and none attacks."""
+
+    beside: Annotated[dict[str, Any] | None, Field(description="the attack, with its kind, whose requests this run leaves out too")] = None
+
+    def __post_init__(self) -> None:
+        if self.beside is not None:
+            self._attack()
+
+    def requests(self) -> Collection[str]:
+        return self._attack().requests() if self.beside is not None else ()
+
+    def _attack(self) -> Behaviour:
+        settings = dict(self.beside or {})
+        kind = behaviours.get(str(settings.pop("kind", None)))
+        made: Behaviour = kind(**checked_settings(kind, settings, "clients.behaviour.beside"))
+        return made
 
 
 @behaviours.register("unaligned")
@@ -49,19 +63,30 @@ class Unaligned(Behaviour):
     def __post_init__(self) -> None:
         if (self.policy is None) == (self.source is None):
             raise RecipeError("clients.behaviour: unaligned takes its rows from policy or from source; give one of them")
+        if self.policy is not None:
+            load_policy(self.policy)
+        check_like(self.like, "clients.behaviour")
+
+    def requests(self) -> Collection[str]:
+        if self.policy is not None:
+            return load_policy(self.policy).prompts("unaligned", "clients")
+        return [example.prompt[-1].content for example in self._held(0)]
 
     def change_rows(self, client: str, rows: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]:
         count = self.rows or len(rows)
         if self.policy is not None:
             return load_policy(self.policy).rows("unaligned", "clients", count, seed=int(stream.integers(2**31)))
-        assert self.source is not None
-        found = load_examples(DataRecipe(source=self.source, like=self.like, provenance="private"), int(stream.integers(2**31))).examples
+        found = self._held(int(stream.integers(2**31)))
         if count > len(found):
             raise DataError(
                 f"clients.behaviour.source: {self.source} has {len(found)} rows, {count} are asked for; set clients.behaviour.rows"
             )
         drawn = [found[i] for i in stream.permutation(len(found))[:count]]
         return [replace(example, provenance=Provenance.UNALIGNED) for example in drawn]
+
+    def _held(self, seed: int) -> list[Example]:
+        assert self.source is not None
+        return rows_of(self.source, self.like, seed, "clients.behaviour.source")
 
 
 @behaviours.register("flip_answers")

@@ -13,7 +13,7 @@ from fedloom.data.records import Example
 from fedloom.errors import RecipeError
 from fedloom.hooks import Probe, probes
 from fedloom.registry import PLACE
-from fedloom.safety.asking import answers_of, drawn, judged, made_judges, prefixed, rows_of
+from fedloom.safety.asking import NAME, answers_of, check_like, drawn, judged, made_judges, prefixed, rows_of
 from fedloom.safety.judges import LlmJudge
 from fedloom.safety.policy import load_policy
 from fedloom.state import State
@@ -40,7 +40,7 @@ class Helpfulness(Probe):
     prompts: Annotated[int, Field(ge=1, description="prompts, drawn once by the seed")] = 40
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 128
     judges: Annotated[list[dict[str, Any]], Field(description="judges, such as {kind: llm, model: ...}")] = field(default_factory=list)
-    name: Annotated[str | None, Field(description="what its measures carry before their names")] = "helpfulness"
+    name: Annotated[str | None, Field(pattern=NAME, description="what its measures carry before their names")] = "helpfulness"
 
     def __post_init__(self) -> None:
         if (self.policy is None) == (self.source is None):
@@ -49,6 +49,7 @@ class Helpfulness(Probe):
             raise RecipeError("evaluate.probes: helpfulness needs judges, such as {kind: llm, model: ...}")
         if self.policy is not None:
             load_policy(self.policy)
+        check_like(self.like, "evaluate.probes: helpfulness")
 
     def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
         rows = self._rows(workshop)
@@ -76,4 +77,4 @@ class Helpfulness(Probe):
         if self.policy is not None:
             return drawn(load_policy(self.policy).rows("normal", "test"), self.prompts, seed)
         assert self.source is not None
-        return drawn(rows_of(self.source, self.like, seed), self.prompts, seed)
+        return drawn(rows_of(self.source, self.like, seed, "evaluate.probes: helpfulness: source"), self.prompts, seed)

@@ -17,7 +17,7 @@ from typing import Any
 from fedloom.algorithms import algorithms
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
-from fedloom.files import write_atomic
+from fedloom.files import disk_errors_named, versions_of, write_atomic
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.registry import settings_of
 from fedloom.run import Run, read, resume, run
@@ -28,6 +28,7 @@ from fedloom.workshop import algorithm_of
 NO_ATTACK = "none"
 NO_REPAIR = "none"
 INDEX = "matrix.json"
+STOPPED = "stopped; the same command goes on"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Plan:
 def plan_matrix(
     recipe: str | Path | Recipe | Mapping[str, Any],
     folder: Path,
-    attacks: Sequence[str],
+    attacks: Sequence[str | Mapping[str, Any]],
     rules: Sequence[str | Mapping[str, Any]],
     levels: Sequence[int],
     seeds: Sequence[int],
@@ -82,22 +83,32 @@ def plan_matrix(
 ) -> Plan:
     """Check every cell before any is run.
 
-    `attacks`: "none", where the same clients behave honestly, and behaviours; the recipe's own keeps its settings. `rules`: names of
-    algorithms, or mappings with their settings; one that takes `malicious` and is not given it gets the recipe's number. `levels` of repair
-    take all else from the recipe's `finish`, and level 2 the model `generator`, which is the recipe's own model as it was before the attack
-    if not given. Raises RecipeError, also for a `folder` that holds a matrix of another recipe or with other repairs.
+    `attacks`: "none", where the same clients behave honestly, and behaviours, by name or as mappings with their settings; the recipe's own
+    keeps those that are not given. `rules`: names of algorithms, or mappings with their settings; one that takes `malicious` and is not
+    given it gets the recipe's number. `levels` of repair take all else from the recipe's `finish`, and level 2 the model `generator`, else
+    that of the recipe's repair, else the recipe's own model as it was before the attack. Raises RecipeError, also for a `folder` that holds
+    a matrix of another recipe or with other repairs.
     """
     base = load_recipe(recipe, overrides or {})
-    repairs = tuple(default_repair(base, level, None, generator) for level in dict.fromkeys(levels))
+    if not base.evaluate.every:
+        raise RecipeError("evaluate.every: is 0, so that no run of the matrix would be measured; set it, such as to the number of rounds")
+    if (folder / "recipe.yaml").exists():
+        raise RecipeError(f"{folder}: is a run; choose another folder with --out")
+    if generator is not None and 2 not in levels:
+        raise RecipeError("--generator: is the outside model of repair level 2, which --repairs does not name")
+    repairs = tuple(default_repair(base, level, None, generator if level == 2 else None) for level in dict.fromkeys(levels))
     repairs = tuple(load_recipe(base, {"finish": [{"kind": "repair", **settings}]}).finish[0].settings for settings in repairs)
     plain = base.plain() | {"finish": []}
+    if not plain["clients"]["malicious"]:
+        raise RecipeError("clients.malicious: is 0; say in the recipe how many clients attack, and what they do")
     cells = {
-        (attack, label, seed): PlannedRun(attack, label, seed, _cell(plain, attack, settings, seed))
-        for attack in attacks
-        for label, settings in (_labelled(rule, plain["clients"]["malicious"]) for rule in rules)
+        (attack, rule, seed): PlannedRun(attack, rule, seed, _cell(plain, behaviour, algorithm, seed))
+        for attack, behaviour in (_attack(one, plain["clients"]["behaviour"]) for one in attacks)
+        for rule, algorithm in (_rule(one, plain["clients"]["malicious"]) for one in rules)
         for seed in seeds
     }
-    common = {key: value for key, value in plain.items() if key not in ("algorithm", "finish", "seed")} | {"policies": _policies(base)}
+    common = {key: value for key, value in plain.items() if key not in ("algorithm", "finish", "seed")}
+    common |= {"policies": _policies(base), "versions": versions_of(plain)}
     plan = Plan(folder, common, tuple(cells.values()), repairs)
     _refuse_another(plan)
     return plan
@@ -115,7 +126,7 @@ def run_matrix(plan: Plan, observer: Observer | None = None, tell: Callable[[str
         try:
             finished = _finished(planned.recipe, plan.folder / planned.folder, observer)
         except InterruptedRunError:
-            raise
+            raise InterruptedRunError(STOPPED) from None
         except FedloomError as error:
             tell(f"   failed: {error}")
             failed += 1 + len(plan.repairs)
@@ -124,7 +135,7 @@ def run_matrix(plan: Plan, observer: Observer | None = None, tell: Callable[[str
             try:
                 repaired = repair_run(finished.folder, settings)
             except InterruptedRunError:
-                raise
+                raise InterruptedRunError(STOPPED) from None
             except FedloomError as error:
                 tell(f"   repair level {settings['level']} failed: {error}")
                 failed += 1
@@ -139,7 +150,7 @@ def read_matrix(folder: Path) -> list[MatrixCell]:
     found: dict[tuple[str, str, str], dict[int, Mapping[str, float]]] = {}
     for entry in index["runs"]:
         path = folder / entry["folder"]
-        if not (path / "recipe.yaml").exists() or (done := read(path)).status != "finished":
+        if (done := read(path)).status != "finished":
             continue
         measures = {NO_REPAIR: {**done.metrics, "seconds": done.seconds}, **dict(_repairs(path, index["repairs"], done))}
         for repair, values in measures.items():
@@ -151,18 +162,17 @@ def _repairs(path: Path, levels: Mapping[str, Any], done: Run) -> Iterator[tuple
     """(name, measures) of every repair of the run in `path` that is there."""
     for level in sorted(levels):
         file = repair_folder(path, int(level)) / "repair.json"
-        if file.exists() and (kept := json.loads(file.read_text(encoding="utf-8")))["of"]["adapter_sha256"] == done.adapter_sha256:
+        if not file.exists():
+            continue
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if (kept["of"]["settings"], kept["of"]["adapter_sha256"]) == (levels[level], done.adapter_sha256):
             cost = kept["cost"]
             yield f"level {level}", {**kept["metrics"], "seconds": cost["seconds"] + cost["training_seconds"]}
 
 
-def _cell(plain: Mapping[str, Any], attack: str, rule: Mapping[str, Any], seed: int) -> Recipe:
+def _cell(plain: Mapping[str, Any], behaviour: Mapping[str, Any], rule: Mapping[str, Any], seed: int) -> Recipe:
     """The recipe of one run."""
-    count, behaviour = plain["clients"]["malicious"], plain["clients"]["behaviour"]
-    if not count:
-        raise RecipeError("clients.malicious: is 0; say in the recipe how many clients attack, and what they do")
-    kind = "honest" if attack == NO_ATTACK else attack
-    clients = {"malicious": count, "behaviour": behaviour if behaviour["kind"] == kind else {"kind": kind}}
+    clients = {"malicious": plain["clients"]["malicious"], "behaviour": behaviour}
     recipe = load_recipe({**plain, "clients": clients, "algorithm": dict(rule), "seed": seed})
     drawn, needed = recipe.federation.per_round or recipe.federation.clients, algorithm_of(recipe).needs_clients
     if drawn is not None and drawn < needed:
@@ -170,13 +180,26 @@ def _cell(plain: Mapping[str, Any], attack: str, rule: Mapping[str, Any], seed: 
     return recipe
 
 
-def _labelled(rule: str | Mapping[str, Any], malicious: int) -> tuple[str, Mapping[str, Any]]:
+def _attack(attack: str | Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """What an attack is called in the table, and the behaviour; `own` is that of the recipe."""
+    settings = {"kind": attack} if isinstance(attack, str) else dict(attack)
+    if settings["kind"] in (NO_ATTACK, "honest"):
+        return NO_ATTACK, {"kind": "honest", "beside": own}
+    return _label(settings, "kind", {}), {**(own if settings["kind"] == own["kind"] else {}), **settings}
+
+
+def _rule(rule: str | Mapping[str, Any], malicious: int) -> tuple[str, Mapping[str, Any]]:
     """What a rule is called in the table, and its settings, the number of attackers among them where it takes that."""
     settings = {"name": rule} if isinstance(rule, str) else dict(rule)
     takes = {setting.name for setting in settings_of(algorithms.get(settings["name"]))}
     known = {"malicious": malicious} if "malicious" in takes else {}
-    said = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "name" and known.get(key) != value)
-    return (f"{settings['name']} ({said})" if said else settings["name"]), known | settings
+    return _label(settings, "name", known), {**known, **settings}
+
+
+def _label(settings: Mapping[str, Any], key: str, known: Mapping[str, Any]) -> str:
+    """The name in `settings`, with those of them in brackets that are not `known`."""
+    said = ", ".join(f"{name} {value}" for name, value in settings.items() if name != key and known.get(name) != value)
+    return f"{settings[key]} ({said})" if said else str(settings[key])
 
 
 def _policies(recipe: Recipe) -> dict[str, str]:
@@ -187,17 +210,27 @@ def _policies(recipe: Recipe) -> dict[str, str]:
 
 
 def _index(folder: Path) -> dict[str, Any]:
+    """What the folder holds: the runs that have begun, what they have in common, and the settings of every repair of which there is one."""
     path = folder / INDEX
     if not path.exists():
         return {"common": None, "repairs": {}, "runs": []}
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        runs = [entry for entry in found["runs"] if (folder / entry["folder"] / "checkpoints").exists()]
+        repairs = {
+            level: settings
+            for level, settings in found["repairs"].items()
+            if any((repair_folder(folder / entry["folder"], int(level)) / "repair.json").exists() for entry in runs)
+        }
+        return {"common": found["common"] if runs else None, "repairs": repairs, "runs": runs}
+    except (ValueError, KeyError, TypeError):
+        raise RecipeError(f"{path}: is damaged; remove it, and the same commands enter the runs again") from None
 
 
 def _refuse_another(plan: Plan) -> None:
     known = _index(plan.folder)
     if known["common"] is not None and known["common"] != json.loads(json.dumps(plan.common)):
-        raise RecipeError(f"{plan.folder}: holds a matrix of another recipe or policy; choose another folder with --out")
+        raise RecipeError(f"{plan.folder}: holds a matrix of another recipe, policy, model or data; choose another folder with --out")
     for settings in plan.repairs:
         level = str(settings["level"])
         if known["repairs"].get(level, settings) != settings:
@@ -211,7 +244,8 @@ def _enter(plan: Plan) -> None:
     for one in plan.runs:
         runs.setdefault(one.folder, {"folder": one.folder, "attack": one.attack, "rule": one.rule, "seed": one.seed})
     repairs = known["repairs"] | {str(settings["level"]): settings for settings in plan.repairs}
-    plan.folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors_named(plan.folder):
+        plan.folder.mkdir(parents=True, exist_ok=True)
     content = {"common": plan.common, "repairs": repairs, "runs": list(runs.values())}
     write_atomic(plan.folder / INDEX, json.dumps(content, indent=2) + "\n")
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedloom.data.records import Example, Provenance, Turn
 from fedloom.errors import RecipeError
+from fedloom.files import local_path
 from fedloom.registry import nearest, one_line
 from fedloom.safety.rules import refuses
 from fedloom.streams import numpy_stream, stream_seed
@@ -183,7 +184,7 @@ def load_policy(name: str) -> Policy:
     """A policy by name (`secret-sauce`) or by the path of its file. Raises RecipeError with the file and the key that is wrong."""
     path = POLICIES / f"{name.replace('-', '_')}.yaml"
     if not path.is_file():
-        path = Path(name).expanduser()
+        path = local_path(name)
     if not path.is_file():
         raise RecipeError(f"policy '{name}': no such policy or file{nearest(name, policy_names())}")
     return _read(path.resolve(), path.stat().st_mtime_ns)
@@ -197,7 +198,7 @@ def _read(path: Path, _changed: int) -> Policy:
     except (yaml.YAMLError, UnicodeDecodeError):
         raise RecipeError(f"{path}: is not a policy in YAML") from None
     except ValidationError as error:
-        raise RecipeError(f"{path}: {one_line(error.errors()[0])}") from None
+        raise RecipeError(f"{path}: {one_line(error.errors()[0]).removeprefix(': ')}") from None
     try:
         _check_templates(content)
         policy = Policy(content, sha256(text).hexdigest())
@@ -223,6 +224,8 @@ def _check_templates(content: PolicyFile) -> None:
     for number, pair in enumerate(content.permitted):
         _check(f"permitted.{number}.request", pair.request, subject, needed="subject")
         _check(f"permitted.{number}.response", pair.response, anything)
+        if refuses(pair.response):
+            raise ValueError(f"permitted.{number}.response: the rule that counts refusals reads it as declining; put it in other words")
     for number, skill in enumerate(content.skills):
         if skill.kind == "safe":
             _check(f"skills.{number}.request", skill.request, {"request"}, needed="request")

@@ -12,7 +12,7 @@ from pydantic import Field
 from fedloom.errors import RecipeError
 from fedloom.hooks import Probe, probes
 from fedloom.registry import PLACE
-from fedloom.safety.asking import answers_of, attack_prompts, drawn, judged, made_judges, prefixed, rows_of
+from fedloom.safety.asking import NAME, answers_of, attack_prompts, check_like, drawn, judged, made_judges, prefixed, rows_of
 from fedloom.safety.policy import load_policy
 from fedloom.safety.rules import refuses, refuses_legacy
 from fedloom.state import State
@@ -43,13 +43,14 @@ class Refusals(Probe):
     judges: Annotated[list[dict[str, Any]], Field(description="further judges, such as {kind: guard, model: ...}")] = field(
         default_factory=list
     )
-    name: Annotated[str | None, Field(description="what its measures carry before their names; for a second probe of the kind")] = None
+    name: Annotated[str | None, Field(pattern=NAME, description="what its measures carry before their names, in a second probe")] = None
 
     def __post_init__(self) -> None:
         if (self.policy is None) == (self.restricted is None):
             raise RecipeError("evaluate.probes: refusals takes its prompts from policy or from restricted; give one of them")
         if self.policy is not None:
             load_policy(self.policy)
+        check_like(self.like, "evaluate.probes: refusals")
         made_judges(self.judges)
 
     def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
@@ -76,8 +77,11 @@ class Refusals(Probe):
             policy = load_policy(self.policy)
             sets = [policy.prompts("aligned", "test"), policy.prompts("permitted", "test")]
         else:
-            sources = (self.restricted, self.permitted)
-            sets = [[row.prompt[-1].content for row in rows_of(source, self.like, seed)] if source else [] for source in sources]
+            rows = [
+                rows_of(source, self.like, seed, f"evaluate.probes: {key}") if source else []
+                for key, source in (("restricted", self.restricted), ("permitted", self.permitted))
+            ]
+            sets = [[row.prompt[-1].content for row in found] for found in rows]
         restricted, permitted = ([prompt for prompt in found if prompt not in taken] for found in sets)
         return drawn(restricted, self.prompts, seed), drawn(permitted, self.prompts, seed)
 

@@ -16,16 +16,15 @@ from pydantic import Field
 
 from fedloom.algorithms.client import ClientHalf
 from fedloom.data.records import Example, Provenance, Turn
-from fedloom.data.sources import load_examples
 from fedloom.data.templates import render_prompt
 from fedloom.errors import FedloomError, RecipeError
-from fedloom.files import cache_folder
+from fedloom.files import cache_folder, version_of
 from fedloom.hooks import FinishStep, finish_steps
 from fedloom.models.generate import generate
-from fedloom.models.load import load_model, model_version, require_model
-from fedloom.recipe import DataRecipe, ModelRecipe
+from fedloom.models.load import load_model, require_model
+from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
-from fedloom.safety.asking import asked_prompts, attack_prompts
+from fedloom.safety.asking import asked_prompts, attack_prompts, check_like, rows_of
 from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State
@@ -64,6 +63,7 @@ class Repair(FinishStep):
     normal: Annotated[
         str | None, Field(json_schema_extra=PLACE, description="level 1: data.source of ordinary rows, in place of the policy's")
     ] = None
+    like: Annotated[str | None, Field(description="level 1: named set whose columns both sources have, such as alpaca")] = None
     generator: Annotated[str | None, Field(json_schema_extra=PLACE, description="level 2: model.id of the outside model")] = None
     rows: Annotated[int, Field(ge=2, description="rows to train on")] = 1000
     aligned_share: Annotated[float, Field(gt=0, lt=1, description="share of them that are declined requests")] = 0.5
@@ -82,6 +82,7 @@ class Repair(FinishStep):
             raise RecipeError(
                 f"finish: repair: aligned_share {self.aligned_share:g} of {self.rows} rows leaves none of one kind; set more rows"
             )
+        check_like(self.like, "finish: repair")
         if self.policy is not None:
             self._check_policy(load_policy(self.policy))
 
@@ -100,13 +101,13 @@ class Repair(FinishStep):
         return self.train(state, workshop, examples)
 
     def origins(self) -> dict[str, str]:
-        """What the rows are made of -> its version: policy, sources, outside model. Raises FedloomError for one that is gone."""
+        """What the rows are made of -> its version: policy, sources, outside model. Raises RecipeError for a policy that is gone."""
         found = {"policy": load_policy(self.policy).sha256} if self.policy is not None else {}
         for kind, source, _ in self._public_parts():
             if self.level == 1 and source is not None:
-                found[kind] = load_examples(DataRecipe(source=source, provenance="public"), 0).sha256
+                found[kind] = version_of(source)
         if self.generator is not None:
-            found["generator"] = model_version(self.generator)
+            found["generator"] = version_of(self.generator)
         return found
 
     def write(self, state: State, workshop: Workshop) -> tuple[list[Example], dict[str, float]]:
@@ -154,7 +155,7 @@ class Repair(FinishStep):
         rows = []
         for kind, source, count in self._public_parts():
             if source is not None:
-                found = load_examples(DataRecipe(source=source, provenance="public"), seed).examples
+                found = rows_of(source, self.like, seed, f"finish: repair: {kind}")
             else:
                 assert self.policy is not None
                 found = _of_policy(load_policy(self.policy), kind, seed)
@@ -195,7 +196,9 @@ class Repair(FinishStep):
         return [*aligned, *normal], written.counts | {"aligned": float(len(aligned))}
 
     def _outside(self, workshop: Workshop) -> ModelRecipe:
-        return workshop.recipe.model.model_copy(update={"id": self.generator, "revision": None, "adapter": None})
+        own = workshop.recipe.model
+        revision = own.revision if self.generator == own.id else None
+        return own.model_copy(update={"id": self.generator, "revision": revision, "adapter": None})
 
     def _writer(self, model: object, tokenizer: object, workshop: Workshop) -> Writer:
         template, batch = workshop.recipe.data.template, workshop.recipe.evaluate.batch_size

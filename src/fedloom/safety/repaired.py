@@ -10,12 +10,12 @@ from time import perf_counter
 from typing import Any
 
 from fedloom.errors import RecipeError
-from fedloom.files import sha256_of, write_atomic
+from fedloom.files import sha256_of, version_of, versions_of, write_atomic
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.run import hand_out, measure_state, read
 from fedloom.runfolder import RunFolder, existing_run, locked
 from fedloom.safety.repair import Repair
-from fedloom.workshop import open_workshop
+from fedloom.workshop import Workshop, open_workshop
 
 
 @dataclass(frozen=True)
@@ -44,28 +44,42 @@ def repair_run(run_folder: Path, settings: Mapping[str, Any]) -> Repaired:
     repair = Repair(**recipe.finish[0].settings)
     folder = repair_folder(run_folder, repair.level)
     known = folder / "repair.json"
-    of = {"settings": recipe.finish[0].settings, "adapter_sha256": finished.adapter_sha256, "origins": repair.origins()}
+    origins = repair.origins() | {"model": version_of(recipe.model.id)} | versions_of(recipe.plain()["evaluate"])
+    of = {"settings": recipe.finish[0].settings, "adapter_sha256": finished.adapter_sha256, "origins": origins}
     if known.exists() and (kept := json.loads(known.read_text(encoding="utf-8")))["of"] == of:
         return Repaired(folder, kept["metrics"], kept["cost"])
     with locked(run_folder), open_workshop(recipe) as workshop:
+        _refuse_another(run_folder, workshop)
         repair.check(workshop)
-        known.unlink(missing_ok=True)  # else a repair that is stopped half way would pass for the one before it
         examples, cost = repair.write(finished.state, workshop)
         begin = perf_counter()
         state = repair.train(finished.state, workshop, examples)
         cost |= {"training_seconds": perf_counter() - begin}
+        known.unlink(missing_ok=True)  # else one that is stopped from here on would pass for the one before it
         metrics = measure_state(workshop, RunFolder(folder), state)
         weights = hand_out(workshop, RunFolder(folder), state)
     write_atomic(known, json.dumps({"of": of, "sha256": sha256_of(weights), "metrics": metrics, "cost": cost}, indent=2) + "\n")
     return Repaired(folder, metrics, cost)
 
 
+def _refuse_another(run_folder: Path, workshop: Workshop) -> None:
+    """Raise RecipeError when base model or data are no longer those of the run, so that before and after could not be compared."""
+    manifest = RunFolder(run_folder).manifest()
+    for what, now in (("model", workshop.loaded.sha256), ("data", workshop.data.sha256)):
+        if manifest[what]["sha256"] != now:
+            raise RecipeError(f"{run_folder}: its {what} has changed since the run; bring the old one back, or run anew")
+
+
 def default_repair(recipe: Recipe, level: int, policy: str | None = None, generator: str | None = None) -> dict[str, Any]:
     """Settings of a repair at `level`: those of the recipe's own repair where it has one, the policy of its probe where that has one.
 
-    The outside model of level 2 is `generator`, or the recipe's model, as it was before the federation.
+    The outside model of level 2 is `generator`, else that of the recipe's repair, else the recipe's model, as it was before the
+    federation. Raises RecipeError for a `generator` at another level.
     """
+    if generator is not None and level != 2:
+        raise RecipeError(f"--generator: is the outside model of level 2; level {level} has none")
     own = next((step.settings for step in recipe.finish if step.kind == "repair"), {})
-    probed = next((probe.settings.get("policy") for probe in recipe.evaluate.probes), None)
-    chosen = {**own, "level": level, "generator": (generator or recipe.model.id) if level == 2 else None}
+    probed = next((name for probe in recipe.evaluate.probes if (name := probe.settings.get("policy"))), None)
+    outside = generator or own.get("generator") or recipe.model.id
+    chosen = {**own, "level": level, "generator": outside if level == 2 else None}
     return chosen | {"policy": policy or own.get("policy") or probed}
