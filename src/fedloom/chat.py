@@ -16,16 +16,22 @@ from fedloom.models.load import LoadedModel, load_model
 from fedloom.models.save import MODEL_WEIGHTS
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.runfolder import RunFolder, existing_run
+from fedloom.safety.repaired import existing_repair
 from fedloom.state import State
 from fedloom.workshop import task_of
 
 
-def open_chat(run_folder: Path, max_new_tokens: int, temperature: float) -> Callable[[list[Turn]], Iterator[str]]:
-    """A function from a conversation to the model's next answer, piece by piece. Raises ModelError for a run that is not finished."""
+def open_chat(
+    run_folder: Path, max_new_tokens: int, temperature: float, repair: int | None = None
+) -> Callable[[list[Turn]], Iterator[str]]:
+    """A function from a conversation to the model's next answer, piece by piece; with `repair` of what the repair of that level made.
+
+    Raises ModelError for a run that is not finished, RecipeError for a repair that was not made.
+    """
     recipe = load_recipe(existing_run(run_folder) / "recipe.yaml")
     if task_of(recipe).head is not None:
         raise ModelError(f"{run_folder}: was trained to choose a label ({recipe.task.kind}) and cannot talk; see `fedloom export`")
-    loaded = _load_tuned(recipe, RunFolder(run_folder))
+    loaded = _load_tuned(recipe, RunFolder(run_folder if repair is None else existing_repair(run_folder, repair)))
     model = loaded.model
 
     def answer(turns: list[Turn]) -> Iterator[str]:

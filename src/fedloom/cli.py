@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from fedloom.cli_parts import AsJson, Overrides, RecipeArgument, RunArgument, draw, err, out, recipe_of, stoppable
+from fedloom.cli_parts import AsJson, Overrides, RecipeArgument, RepairOption, RunArgument, draw, err, out, recipe_of, stoppable
 from fedloom.cli_safety import repair, safety_app
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.files import disk_errors_named
@@ -239,13 +239,14 @@ def chat(
     max_new_tokens: Annotated[int, typer.Option(help="Length of an answer in tokens.", min=1)] = 256,
     temperature: Annotated[float, typer.Option(help="0: always the likeliest word; above: drawn.", min=0)] = 0.0,
     system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
+    repair: RepairOption = None,
 ) -> None:
     """Talk to the tuned model of a run. An empty line or Ctrl-D ends it; /new starts over."""
     from fedloom.chat import open_chat
     from fedloom.data.records import Turn
 
     with err.status("loading the model"):
-        answer = open_chat(run_folder, max_new_tokens, temperature)
+        answer = open_chat(run_folder, max_new_tokens, temperature, repair)
     opening = [Turn("system", system)] if system else []
     turns = list(opening)
     while True:
@@ -275,6 +276,7 @@ def export(
     run_folder: RunArgument,
     target: Annotated[Path, typer.Argument(help="The new folder.")],
     merge: Annotated[bool, typer.Option("--merge", help="A whole model with the adapter merged in, instead of the adapter alone.")] = False,
+    repair: RepairOption = None,
 ) -> None:
     """Hand the result out: the adapter in PEFT's format, or with --merge a whole model that needs no PEFT.
 
@@ -282,6 +284,8 @@ def export(
     """
     from fedloom.models.adapters import merge as merge_adapter
     from fedloom.run import read
+    from fedloom.runfolder import RunFolder
+    from fedloom.safety.repaired import existing_repair
     from fedloom.workshop import task_of
 
     finished = read(run_folder)
@@ -290,11 +294,12 @@ def export(
     if target.exists():
         raise RecipeError(f"{target}: exists already; choose another folder")
     recipe = recipe_of(run_folder)
+    trained = finished.adapter_path if repair is None else RunFolder(existing_repair(run_folder, repair)).trained
     if merge and recipe.model.adapter is not None:
-        merge_adapter(recipe.model.id, finished.adapter_path, target, task_of(recipe).head)
+        merge_adapter(recipe.model.id, trained, target, task_of(recipe).head)
     else:
         with disk_errors_named(target):
-            shutil.copytree(finished.adapter_path, target)
+            shutil.copytree(trained, target)
     print(f"{target}: written")
 
 

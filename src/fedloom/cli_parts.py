@@ -35,6 +35,7 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set: rounds=20 algorithm.name=scaffold")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+RepairOption = Annotated[int | None, typer.Option("--repair", help="The model that the repair of this level made.", min=1, max=3)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 
 

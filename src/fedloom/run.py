@@ -57,8 +57,7 @@ class Run:
     @property
     def adapter_path(self) -> Path:
         """What was trained: the adapter in PEFT's format, or the whole model of a run without one."""
-        folder = RunFolder(self.folder)
-        return folder.model if folder.model.exists() else folder.adapter
+        return RunFolder(self.folder).trained
 
     @property
     def state(self) -> State:

@@ -36,6 +36,11 @@ class RunFolder:
         self.adapter = path / "adapter"
         self.model = path / "model"
 
+    @property
+    def trained(self) -> Path:
+        """The folder of the whole model, where that was trained, or of the adapter."""
+        return self.model if self.model.exists() else self.adapter
+
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> dict[str, Any]:
         """Append one measure to metrics.jsonl."""
         event = {"round": round_number, "client": client, "name": name, "value": value}

@@ -31,6 +31,14 @@ def repair_folder(run_folder: Path, level: int) -> Path:
     return run_folder / "repairs" / f"level-{level}"
 
 
+def existing_repair(run_folder: Path, level: int) -> Path:
+    """The folder of a repair that was made. Raises RecipeError when there is none."""
+    folder = repair_folder(run_folder, level)
+    if not (folder / "repair.json").exists():
+        raise RecipeError(f"{run_folder}: has no repair of level {level}; make it with `fedloom repair {run_folder} --level {level}`")
+    return folder
+
+
 def repair_run(run_folder: Path, settings: Mapping[str, Any]) -> Repaired:
     """Repair the joined model of a finished run, and keep the result in its folder, under repairs/level-N. One that is there is kept,
     unless it was made with other settings, or of another adapter, policy, source or outside model.
