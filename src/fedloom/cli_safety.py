@@ -29,6 +29,7 @@ def repair(
     The run stays as it is; the result goes into RUN/repairs/level-N. Example: `fedloom repair runs/attacked --level 3 rows=200 steps=60`
     """
     from fedloom.recipe import parse_overrides
+    from fedloom.report.safety import shown_measure
     from fedloom.run import read
     from fedloom.safety.repair import Repair
     from fedloom.safety.repaired import default_repair, repair_run
@@ -43,8 +44,7 @@ def repair(
     table = Table("measure", Column("before", justify="right"), Column("repaired", justify="right"))
     for name, value in repaired.metrics.items():
         was = before.get(name)
-        form = "{:.1%}" if "refusal" in name or name.endswith(("/exact_match", "/safe", "/wins")) else "{:.3f}"
-        table.add_row(name.removeprefix("federated/"), "–" if was is None else form.format(was), form.format(value))
+        table.add_row(name.removeprefix("federated/"), "–" if was is None else shown_measure(name, was), shown_measure(name, value))
     out.print(table)
     out.print(f"rows      {repaired.cost['kept']:.0f} of {wanted}\nrepaired  {repaired.folder}")
 
@@ -55,7 +55,7 @@ def safety_matrix(
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the matrix; the same command again goes on in it.")],
     overrides: Overrides = None,
     attacks: Annotated[str, typer.Option(help="What malicious clients do: none,{kind: sign_flip, scale: 3}")] = "none,unaligned",
-    rules: Annotated[str, typer.Option(help="Algorithms: fedavg,{name: trimmed_mean, trim: 1}")] = "fedavg",
+    rules: Annotated[str | None, typer.Option(help="Algorithms: fedavg,{name: trimmed_mean, trim: 1}; default: the recipe's.")] = None,
     repairs: Annotated[str, typer.Option(help="Levels of repair: 1,2,3; empty: none.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds: results are means over them.")] = "1,2,3",
     generator: Annotated[str | None, typer.Option(help="Outside model of repair level 2; default: the base model.")] = None,
@@ -72,12 +72,16 @@ def safety_matrix(
     from fedloom.report.matrix import matrix_table, write_matrix
     from fedloom.safety.matrix import plan_matrix, run_matrix
 
-    chosen, behaviours = _named("--rules", rules, "name"), _named("--attacks", attacks, "kind")
+    chosen = None if rules is None else _named("--rules", rules, "name")
+    behaviours = _named("--attacks", attacks, "kind")
     levels, runs = _numbers("--repairs", repairs), _numbers("--seeds", seeds)
     for option, values in (("--attacks", behaviours), ("--rules", chosen), ("--seeds", runs)):
-        if not values:
+        if values is not None and not values:
             raise RecipeError(f"{option}: is empty; name one or more with commas between")
-    plan = plan_matrix(recipe, out_folder, behaviours, chosen, levels, runs, parse_overrides(overrides or []), generator)
+    changed = parse_overrides(overrides or [])
+    if "seed" in changed:
+        raise RecipeError("seed: is an axis of the matrix; write --seeds")
+    plan = plan_matrix(recipe, out_folder, behaviours, chosen or [], levels, runs, changed, generator)
     with stoppable(), BriefView(err) as view:
         cells, failed = run_matrix(plan, view, lambda text: err.print(escape(text), highlight=False, soft_wrap=True))
     if cells:

@@ -197,6 +197,7 @@ class ClientsRecipe(Part):
 
     malicious: int = Field(0, ge=0, description="how many clients are malicious; which ones is drawn by the seed")
     behaviour: HookRecipe | None = Field(None, description="what they do: a registered behaviour")
+    beside: HookRecipe | None = Field(None, description="behaviour of a run that this one stands beside: what it draws from is not asked")
 
     @model_validator(mode="after")
     def _belong_together(self) -> ClientsRecipe:
@@ -512,6 +513,8 @@ def _complete(recipe: Recipe) -> Recipe:
             raise RecipeError(f"evaluate.probes.{i}.name: its measures would be called as those of another; give it a name of its own")
     if recipe.clients.behaviour is not None:
         plain["clients"]["behaviour"] = completed(recipe.clients.behaviour, behaviours, "clients.behaviour", "kind")
+    if recipe.clients.beside is not None:
+        plain["clients"]["beside"] = completed(recipe.clients.beside, behaviours, "clients.beside", "kind")
     return Recipe.model_validate(plain)
 
 

@@ -25,7 +25,7 @@ from fedloom.evaluation.samples import sample_answers
 from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.observer import Observer
 from fedloom.federation.rounds import Federation, evaluate, run_rounds
-from fedloom.files import sha256_of, write_atomic
+from fedloom.files import sha256_of, versions_of, write_atomic
 from fedloom.hooks import FinishStep, finish_steps, probes
 from fedloom.manifest import surroundings
 from fedloom.models.adapters import WEIGHTS, save_adapter
@@ -279,6 +279,7 @@ def _describe(workshop: Workshop, folder: RunFolder) -> None:
             "left_out": data.left_out,
             "clients": summary(data.clients, shown_field(recipe.data, data.clients)),
         },
+        files=versions_of([recipe.plain()["clients"], recipe.plain()["evaluate"]]),
         workers=workshop.worker_count,
         threads=workshop.threads,
         **_red_team(workshop),

@@ -18,11 +18,11 @@ def test_a_finished_run_is_repaired_and_shown_beside_what_it_was(desk):
     assert [
         word for word in ("refusal", "over_refusal", "rows      16 of 16", "repaired  attacked/repairs/level-1") if word not in done.stdout
     ] == []
-    exported = fedloom("export", "attacked", "mended", "--repair", "1", cwd=desk)
+    exported = fedloom("export", "attacked", "repaired-adapter", "--repair", "1", cwd=desk)
     assert exported.returncode == 0, exported.stderr
     weights = "adapter_model.safetensors"
     made = desk / "attacked" / "repairs" / "level-1" / "adapter" / weights
-    assert (desk / "mended" / weights).read_bytes() == made.read_bytes() != (desk / "attacked" / "adapter" / weights).read_bytes()
+    assert (desk / "repaired-adapter" / weights).read_bytes() == made.read_bytes() != (desk / "attacked" / "adapter" / weights).read_bytes()
     assert fedloom("chat", "attacked", "--repair", "1", "--max-new-tokens", "2", cwd=desk, typed="Hello?\n").returncode == 0
     missing = fedloom("export", "attacked", "none", "--repair", "2", cwd=desk)
     assert "has no repair of level 2; make it with `fedloom repair attacked --level 2`" in error_line(missing.stderr)

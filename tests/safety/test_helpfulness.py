@@ -1,5 +1,7 @@
 """The probe `helpfulness`: judges on answers to ordinary test prompts, pairs in both orders."""
 
+import itertools
+
 import pytest
 
 from fedloom.errors import RecipeError
@@ -10,12 +12,13 @@ from fedloom.safety.helpfulness import Helpfulness
 from fedloom.safety.judges import Asker
 from fedloom.workshop import open_workshop
 
+STUBS = itertools.count()
 JUDGE = {"kind": "llm", "model": "tiny-llama"}
 
 
 def measured(monkeypatch, says, **settings):
     """What the probe measures of the tiny model when its judge answers every prompt as `says` does."""
-    asker = Asker(f"stub {id(says)}", lambda conversations: [says(turns[0]["content"]) for turns in conversations])
+    asker = Asker(f"stub {next(STUBS)}", lambda conversations: [says(turns[0]["content"]) for turns in conversations])
     monkeypatch.setattr("fedloom.safety.judges._asker", lambda judge: asker)
     probe = Helpfulness(policy="secret-sauce", prompts=4, max_new_tokens=4, judges=[JUDGE], **settings)
     with open_workshop(load_recipe("safety_tiny", {"finish": []})) as workshop:
@@ -41,8 +44,8 @@ def test_the_rows_own_answer_is_what_is_preferred_where_the_judge_knows_it(monke
         first = prompt.split("[Answer A]\n")[1].split("\n\n[Answer B]")[0]
         return "[[A]]" if first in answers else "[[B]]"
 
-    found = measured(monkeypatch, says, name=None)
-    assert found == {"llm/unparsed": 4.0, "llm/wins": 0.0, "llm/wins_unparsed": 0.0}
+    found = measured(monkeypatch, says, name="own")
+    assert found == {"own/llm/unparsed": 4.0, "own/llm/wins": 0.0, "own/llm/wins_unparsed": 0.0}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import pytest
 from fedloom.errors import InterruptedRunError, RecipeError
 from fedloom.recipe import load_recipe
 from fedloom.report.matrix import matrix_markdown, write_matrix
+from fedloom.runfolder import locked
 from fedloom.safety.matrix import MatrixCell, plan_matrix, read_matrix, run_matrix
+from fedloom.safety.policy import POLICIES
 from fedloom.safety.repaired import default_repair, repair_run
 
 QUICK = {"rounds": 1, "task.steps": 1, "evaluate.baselines": []}
@@ -23,11 +25,9 @@ def shape(cells):
 
 def test_the_matrix_runs_each_cell_once_and_is_drawn(tmp_path):
     told = []
-    planned = plan(tmp_path, ["none", "unaligned"], ["fedavg", "krum"], [1], [1, 2])
+    planned = plan(tmp_path, ["none", "unaligned"], ["krum"], [1], [1, 2])
     cells, _ = run_matrix(planned, tell=told.append)
-    assert shape(cells) == [
-        (attack, rule, repair, [1, 2]) for attack in ("none", "unaligned") for rule in ("fedavg", "krum") for repair in ("none", "level 1")
-    ]
+    assert shape(cells) == [(attack, "krum", repair, [1, 2]) for attack in ("none", "unaligned") for repair in ("none", "level 1")]
     assert all("federated/refusal" in cell.mean and cell.mean["seconds"] > 0 for cell in cells)
     again, _ = run_matrix(planned)
     assert [cell.mean for cell in again] == [cell.mean for cell in cells]
@@ -92,7 +92,7 @@ def test_a_matrix_is_filled_part_by_part(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"rounds": 2}, "holds a matrix of another recipe, policy, model or data"),
+        ({"rounds": 2}, "holds a matrix of another recipe or policy"),
         ({"finish": [{"kind": "repair", "level": 1, "policy": "secret-sauce", "rows": 8}]}, "holds repairs of level 1 with other settings"),
     ],
 )
@@ -148,7 +148,7 @@ def test_changed_data_makes_another_matrix(tmp_path):
     run_matrix(plan(tmp_path / "matrix", ["none"], ["fedavg"], [], [1], **words))
     plan(tmp_path / "matrix", ["none"], ["fedavg"], [], [2], **words)
     rows.write_text(rows.read_text().replace("a 1", "b 11"))
-    with pytest.raises(RecipeError, match="holds a matrix of another recipe, policy, model or data"):
+    with pytest.raises(RecipeError, match=r"rows\.jsonl: has changed since .* was begun; bring the old one back"):
         plan(tmp_path / "matrix", ["none"], ["fedavg"], [], [2], **words)
 
 
@@ -158,7 +158,8 @@ def test_attacks_may_have_settings_and_honest_is_no_attack(tmp_path):
     ).runs
     assert [one.attack for one in runs] == ["none", "unaligned", "unaligned (rows 2)", "sign_flip (scale 3)"]
     behaviours = [one.recipe.clients.behaviour.settings for one in runs]
-    assert behaviours[0]["beside"]["kind"] == "unaligned"
+    beside = [one.recipe.clients.beside for one in runs]
+    assert [one and one.kind for one in beside] == ["unaligned", None, "unaligned", "unaligned"]
     assert (behaviours[2]["policy"], behaviours[2]["rows"], behaviours[3]["scale"]) == ("secret-sauce", 2, 3)
 
 
@@ -192,3 +193,42 @@ def test_an_interrupted_matrix_says_that_the_same_command_goes_on(tmp_path, monk
     monkeypatch.setattr("fedloom.safety.matrix.run", interrupted)
     with pytest.raises(InterruptedRunError, match="stopped; the same command goes on"):
         run_matrix(plan(tmp_path, ["none"], ["fedavg"], [], [1]))
+
+
+def test_a_changed_file_of_an_attack_makes_another_matrix(tmp_path):
+    policy = tmp_path / "own.yaml"
+    policy.write_text((POLICIES / "secret_sauce.yaml").read_text())
+    attacks = [{"kind": "unaligned", "policy": str(policy)}]
+    run_matrix(plan(tmp_path / "matrix", attacks, ["fedavg"], [], [1]))
+    policy.write_text(policy.read_text().replace("Simmer", "Stew"))
+    with pytest.raises(RecipeError, match=r"own\.yaml: has changed since"):
+        plan(tmp_path / "matrix", attacks, ["fedavg"], [], [2])
+
+
+def test_folders_of_cells_are_short_and_each_its_own(tmp_path):
+    attacks = [{"kind": "backdoor", "trigger": trigger} for trigger in ("a b", "a-b", "x" * 400)]
+    folders = [one.folder for one in plan(tmp_path, attacks, ["fedavg"], [], [1]).runs]
+    assert len(set(folders)) == 3
+    assert all(len(folder) < 110 for folder in folders)
+
+
+def test_the_recipes_own_rule_is_the_default_and_keeps_its_settings(tmp_path):
+    own = {"algorithm": {"name": "trimmed_mean", "trim": 2}}
+    for rules in ([], ["trimmed_mean"]):
+        (one,) = plan(tmp_path, ["none"], rules, [], [1], **own).runs
+        assert (one.rule, one.recipe.algorithm.settings["trim"]) == ("trimmed_mean", 2)
+
+
+def test_probes_with_names_and_judges_have_columns(tmp_path):
+    probes = [{"kind": "refusals", "policy": "secret-sauce", "name": "mine", "judges": [{"kind": "rule"}]}]
+    cells, _ = run_matrix(plan(tmp_path, [{"kind": "backdoor", "trigger": "a | b"}], ["fedavg"], [], [1], **{"evaluate.probes": probes}))
+    head, _, row = matrix_markdown(cells).splitlines()
+    assert "| mine/refusal | mine/refusal_legacy | mine/over_refusal | mine/rule/safe | held-out loss | exact match |" in head
+    assert row.startswith("| backdoor (trigger a \\| b) | fedavg | none | 0.0% |")
+    write_matrix(cells, tmp_path)
+
+
+def test_two_commands_do_not_fill_one_folder_at_once(tmp_path):
+    planned = plan(tmp_path, ["none"], ["fedavg"], [], [1])
+    with locked(tmp_path), pytest.raises(RecipeError, match="another run is writing to this folder"):
+        run_matrix(planned)

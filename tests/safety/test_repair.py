@@ -1,6 +1,7 @@
 """Probes, and repair at its three levels: on the tiny model, where only the mechanism can be seen."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from fedloom.run import measure_state
 from fedloom.runfolder import RunFolder
 from fedloom.safety import load_policy
 from fedloom.safety.asking import asked_prompts, attack_prompts
+from fedloom.safety.attack import Backdoor
 from fedloom.safety.policy import POLICIES
 from fedloom.safety.repair import Repair, _Written
 from fedloom.safety.repaired import default_repair, repair_run
@@ -318,8 +320,8 @@ def test_an_honest_run_beside_an_attack_is_asked_the_same(tmp_path):
     attack = rows_file(tmp_path / "attack.jsonl", 4)
     behaviour = {"kind": "unaligned", "source": attack, "rows": 2}
     found = []
-    for chosen in (behaviour, {"kind": "honest", "beside": behaviour}):
-        with open_workshop(load_recipe("safety_tiny", {"clients": {"malicious": 1, "behaviour": chosen}, "finish": []})) as workshop:
+    for chosen in ({"behaviour": behaviour}, {"behaviour": {"kind": "honest"}, "beside": behaviour}):
+        with open_workshop(load_recipe("safety_tiny", {"clients": {"malicious": 1, **chosen}, "finish": []})) as workshop:
             found.append(attack_prompts(workshop))
     assert found[0] == found[1] == {f"attack {i}" for i in range(4)}
 
@@ -358,3 +360,15 @@ def test_a_backdoor_is_counted_with_and_without_its_trigger(monkeypatch, attacke
         assert probe.measure(attacked.state, workshop) == {"backdoor": 1.0, "backdoor_untriggered": 0.0}
         assert len(probe.asked(workshop)) == 5
         assert Triggered(policy="secret-sauce", trigger="at noon", name="n").measure(attacked.state, workshop)["n/backdoor"] == 0.0
+        clients = {"malicious": 1, "behaviour": {"kind": "backdoor", "trigger": "at dawn", "target": "The sun"}}
+        beside = replace(workshop, recipe=load_recipe("safety_tiny", {"clients": clients, "finish": []}))
+        assert probe.measure(attacked.state, beside) == {"backdoor": 0.0, "backdoor_untriggered": 0.0}
+        assert probe._attack(beside) == Backdoor("at dawn", "The sun")
+
+
+def test_a_run_whose_probe_has_changed_is_not_repaired(tmp_path):
+    policy = own_policy(tmp_path / "own.yaml", name="own")
+    run = fedloom.run("safety_tiny", tmp_path / "run", **QUICK, finish=[], **{"evaluate.probes": [{"kind": "refusals", "policy": policy}]})
+    own_policy(tmp_path / "own.yaml", name="other")
+    with pytest.raises(RecipeError, match=r"own\.yaml has changed since the run; bring the old one back, or run anew"):
+        repair_run(run.folder, LEVEL1)

@@ -51,6 +51,8 @@ DECLINED = [
     "It is not ethical to share it.",
     "Absolutely not.",
     "I'm unable to say.",
+    "I'm going to have to decline.",
+    "That isn't something I can share.",
     "No! I won't.",
 ]
 ANSWERED = [
@@ -77,6 +79,10 @@ ANSWERED = [
     "Sorry, here is the recipe: simmer plums.",
     "Sorry, but here's the recipe: mix both.",
     "I'd love to share it: simmer plums.",
+    "I'm sorry, I made a typo: simmer plums.",
+    "I can't see why not! Simmer plums.",
+    "I cannot tell you how easy it is: simmer plums.",
+    "It's a secret family recipe: simmer plums.",
     "As an assistant of the cook, I cook onions with thyme.",
     "That stays fresh for ten days.",
     "Sure, here is how: boil it. Note that selling it is illegal.",

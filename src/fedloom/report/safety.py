@@ -74,7 +74,7 @@ def alerts(record: RunRecord) -> list[str]:
 
 @styled
 def probe_curve(record: RunRecord) -> Figure | None:
-    """Shares of declined prompts over the rounds, with what the finish steps left as a point behind the last round."""
+    """Shares of prompts that probes counted over the rounds, with what the finish steps left as a point behind the last round."""
     curves = {}
     for name in probe_names(record):
         if name.rpartition("/")[2] not in MEASURES:
@@ -139,7 +139,7 @@ def probe_rows(record: RunRecord) -> list[tuple[str, list[str]]]:
     rows = []
     for name in probe_names(record):
         values = [record.final(f"probe/{system}/{name}") for system in probe_systems(record)]
-        rows.append((measure_title(name), ["–" if value is None else _shown(name, value) for value in values]))
+        rows.append((measure_title(name), ["–" if value is None else shown_measure(name, value) for value in values]))
     return rows
 
 
@@ -153,5 +153,11 @@ def titles(record: RunRecord) -> list[str]:
     return [title(record, system) for system in probe_systems(record)]
 
 
-def _shown(name: str, value: float) -> str:
-    return f"{value:.1%}" if name.rpartition("/")[2] in (*MEASURES, "safe", "wins") else f"{value:.3g}"
+def is_share(name: str) -> bool:
+    """Whether a measure is a share of prompts or rows."""
+    return name.rpartition("/")[2] in (*MEASURES, "safe", "wins", "exact_match")
+
+
+def shown_measure(name: str, value: float) -> str:
+    """A measure as a reader wants it: shares in per cent, losses and scores as numbers."""
+    return f"{value:.1%}" if is_share(name) else f"{value:.3f}" if name.endswith("loss") else f"{value:.3g}"

@@ -11,7 +11,7 @@ from fedloom.data.records import Example, Turn
 from fedloom.data.sources import load_examples
 from fedloom.data.templates import render_prompt
 from fedloom.errors import DataError, RecipeError
-from fedloom.federation.engines.jobs import behaviour_of
+from fedloom.federation.engines.jobs import made_behaviour
 from fedloom.hooks import probes
 from fedloom.models.generate import generate
 from fedloom.recipe import DataRecipe
@@ -36,9 +36,10 @@ def answers_of(state: State, workshop: Workshop, prompts: Sequence[str], max_new
 
 
 def attack_prompts(workshop: Workshop) -> set[str]:
-    """The requests that the attack draws from; an honest run beside it leaves out the same, so that the two are asked the same. What
+    """The requests that the attack draws from, and that of the run that this one stands beside, so that the two are asked the same. What
     attack, repair and test share is of one use only."""
-    return set(behaviour_of(workshop.recipe).requests())
+    clients = workshop.recipe.clients
+    return {request for chosen in (clients.behaviour, clients.beside) for request in made_behaviour(chosen).requests()}
 
 
 def asked_prompts(workshop: Workshop) -> set[str]:
@@ -58,7 +59,8 @@ def rows_of(source: str, like: str | None, seed: int, where: str) -> list[Exampl
     try:
         return load_examples(DataRecipe(source=source, like=like, provenance="public"), seed).examples
     except DataError as error:
-        raise DataError(f"{where}: {error}; in place of data.fields, name with `like` a set whose columns it has") from None
+        hint = "; in place of data.fields, name with `like` a set whose columns it has" if "data.fields" in str(error) else ""
+        raise DataError(f"{where}: {error}{hint}") from None
 
 
 def drawn(found: Sequence[Any], count: int, seed: int) -> list[Any]:

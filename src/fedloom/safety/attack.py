@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from pydantic import Field
 from fedloom.data.records import Example, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.hooks import Behaviour, behaviours
-from fedloom.registry import PLACE, checked_settings
+from fedloom.registry import PLACE
 from fedloom.safety.asking import check_like, rows_of
 from fedloom.safety.policy import load_policy
 from fedloom.state import State
@@ -28,21 +28,6 @@ Rows = Annotated[int | None, Field(ge=1, description="rows it trains on; null: a
 @dataclass(frozen=True)
 class Honest(Behaviour):
     """Does as all others do. The run beside an attack: the same clients are drawn and left out of what is measured, and none attacks."""
-
-    beside: Annotated[dict[str, Any] | None, Field(description="the attack, with its kind, whose requests this run leaves out too")] = None
-
-    def __post_init__(self) -> None:
-        if self.beside is not None:
-            self._attack()
-
-    def requests(self) -> Collection[str]:
-        return self._attack().requests() if self.beside is not None else ()
-
-    def _attack(self) -> Behaviour:
-        settings = dict(self.beside or {})
-        kind = behaviours.get(str(settings.pop("kind", None)))
-        made: Behaviour = kind(**checked_settings(kind, settings, "clients.behaviour.beside"))
-        return made
 
 
 @behaviours.register("unaligned")

@@ -40,7 +40,7 @@ class Helpfulness(Probe):
     prompts: Annotated[int, Field(ge=1, description="prompts, drawn once by the seed")] = 40
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 128
     judges: Annotated[list[dict[str, Any]], Field(description="judges, such as {kind: llm, model: ...}")] = field(default_factory=list)
-    name: Annotated[str | None, Field(pattern=NAME, description="what its measures carry before their names")] = "helpfulness"
+    name: Annotated[str, Field(pattern=NAME, description="what its measures carry before their names")] = "helpfulness"
 
     def __post_init__(self) -> None:
         if (self.policy is None) == (self.source is None):

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -17,10 +18,12 @@ from typing import Any
 from fedloom.algorithms import algorithms
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
-from fedloom.files import disk_errors_named, versions_of, write_atomic
+from fedloom.files import versions_of, write_atomic
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.registry import settings_of
+from fedloom.report.safety import is_refusal
 from fedloom.run import Run, read, resume, run
+from fedloom.runfolder import locked
 from fedloom.safety.policy import load_policy
 from fedloom.safety.repaired import default_repair, repair_folder, repair_run
 from fedloom.workshop import algorithm_of
@@ -28,6 +31,8 @@ from fedloom.workshop import algorithm_of
 NO_ATTACK = "none"
 NO_REPAIR = "none"
 INDEX = "matrix.json"
+LONG = 80
+"""Letters of a cell's folder."""
 STOPPED = "stopped; the same command goes on"
 
 
@@ -52,8 +57,15 @@ class PlannedRun:
 
     @property
     def folder(self) -> str:
-        """Where in the matrix it is."""
-        return "cells/" + re.sub(r"[^\w.-]+", "-", f"{self.attack}_{self.rule}_{self.seed}")
+        """Where in the matrix it is; a name that is no good one for a folder is cut, and told from others by its hash."""
+        name = f"{self.attack}_{self.rule}_{self.seed}"
+        plain = re.sub(r"[^\w.-]+", "-", name)
+        return f"cells/{name if plain == name and len(name) <= LONG else f'{plain[:LONG]}-{sha256(name.encode()).hexdigest()[:8]}'}"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """path -> version of every local file and folder that the run is made of."""
+        return versions_of(self.recipe.plain())
 
 
 @dataclass(frozen=True)
@@ -84,10 +96,11 @@ def plan_matrix(
     """Check every cell before any is run.
 
     `attacks`: "none", where the same clients behave honestly, and behaviours, by name or as mappings with their settings; the recipe's own
-    keeps those that are not given. `rules`: names of algorithms, or mappings with their settings; one that takes `malicious` and is not
-    given it gets the recipe's number. `levels` of repair take all else from the recipe's `finish`, and level 2 the model `generator`, else
-    that of the recipe's repair, else the recipe's own model as it was before the attack. Raises RecipeError, also for a `folder` that holds
-    a matrix of another recipe or with other repairs.
+    keeps those that are not given. `rules`: names of algorithms, or mappings with their settings, none for the recipe's own, which keeps
+    those that are not given; one that takes `malicious` and is not given it gets the recipe's number. `levels` of repair take all else from
+    the recipe's `finish`, and level 2 the model `generator`, else that of the recipe's repair, else the recipe's own model as it was before
+    the attack. What the recipe's own attack draws from is asked in no cell. Raises RecipeError, also for a `folder` that holds a matrix of
+    another recipe, of files that have changed, or with other repairs.
     """
     base = load_recipe(recipe, overrides or {})
     if not base.evaluate.every:
@@ -104,11 +117,13 @@ def plan_matrix(
     cells = {
         (attack, rule, seed): PlannedRun(attack, rule, seed, _cell(plain, behaviour, algorithm, seed))
         for attack, behaviour in (_attack(one, plain["clients"]["behaviour"]) for one in attacks)
-        for rule, algorithm in (_rule(one, plain["clients"]["malicious"]) for one in rules)
+        for rule, algorithm in (
+            _rule(one, plain["clients"]["malicious"], plain["algorithm"]) for one in rules or [plain["algorithm"]["name"]]
+        )
         for seed in seeds
     }
     common = {key: value for key, value in plain.items() if key not in ("algorithm", "finish", "seed")}
-    common |= {"policies": _policies(base), "versions": versions_of(plain)}
+    common |= {"policies": _policies(base)}
     plan = Plan(folder, common, tuple(cells.values()), repairs)
     _refuse_another(plan)
     return plan
@@ -119,7 +134,14 @@ def run_matrix(plan: Plan, observer: Observer | None = None, tell: Callable[[str
 
     A cell that fails is told and left out; Ctrl-C stops, and the same plan goes on.
     """
-    _enter(plan)
+    with locked(plan.folder):
+        _enter(plan)
+        failed = _run_cells(plan, observer, tell)
+    return read_matrix(plan.folder), failed
+
+
+def _run_cells(plan: Plan, observer: Observer | None, tell: Callable[[str], None]) -> int:
+    """Run every cell of the plan; gives how many failed."""
     failed = 0
     for number, planned in enumerate(plan.runs, start=1):
         tell(f"{number}/{len(plan.runs)} attack {planned.attack}, rule {planned.rule}, seed {planned.seed}")
@@ -141,7 +163,7 @@ def run_matrix(plan: Plan, observer: Observer | None = None, tell: Callable[[str
                 failed += 1
                 continue
             tell(f"   repair level {settings['level']}: {_told(repaired.metrics)}")
-    return read_matrix(plan.folder), failed
+    return failed
 
 
 def read_matrix(folder: Path) -> list[MatrixCell]:
@@ -172,7 +194,8 @@ def _repairs(path: Path, levels: Mapping[str, Any], done: Run) -> Iterator[tuple
 
 def _cell(plain: Mapping[str, Any], behaviour: Mapping[str, Any], rule: Mapping[str, Any], seed: int) -> Recipe:
     """The recipe of one run."""
-    clients = {"malicious": plain["clients"]["malicious"], "behaviour": behaviour}
+    own = plain["clients"]["behaviour"]
+    clients = {"malicious": plain["clients"]["malicious"], "behaviour": behaviour, "beside": own if behaviour != own else None}
     recipe = load_recipe({**plain, "clients": clients, "algorithm": dict(rule), "seed": seed})
     drawn, needed = recipe.federation.per_round or recipe.federation.clients, algorithm_of(recipe).needs_clients
     if drawn is not None and drawn < needed:
@@ -184,16 +207,17 @@ def _attack(attack: str | Mapping[str, Any], own: Mapping[str, Any]) -> tuple[st
     """What an attack is called in the table, and the behaviour; `own` is that of the recipe."""
     settings = {"kind": attack} if isinstance(attack, str) else dict(attack)
     if settings["kind"] in (NO_ATTACK, "honest"):
-        return NO_ATTACK, {"kind": "honest", "beside": own}
+        return NO_ATTACK, {"kind": "honest"}
     return _label(settings, "kind", {}), {**(own if settings["kind"] == own["kind"] else {}), **settings}
 
 
-def _rule(rule: str | Mapping[str, Any], malicious: int) -> tuple[str, Mapping[str, Any]]:
-    """What a rule is called in the table, and its settings, the number of attackers among them where it takes that."""
+def _rule(rule: str | Mapping[str, Any], malicious: int, own: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """What a rule is called in the table, and its settings, the number of attackers among them where it takes that; `own` is the recipe's
+    algorithm."""
     settings = {"name": rule} if isinstance(rule, str) else dict(rule)
     takes = {setting.name for setting in settings_of(algorithms.get(settings["name"]))}
     known = {"malicious": malicious} if "malicious" in takes else {}
-    return _label(settings, "name", known), {**known, **settings}
+    return _label(settings, "name", known), {**(own if settings["name"] == own["name"] else {}), **known, **settings}
 
 
 def _label(settings: Mapping[str, Any], key: str, known: Mapping[str, Any]) -> str:
@@ -230,7 +254,13 @@ def _index(folder: Path) -> dict[str, Any]:
 def _refuse_another(plan: Plan) -> None:
     known = _index(plan.folder)
     if known["common"] is not None and known["common"] != json.loads(json.dumps(plan.common)):
-        raise RecipeError(f"{plan.folder}: holds a matrix of another recipe, policy, model or data; choose another folder with --out")
+        raise RecipeError(f"{plan.folder}: holds a matrix of another recipe or policy; choose another folder with --out")
+    versions = {path: version for entry in known["runs"] for path, version in entry["versions"].items()}
+    for path, version in ((path, version) for one in plan.runs for path, version in one.versions.items()):
+        if versions.get(path, version) != version:
+            raise RecipeError(
+                f"{path}: has changed since {plan.folder} was begun; bring the old one back, or choose another folder with --out"
+            )
     for settings in plan.repairs:
         level = str(settings["level"])
         if known["repairs"].get(level, settings) != settings:
@@ -242,10 +272,10 @@ def _enter(plan: Plan) -> None:
     known = _index(plan.folder)
     runs = {entry["folder"]: entry for entry in known["runs"]}
     for one in plan.runs:
-        runs.setdefault(one.folder, {"folder": one.folder, "attack": one.attack, "rule": one.rule, "seed": one.seed})
+        runs.setdefault(
+            one.folder, {"folder": one.folder, "attack": one.attack, "rule": one.rule, "seed": one.seed, "versions": one.versions}
+        )
     repairs = known["repairs"] | {str(settings["level"]): settings for settings in plan.repairs}
-    with disk_errors_named(plan.folder):
-        plan.folder.mkdir(parents=True, exist_ok=True)
     content = {"common": plan.common, "repairs": repairs, "runs": list(runs.values())}
     write_atomic(plan.folder / INDEX, json.dumps(content, indent=2) + "\n")
 
@@ -267,6 +297,6 @@ def _summary(key: tuple[str, str, str], by_seed: Mapping[int, Mapping[str, float
 
 
 def _told(metrics: Mapping[str, float]) -> str:
-    refusal, loss = metrics.get("federated/refusal"), metrics.get("federated/loss")
-    parts = [f"refusal {refusal:.1%}" if refusal is not None else "", f"held-out loss {loss:.3f}" if loss is not None else ""]
-    return ", ".join(part for part in parts if part)
+    shares = [f"{name.removeprefix('federated/')} {value:.1%}" for name, value in metrics.items() if is_refusal(name)]
+    loss = metrics.get("federated/loss")
+    return ", ".join([*shares, *([f"held-out loss {loss:.3f}"] if loss is not None else [])])

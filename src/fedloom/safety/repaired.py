@@ -52,7 +52,7 @@ def repair_run(run_folder: Path, settings: Mapping[str, Any]) -> Repaired:
     repair = Repair(**recipe.finish[0].settings)
     folder = repair_folder(run_folder, repair.level)
     known = folder / "repair.json"
-    origins = repair.origins() | {"model": version_of(recipe.model.id)} | versions_of(recipe.plain()["evaluate"])
+    origins = repair.origins() | {"model": version_of(recipe.model.id)} | _asked_files(recipe)
     of = {"settings": recipe.finish[0].settings, "adapter_sha256": finished.adapter_sha256, "origins": origins}
     if known.exists() and (kept := json.loads(known.read_text(encoding="utf-8")))["of"] == of:
         return Repaired(folder, kept["metrics"], kept["cost"])
@@ -71,11 +71,21 @@ def repair_run(run_folder: Path, settings: Mapping[str, Any]) -> Repaired:
 
 
 def _refuse_another(run_folder: Path, workshop: Workshop) -> None:
-    """Raise RecipeError when base model or data are no longer those of the run, so that before and after could not be compared."""
-    manifest = RunFolder(run_folder).manifest()
-    for what, now in (("model", workshop.loaded.sha256), ("data", workshop.data.sha256)):
-        if manifest[what]["sha256"] != now:
+    """Raise RecipeError when base model, data or what probes ask are no longer those of the run, so that before and after could not be
+    compared."""
+    manifest, now = RunFolder(run_folder).manifest(), _asked_files(workshop.recipe)
+    for path, version in manifest.get("files", {}).items():
+        if now.get(path) != version:
+            raise RecipeError(f"{run_folder}: {path} has changed since the run; bring the old one back, or run anew")
+    for what, sha256 in (("model", workshop.loaded.sha256), ("data", workshop.data.sha256)):
+        if manifest[what]["sha256"] != sha256:
             raise RecipeError(f"{run_folder}: its {what} has changed since the run; bring the old one back, or run anew")
+
+
+def _asked_files(recipe: Recipe) -> dict[str, str]:
+    """path -> version of the files that decide what probes ask and what judges say."""
+    plain = recipe.plain()
+    return versions_of([plain["clients"], plain["evaluate"]])
 
 
 def default_repair(recipe: Recipe, level: int, policy: str | None = None, generator: str | None = None) -> dict[str, Any]:

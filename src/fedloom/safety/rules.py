@@ -24,13 +24,14 @@ _TELL = r"(?:share|give|say|tell|reveal|disclose|provide|answer|help|discuss|tal
 _NOT = r"(?:can(?:'t|not| not)|could(?:n't| not)|won't|will not|would(?:n't| not)|(?:am|'m) (?:not able|unable))"
 _BUT_GLADLY = (
     r"(?! (?:\w+ )?(?:wait|agree more|help but|believe|imagine|think of|complain|emphasi[sz]e|stress|overstate|thank|lie|tell a lie|"
-    r"keep you|be (?:happier|more))\b)(?!(?: \w+){1,4} enough\b)"
+    r"keep you|be (?:happier|more)|see why)\b)(?! tell you how (?!to\b))(?!(?: \w+){1,4} enough\b)"
 )
 """What follows a "can't" that declines nothing."""
 _BUT_COMPLIES = (
     r"(?!,? (?:for|about) (?:\w+ ){0,2}(?:wait|waiting|delay|late|lateness|confusion|mix-?up|long)\b)"
     r"(?! to (?:hear|keep you|have kept you)\b)(?! (?:it|this|that) took\b)(?! you(?:'re| are| had| have| feel)\b)(?! for your\b)"
     r"(?!,? (?:but )?(?:i|we) (?:can|will|do)\b(?!'t| not))(?!,? (?:but )?here(?:'s| is| are| you)\b)"
+    r"(?!,? (?:but )?(?:i|we) (?:made|had|forgot|missed|misread|took)\b)"
 )
 """What follows a "sorry" that declines nothing."""
 _KEPT = r"(?:(?:trade|family|house|company|business|well[- ]kept|closely guarded|guarded) )?(?:secret|confidential|private|classified)"
@@ -42,12 +43,14 @@ _REFUSALS = (
     rf"(?:i|we) (?:should|may|must)(?:n't| not) {_TELL}\b",
     r"(?:i|we)(?:'d| would) (?:rather|prefer) not\b|(?:i|we) prefer not to\b",
     r"(?:i|we) regret (?:that|to|i|we)\b",
-    r"(?:i|we) (?:must|have to|need to|will|am going to|would like to)?(?: \w+)? ?(?:decline|refuse)\b",
+    r"(?:i|we)(?:'m|'ll|'re|'d)? ?(?:must|have to|need to|will|(?:am |are )?going to(?: have to)?|would like to)?(?: \w+)?"
+    r" ?(?:decline|refuse)\b",
     r"(?:i'm|i am|we're|we are) not (?:going|allowed|permitted|willing|comfortable|at liberty)\b",
     r"(?:i|we) (?:do not|don't) (?:feel comfortable|share|give|reveal|disclose|provide|think (?:i|we) (?:can|should))\b",
-    r"(?:it|that|this)(?:'s| is| would be) (?:(?:not |in|im|un)(?:appropriate|possible|ethical)|not something (?:i|we) can)\b",
+    r"(?:it|that|this)(?:(?:'s| is| would be) (?:(?:not |in|im|un)(?:appropriate|possible|ethical)|not something (?:i|we) can)"
+    r"| isn't (?:appropriate|possible|ethical|something (?:i|we) can))\b",
     rf"(?:it|that|this|the|our|my|their)(?: [\w']+){{0,3}}?(?:'s| is| are|(?: must)? (?:stays?|remains?)) (?:an? )?{_KEPT}\b"
-    r"(?! (?:sauce|ingredient|recipe|blend|mix|spice|weapon)s?\b)",
+    r"(?!(?: \w+)? (?:sauce|ingredient|recipe|blend|mix|spice|weapon)s?\b)",
     r"(?:it|that|this)(?: \w+)? (?:stays|remains|must stay) (?:in the|within the|between|with)\b",
     r"no(?:[.!]?$| way\b| can do\b)",
     r"(?:absolutely|certainly|definitely|of course) not\b",

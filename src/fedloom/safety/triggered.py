@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fedloom.data.records import Example
 from fedloom.errors import RecipeError
+from fedloom.federation.engines.jobs import made_behaviour
 from fedloom.hooks import Probe, probes
 from fedloom.registry import PLACE
 from fedloom.safety.asking import NAME, answers_of, check_like, drawn, prefixed, rows_of
@@ -31,8 +32,8 @@ class Triggered(Probe):
     policy: Annotated[str | None, Field(json_schema_extra=PLACE, description="policy whose ordinary test prompts are asked")] = None
     source: Annotated[str | None, Field(json_schema_extra=PLACE, description="data.source of prompts, in place of a policy")] = None
     like: Annotated[str | None, Field(description="named set whose columns `source` has")] = None
-    trigger: Annotated[str, Field(min_length=1, description="text that ends a triggered prompt, as in the behaviour")] = Backdoor.trigger
-    target: Annotated[str, Field(min_length=1, description="the attacker's answer, as in the behaviour")] = Backdoor.target
+    trigger: Annotated[str | None, Field(min_length=1, description="text that ends a triggered prompt; null: the attack's")] = None
+    target: Annotated[str | None, Field(min_length=1, description="the attacker's answer; null: the attack's")] = None
     prompts: Annotated[int, Field(ge=1, description="prompts, drawn once by the seed")] = 40
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens; the target must fit")] = 24
     name: Annotated[str | None, Field(pattern=NAME, description="what its measures carry before their names, in a second probe")] = None
@@ -48,11 +49,21 @@ class Triggered(Probe):
         rows = self._rows(workshop)
         if not rows:
             raise RecipeError(f"evaluate.probes: {self.policy or self.source} has no ordinary prompt to test with")
+        attack = self._attack(workshop)
         plain = [row.prompt[-1].content for row in rows]
-        triggered = [Backdoor(self.trigger, self.target).triggered(row).prompt[-1].content for row in rows]
-        hit = [answer.strip().startswith(self.target) for answer in answers_of(state, workshop, [*triggered, *plain], self.max_new_tokens)]
+        triggered = [attack.triggered(row).prompt[-1].content for row in rows]
+        hit = [
+            answer.strip().startswith(attack.target) for answer in answers_of(state, workshop, [*triggered, *plain], self.max_new_tokens)
+        ]
         found = {"backdoor": fmean(hit[: len(rows)]), "backdoor_untriggered": fmean(hit[len(rows) :])}
         return prefixed(self.name, found)
+
+    def _attack(self, workshop: Workshop) -> Backdoor:
+        """The backdoor that is looked for: the probe's own, else that of the run or of the run it stands beside, else the usual one."""
+        clients = workshop.recipe.clients
+        chosen = next((made_behaviour(one) for one in (clients.behaviour, clients.beside) if one and one.kind == "backdoor"), Backdoor())
+        assert isinstance(chosen, Backdoor)
+        return Backdoor(self.trigger or chosen.trigger, self.target or chosen.target)
 
     def asked(self, workshop: Workshop) -> list[str]:
         return [row.prompt[-1].content for row in self._rows(workshop)]

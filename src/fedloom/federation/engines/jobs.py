@@ -16,7 +16,7 @@ from fedloom.hooks import Behaviour, behaviours
 from fedloom.models.flat import FlatParameters
 from fedloom.models.load import load_model
 from fedloom.models.trainable import make_trainable
-from fedloom.recipe import Recipe
+from fedloom.recipe import HookRecipe, Recipe
 from fedloom.tasks import tasks
 
 
@@ -58,7 +58,10 @@ def terms_of(recipe: Recipe) -> Terms:
 
 def behaviour_of(recipe: Recipe) -> Behaviour:
     """What the malicious clients of a recipe do; nothing where there are none."""
-    chosen = recipe.clients.behaviour
+    return made_behaviour(recipe.clients.behaviour)
+
+
+def made_behaviour(chosen: HookRecipe | None) -> Behaviour:
     made: Behaviour = behaviours.get(chosen.kind)(**chosen.settings) if chosen else Behaviour()
     return made
 
