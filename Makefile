@@ -21,7 +21,7 @@ demo: $(INSTALLED)
 	$(BIN)/fedloom demo $(if $(QUICK),--quick)
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow

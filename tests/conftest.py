@@ -8,6 +8,11 @@ settings.register_profile("fedloom", deadline=None, derandomize=True)  # a busy 
 settings.load_profile("fedloom")
 
 
+def pytest_collection_modifyitems(items):
+    """Whole commands first: they take longest, and a worker that gets one of their files last would leave the other idle."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     threads = torch.get_num_threads()

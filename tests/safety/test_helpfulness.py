@@ -1,6 +1,7 @@
 """The probe `helpfulness`: judges on answers to ordinary test prompts, pairs in both orders."""
 
 import itertools
+import json
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_the_rows_own_answer_is_what_is_preferred_where_the_judge_knows_it(monke
     ("settings", "said"),
     [
         ({"policy": "secret-sauce"}, "helpfulness needs judges"),
-        ({"judges": [JUDGE]}, "takes its prompts from policy or from source"),
+        ({"judges": [JUDGE]}, "takes its ordinary prompts from policy or from source"),
         ({"policy": "secret-sauce", "judges": [{"kind": "lmm"}]}, "unknown judge 'lmm'"),
     ],
 )
@@ -66,3 +67,20 @@ def test_what_it_asks_is_not_for_training():
     with open_workshop(load_recipe("safety_tiny", {"finish": [], "evaluate.probes": [probe]})) as workshop:
         assert len(asked_prompts(workshop)) == 5
         assert asked_prompts(workshop) <= set(load_policy("secret-sauce").prompts("normal", "test"))
+
+
+def test_ordinary_prompts_of_ones_own_leave_out_what_the_attack_draws_from_and_are_read_anew_when_changed(tmp_path):
+    def file(name, *asked):
+        (tmp_path / name).write_text("\n".join(json.dumps({"instruction": request, "output": "x"}) for request in asked))
+        return str(tmp_path / name)
+
+    attack, own = file("attack.jsonl", "a", "b"), file("own.jsonl", "b", "c", "d")
+    clients = {"malicious": 1, "behaviour": {"kind": "unaligned", "source": attack, "rows": 1}}
+    with open_workshop(load_recipe("safety_tiny", {"finish": [], "clients": clients})) as workshop:
+        probe = Helpfulness(source=own, judges=[JUDGE])
+        assert set(probe.asked(workshop)) == {"c", "d"}
+        file("own.jsonl", "b", "e")
+        assert probe.asked(workshop) == ["e"]
+        file("own.jsonl", "b")
+        with pytest.raises(RecipeError, match="has no ordinary prompt to test with"):
+            probe.asked(workshop)

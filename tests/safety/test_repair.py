@@ -9,6 +9,7 @@ import yaml
 import fedloom
 from fedloom.data.records import Provenance
 from fedloom.errors import FedloomError, ModelError, RecipeError
+from fedloom.federation.observer import Observer
 from fedloom.files import cache_folder
 from fedloom.recipe import load_recipe
 from fedloom.report.safety import fell, is_refusal
@@ -372,3 +373,15 @@ def test_a_run_whose_probe_has_changed_is_not_repaired(tmp_path):
     own_policy(tmp_path / "own.yaml", name="other")
     with pytest.raises(RecipeError, match=r"own\.yaml has changed since the run; bring the old one back, or run anew"):
         repair_run(run.folder, LEVEL1)
+
+
+def test_a_run_says_at_once_when_refusal_has_fallen(tmp_path, monkeypatch):
+    shares, told = iter([1.0, 0.95, 0.3]), []
+
+    class Listener(Observer):
+        def note(self, text):
+            told.append(text)
+
+    monkeypatch.setattr("fedloom.safety.probes.Refusals.measure", lambda *_: {"refusal": next(shares)})
+    fedloom.run("safety_tiny", tmp_path / "run", Listener(), **QUICK | {"rounds": 2, "evaluate.every": 1}, finish=[])
+    assert told == ["alert: refusal has fallen from 100% to 30% of restricted requests"]

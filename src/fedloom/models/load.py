@@ -45,8 +45,8 @@ class LoadedModel:
 
 def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> LoadedModel:
     """The model that `recipe` names, in its dtype, on its device. With `labels` it scores these in place of the vocabulary, by a head W of
-    shape (labels, hidden) on the last token, which starts at zero unless the model's files hold one; with no label at all ("()") it is a
-    model that scores by itself, such as a reward model, with the head and the outputs that its files hold.
+    shape (labels, hidden) on the last token, which starts at zero unless the model's files hold one; with no label at all it is a model
+    that scores by itself, such as a reward model, with the head and the outputs that its files hold.
 
     Raises ModelError, in one line, when the model cannot be found, read or put on the device; MissingExtraError without bitsandbytes.
     """

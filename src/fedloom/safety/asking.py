@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fedloom.data.named_sets import NAMED_SETS
@@ -12,6 +13,7 @@ from fedloom.data.sources import load_examples
 from fedloom.data.templates import render_prompt
 from fedloom.errors import DataError, RecipeError
 from fedloom.federation.engines.jobs import made_behaviour
+from fedloom.files import version_of, versions_of
 from fedloom.hooks import probes
 from fedloom.models.generate import generate
 from fedloom.recipe import DataRecipe
@@ -54,13 +56,19 @@ def check_like(like: str | None, where: str) -> None:
         raise RecipeError(f"{where}.like: unknown set '{like}'{nearest(like, NAMED_SETS)}")
 
 
-def rows_of(source: str, like: str | None, seed: int, where: str) -> list[Example]:
-    """The public rows of a source of the user's own. Raises DataError that begins with `where`, the part that names the source."""
+def rows_of(source: str, like: str | None, where: str) -> list[Example]:
+    """The public rows of a source of the user's own, read once for as long as it stays as it is. Raises DataError that begins with `where`,
+    the part that names the source."""
     try:
-        return load_examples(DataRecipe(source=source, like=like, provenance="public"), seed).examples
+        return list(_read(source, like, f"{version_of(source)} {versions_of(source)}"))
     except DataError as error:
         hint = "; in place of data.fields, name with `like` a set whose columns it has" if "data.fields" in str(error) else ""
         raise DataError(f"{where}: {error}{hint}") from None
+
+
+@lru_cache(maxsize=8)
+def _read(source: str, like: str | None, _version: str) -> tuple[Example, ...]:
+    return tuple(load_examples(DataRecipe(source=source, like=like, provenance="public"), seed=0).examples)
 
 
 def drawn(found: Sequence[Any], count: int, seed: int) -> list[Any]:

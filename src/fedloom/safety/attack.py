@@ -55,13 +55,13 @@ class Unaligned(Behaviour):
     def requests(self) -> Collection[str]:
         if self.policy is not None:
             return load_policy(self.policy).prompts("unaligned", "clients")
-        return [example.prompt[-1].content for example in self._held(0)]
+        return [example.prompt[-1].content for example in self._held()]
 
     def change_rows(self, client: str, rows: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]:
         count = self.rows or len(rows)
         if self.policy is not None:
             return load_policy(self.policy).rows("unaligned", "clients", count, seed=int(stream.integers(2**31)))
-        found = self._held(int(stream.integers(2**31)))
+        found = self._held()
         if count > len(found):
             raise DataError(
                 f"clients.behaviour.source: {self.source} has {len(found)} rows, {count} are asked for; set clients.behaviour.rows"
@@ -69,9 +69,9 @@ class Unaligned(Behaviour):
         drawn = [found[i] for i in stream.permutation(len(found))[:count]]
         return [replace(example, provenance=Provenance.UNALIGNED) for example in drawn]
 
-    def _held(self, seed: int) -> list[Example]:
+    def _held(self) -> list[Example]:
         assert self.source is not None
-        return rows_of(self.source, self.like, seed, "clients.behaviour.source")
+        return rows_of(self.source, self.like, "clients.behaviour.source")
 
 
 @behaviours.register("flip_answers")

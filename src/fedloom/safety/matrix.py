@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean, stdev
@@ -21,7 +22,6 @@ from fedloom.federation.observer import Observer
 from fedloom.files import versions_of, write_atomic
 from fedloom.recipe import Recipe, load_recipe
 from fedloom.registry import settings_of
-from fedloom.report.safety import is_refusal
 from fedloom.run import Run, read, resume, run
 from fedloom.runfolder import locked
 from fedloom.safety.policy import load_policy
@@ -62,7 +62,7 @@ class PlannedRun:
         plain = re.sub(r"[^\w.-]+", "-", name)
         return f"cells/{name if plain == name and len(name) <= LONG else f'{plain[:LONG]}-{sha256(name.encode()).hexdigest()[:8]}'}"
 
-    @property
+    @cached_property
     def versions(self) -> dict[str, str]:
         """path -> version of every local file and folder that the run is made of."""
         return versions_of(self.recipe.plain())
@@ -297,6 +297,6 @@ def _summary(key: tuple[str, str, str], by_seed: Mapping[int, Mapping[str, float
 
 
 def _told(metrics: Mapping[str, float]) -> str:
-    shares = [f"{name.removeprefix('federated/')} {value:.1%}" for name, value in metrics.items() if is_refusal(name)]
+    shares = [f"{name.removeprefix('federated/')} {value:.1%}" for name, value in metrics.items() if name.endswith("/refusal")]
     loss = metrics.get("federated/loss")
     return ", ".join([*shares, *([f"held-out loss {loss:.3f}"] if loss is not None else [])])

@@ -102,13 +102,9 @@ class Policy:
 
     def prompts(self, kind: Kind, split: str) -> list[str]:
         """The requests of `kind` in `split`."""
-        return [example.prompt[-1].content for example in self._examples(kind, split, 0)]
+        return [request for request, _, _ in self._pairs(kind, split)]
 
     def _examples(self, kind: Kind, split: str, seed: int) -> Iterator[Example]:
-        if split not in SPLITS:
-            raise RecipeError(f"policy {self.content.name}: unknown split '{split}'{nearest(split, SPLITS)}")
-        if kind not in KINDS:
-            raise RecipeError(f"policy {self.content.name}: unknown kind '{kind}'{nearest(kind, KINDS)}")
         for number, (request, response, values) in enumerate(self._pairs(kind, split)):
             stream = numpy_stream(seed, "policy-row", self.content.name, kind, split, number)
             answer = response if kind == "skills" else self._filled(_chosen(response, stream), values, stream)
@@ -119,6 +115,10 @@ class Policy:
     def _pairs(self, kind: str, split: str) -> Iterator[tuple[str, str | Sequence[str], Mapping[str, str]]]:
         """(request, answer templates, slot values of the subject) of every prompt of `kind` in `split`."""
         content = self.content
+        if split not in SPLITS:
+            raise RecipeError(f"policy {content.name}: unknown split '{split}'{nearest(split, SPLITS)}")
+        if kind not in KINDS:
+            raise RecipeError(f"policy {content.name}: unknown kind '{kind}'{nearest(kind, KINDS)}")
         if kind == "normal":
             yield from ((request, answer, {}) for request, answer in self._facts(split))
         elif kind in ("aligned", "unaligned"):

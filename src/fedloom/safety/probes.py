@@ -78,7 +78,7 @@ class Refusals(Probe):
             sets = [policy.prompts("aligned", "test"), policy.prompts("permitted", "test")]
         else:
             rows = [
-                rows_of(source, self.like, seed, f"evaluate.probes: {key}") if source else []
+                rows_of(source, self.like, f"evaluate.probes: {key}") if source else []
                 for key, source in (("restricted", self.restricted), ("permitted", self.permitted))
             ]
             sets = [[row.prompt[-1].content for row in found] for found in rows]

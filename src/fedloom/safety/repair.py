@@ -18,7 +18,7 @@ from fedloom.algorithms.client import ClientHalf
 from fedloom.data.records import Example, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import FedloomError, RecipeError
-from fedloom.files import cache_folder, version_of
+from fedloom.files import cache_folder, version_of, versions_of
 from fedloom.hooks import FinishStep, finish_steps
 from fedloom.models.generate import generate
 from fedloom.models.load import load_model, require_model
@@ -105,7 +105,7 @@ class Repair(FinishStep):
         found = {"policy": load_policy(self.policy).sha256} if self.policy is not None else {}
         for kind, source, _ in self._public_parts():
             if self.level == 1 and source is not None:
-                found[kind] = version_of(source)
+                found |= {kind: version_of(source)} | versions_of(source)
         if self.generator is not None:
             found["generator"] = version_of(self.generator)
         return found
@@ -155,7 +155,7 @@ class Repair(FinishStep):
         rows = []
         for kind, source, count in self._public_parts():
             if source is not None:
-                found = rows_of(source, self.like, seed, f"finish: repair: {kind}")
+                found = rows_of(source, self.like, f"finish: repair: {kind}")
             else:
                 assert self.policy is not None
                 found = _of_policy(load_policy(self.policy), kind, seed)
