@@ -20,7 +20,7 @@ def repair(
     run_folder: RunArgument,
     level: Annotated[int, typer.Option(help="1: public rows; 2: rows of an outside model; 3: rows of the model itself.", min=1, max=3)],
     policy: Annotated[str | None, typer.Option(help="Policy that says what is restricted; default: the run's.")] = None,
-    generator: Annotated[str | None, typer.Option(help="Outside model of level 2; default: the run's base model.")] = None,
+    generator: Annotated[str | None, typer.Option(help="Outside model of level 2; default: the recipe's, else the base model.")] = None,
     settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as rows=200 steps=100")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,7 +58,9 @@ def safety_matrix(
     rules: Annotated[str | None, typer.Option(help="Algorithms: fedavg,{name: trimmed_mean, trim: 1}; default: the recipe's.")] = None,
     repairs: Annotated[str, typer.Option(help="Levels of repair: 1,2,3; empty: none.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds: results are means over them.")] = "1,2,3",
-    generator: Annotated[str | None, typer.Option(help="Outside model of repair level 2; default: the base model.")] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Outside model of repair level 2; default: the recipe's, else its base model.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Attack x rule x repair: a run per attack, rule and seed, every repair on each, then a table, a heat map and what it cost.
