@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.tokenise import tokenise
 
 WORDS = ("hot", "cold", "time", "day", "year", "people", "way", "man", "thing", "world", "life", "hand", "part", "child", "eye", "place")
@@ -16,7 +16,7 @@ WORDS = ("hot", "cold", "time", "day", "year", "people", "way", "man", "thing", 
 
 def write_rows(path: Path, lengths: Mapping[str, Sequence[tuple[int, int]]], tokenizer: Any, seed: int = 7) -> None:
     """Write one row for each (tokens, response tokens) of each client, as `tokenizer`'s chat template counts them."""
-    one = Example((Turn("user", WORDS[0]), Turn("assistant", WORDS[0])), Provenance.PUBLIC)
+    one = Conversation((Turn("user", WORDS[0]), Turn("assistant", WORDS[0])), Provenance.PUBLIC)
     frame = tokenise([one], tokenizer, "chat", 1 << 20)
     around, closing = int(frame.lengths()[0]) - 2, int(frame.supervised_counts()[0]) - 1
     draw = random.Random(seed)

@@ -15,12 +15,12 @@ import numpy as np
 from pydantic import Field
 
 from fedloom.data.partition import partitioners
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 
 
 @partitioners.register("by_length")
 def by_length(
-    examples: Sequence[Example],
+    examples: Sequence[Conversation],
     clients: int | None,
     rng: np.random.Generator,
     *,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.registry import Registry
 from fedloom.state import State
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class PrepareStep(Protocol):
     """Turns what a client has into what it trains on. Runs at the client; what it returns stays there."""
 
-    def apply(self, client: str, examples: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]: ...
+    def apply(self, client: str, examples: Sequence[Conversation], stream: np.random.Generator) -> Sequence[Conversation]: ...
 
 
 class FinishStep:
@@ -52,7 +52,7 @@ class Probe:
 class Behaviour:
     """What a malicious client does. This one does nothing; a behaviour overrides one of the changes."""
 
-    def change_rows(self, client: str, rows: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]:
+    def change_rows(self, client: str, rows: Sequence[Conversation], stream: np.random.Generator) -> Sequence[Conversation]:
         """What it trains on in place of `rows`."""
         return rows
 

@@ -13,7 +13,7 @@ import torch
 
 from fedloom.algorithms import Algorithm, algorithms
 from fedloom.data.clients import ClientData, FederatedData, build_clients
-from fedloom.data.records import Example, Turn
+from fedloom.data.records import Conversation, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.federation.engine import Engine
 from fedloom.federation.engines.delays import LateReplies
@@ -122,7 +122,7 @@ def prepare(recipe: Recipe) -> FederatedData:
     behaviour = behaviour_of(recipe)
     clients = []
     for client in data.clients:
-        examples: Sequence[Example] = client.train
+        examples: Sequence[Conversation] = client.train
         if client.name in malicious:
             examples = behaviour.change_rows(client.name, examples, numpy_stream(recipe.seed, "behaviour", client.name))
         for number, step in enumerate(steps):
@@ -142,7 +142,7 @@ def malicious_clients(recipe: Recipe, names: Sequence[str]) -> set[str]:
     return {names[i] for i in numpy_stream(recipe.seed, "malicious").permutation(len(names))[:wanted]}
 
 
-def _kept(client: ClientData, recipe: Recipe) -> list[Example]:
+def _kept(client: ClientData, recipe: Recipe) -> list[Conversation]:
     """The held-out rows that are measured: evaluate.max_rows of them, drawn by the seed."""
     wanted, rows = recipe.evaluate.max_rows, client.held_out
     if wanted is None or wanted >= len(rows):
@@ -152,9 +152,9 @@ def _kept(client: ClientData, recipe: Recipe) -> list[Example]:
 
 
 def _encode(
-    name: str, train: Sequence[Example], held_out: Sequence[Example], recipe: Recipe, loaded: LoadedModel, task: Task
+    name: str, train: Sequence[Conversation], held_out: Sequence[Conversation], recipe: Recipe, loaded: LoadedModel, task: Task
 ) -> ClientRows:
-    def encoded(examples: Sequence[Example]) -> Path:
+    def encoded(examples: Sequence[Conversation]) -> Path:
         try:
             return task.encode(examples, loaded.tokenizer, recipe.data.template, recipe.data.max_length, cache_folder() / "rows")
         except DataError as error:
@@ -171,7 +171,7 @@ def _encode(
     return ClientRows(name, path, len(train), encoded([example for _, example in answers]) if answers else None, groups)
 
 
-def _with_each_answer(example: Example) -> list[Example]:
+def _with_each_answer(example: Conversation) -> list[Conversation]:
     """The example, and once more for every other answer that counts as right."""
     return [example, *(replace(example, turns=(*example.prompt, Turn("assistant", answer))) for answer in example.alternatives)]
 

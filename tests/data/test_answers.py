@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fedloom.data.answers import answered, cached_answers, load_answers, tokenise_answers
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import ModelError
 from fedloom.models.load import load_model
 from fedloom.recipe import ModelRecipe
@@ -19,7 +19,7 @@ def tokenizer(tmp_path_factory):
 
 def pair(chosen="blue", rejected="red", asked="color of sky?"):
     turns = (Turn("user", "hi"), Turn("assistant", "hello"), Turn("user", asked), Turn("assistant", chosen))
-    return Example(turns, Provenance.PRIVATE, rejected=rejected)
+    return Conversation(turns, Provenance.PRIVATE, rejected=rejected)
 
 
 def rows_of(tokenizer, *examples, max_length=512, max_prompt_length=128):

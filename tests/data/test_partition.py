@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedloom.data.partition import by_field, by_source, dirichlet, iid, partitioners, quantity, shards
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 
 
 def examples(labels, **fields):
     return [
-        Example((Turn("user", "?"), Turn("assistant", str(label))), Provenance.PUBLIC, {"label": str(label), **fields}) for label in labels
+        Conversation((Turn("user", "?"), Turn("assistant", str(label))), Provenance.PUBLIC, {"label": str(label), **fields})
+        for label in labels
     ]
 
 

@@ -5,12 +5,12 @@ import io
 from rich.console import Console
 
 from fedloom.data.clients import ClientData
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.summary import summary, summary_table
 
 
 def client(*answers):
-    rows = [Example((Turn("user", "secret?"), Turn("assistant", text)), Provenance.PRIVATE, {"ward": ward}) for ward, text in answers]
+    rows = [Conversation((Turn("user", "secret?"), Turn("assistant", text)), Provenance.PRIVATE, {"ward": ward}) for ward, text in answers]
     return ClientData("clinic", rows[1:], rows[:1])
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render
 from fedloom.data.tokenise import TokenRows, cached_rows, load_rows, token_key, tokenise
 from fedloom.errors import FedloomError, ModelError
@@ -73,7 +73,7 @@ CONVERSATION = (
 
 
 def example(*turns):
-    return Example(turns or CONVERSATION, Provenance.PRIVATE)
+    return Conversation(turns or CONVERSATION, Provenance.PRIVATE)
 
 
 def runs(row):

@@ -3,13 +3,13 @@
 import pytest
 
 from fedloom.data.clients import ClientData
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.evaluation.baselines import record_majority
 from fedloom.evaluation.majority import majority_exact
 
 
 def answered(*responses, alternatives=()):
-    return [Example((Turn("user", "?"), Turn("assistant", response)), Provenance.PRIVATE, {}, alternatives) for response in responses]
+    return [Conversation((Turn("user", "?"), Turn("assistant", response)), Provenance.PRIVATE, {}, alternatives) for response in responses]
 
 
 def test_the_most_common_training_response_is_counted_in_the_held_out_rows():

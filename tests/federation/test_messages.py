@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import FedloomError, PrivateDataError, RefusedMessageError
 from fedloom.federation.messages import MAGIC, MAX_HEADER, Expected, Message, decode, encode
 from fedloom.state import Layout, State
@@ -270,7 +270,7 @@ def test_any_bytes_behind_the_magic_are_refused(data):
 @pytest.mark.parametrize("provenance", list(Provenance))
 @pytest.mark.parametrize("where", ["section", "report", "nested"])
 def test_an_example_has_no_way_into_a_message(provenance, where):
-    example = Example((Turn("user", "a secret"), Turn("assistant", "kept")), provenance)
+    example = Conversation((Turn("user", "a secret"), Turn("assistant", "kept")), provenance)
     sections, report = {
         "section": ({"update": example}, {}),
         "report": ({}, {"row": example}),

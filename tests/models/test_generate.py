@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.data.tokenise import tokenise
 from fedloom.models.adapters import attach_lora
@@ -144,7 +144,7 @@ def test_a_model_is_asked_with_the_very_tokens_it_was_trained_on(tiny, template)
     bos = tokenizer.bos_token_id
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", bos)])
     turns = (Turn("user", "what is it?"), Turn("assistant", "water"))
-    rows = tokenise([Example(turns, Provenance.PUBLIC)], tokenizer, template, 200)
+    rows = tokenise([Conversation(turns, Provenance.PUBLIC)], tokenizer, template, 200)
     trained = rows.row(0)[0].tolist()
     asked = _prompt(tiny.model, tokenizer, render_prompt(turns[:1], tokenizer, template), 8)
     assert asked[0] == trained[0] == bos

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import fedloom
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.hooks import behaviours
 from fedloom.recipe import load_recipe
@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 
 
 def row(asked, answer):
-    return Example((Turn("user", asked), Turn("assistant", answer)), Provenance.PRIVATE, alternatives=("also",))
+    return Conversation((Turn("user", asked), Turn("assistant", answer)), Provenance.PRIVATE, alternatives=("also",))
 
 
 ROWS = [row(f"q{i}", f"a{i % 3}") for i in range(12)]

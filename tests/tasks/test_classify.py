@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.models.adapters import attach_lora
 from fedloom.models.load import load_model
@@ -16,7 +16,7 @@ TASK = Classify(labels=LABELS)
 
 
 def row(asked, label):
-    return Example((Turn("user", asked), Turn("assistant", label)), Provenance.PRIVATE)
+    return Conversation((Turn("user", asked), Turn("assistant", label)), Provenance.PRIVATE)
 
 
 ROWS = [row("color of sky?", "blue"), row("color of blood, in one word?", "red"), row("leaf", "green and yellow"), row("sea", "blue")]

@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import fedloom
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, ModelError
 from fedloom.models.catalogue import fetch
 from fedloom.models.load import load_model
@@ -23,7 +23,7 @@ TASK = ClassifyHead(labels=LABELS)
 
 
 def row(asked, label):
-    return Example((Turn("user", asked), Turn("assistant", label)), Provenance.PRIVATE)
+    return Conversation((Turn("user", asked), Turn("assistant", label)), Provenance.PRIVATE)
 
 
 ROWS = [row("color of sky?", "blue"), row("color of blood, in one word?", "red"), row("leaf", "green and yellow"), row("sea", "blue")]

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.models.adapters import attach_lora
 from fedloom.models.load import load_model
@@ -24,7 +24,7 @@ ADAPTER = AdapterRecipe(rank=4, alpha=8, targets=["q_proj", "v_proj"])
 
 
 def pair(asked, chosen, rejected):
-    return Example((Turn("user", asked), Turn("assistant", chosen)), Provenance.PUBLIC, rejected=rejected)
+    return Conversation((Turn("user", asked), Turn("assistant", chosen)), Provenance.PUBLIC, rejected=rejected)
 
 
 def tiny():
@@ -126,7 +126,7 @@ def test_kto_has_the_loss_of_trl(adapted, tmp_path):
     task = KTO(desirable_weight=1.2, batch_size=4, max_prompt_length=256)
     good = ["True", "False", "True", "True"]
     examples = [
-        Example((Turn("user", asked), Turn("assistant", answer)), Provenance.PUBLIC, {"label": label})
+        Conversation((Turn("user", asked), Turn("assistant", answer)), Provenance.PUBLIC, {"label": label})
         for (asked, answer, _), label in zip(PAIRS, good, strict=True)
     ]
     rows = rows_of(task, tokenizer, tmp_path, examples)

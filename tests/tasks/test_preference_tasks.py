@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.models.adapters import attach_lora
 from fedloom.models.load import load_model
@@ -15,7 +15,7 @@ ASKED = ("color of sky?", "can stone fly?", "legs of ant? say it in one word", "
 
 
 def pair(asked, chosen="blue", rejected="red as blood"):
-    return Example((Turn("user", asked), Turn("assistant", chosen)), Provenance.PRIVATE, rejected=rejected)
+    return Conversation((Turn("user", asked), Turn("assistant", chosen)), Provenance.PRIVATE, rejected=rejected)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.data.tokenise import TokenRows, tokenise
 from fedloom.errors import DataError
@@ -17,7 +17,7 @@ QUESTIONS = {"color of sky?": "blue", "say: legs of a very large and very old do
 
 def examples(pairs=None):
     pairs = pairs or QUESTIONS
-    return [Example((Turn("user", ask), Turn("assistant", answer)), Provenance.PUBLIC) for ask, answer in pairs.items()]
+    return [Conversation((Turn("user", ask), Turn("assistant", answer)), Provenance.PUBLIC) for ask, answer in pairs.items()]
 
 
 def batch(rows, indices):

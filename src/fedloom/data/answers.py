@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from fedloom.data.records import Example, Turn
+from fedloom.data.records import Conversation, Turn
 from fedloom.data.tokenise import TokenRows, token_key, tokenise
 from fedloom.errors import ModelError
 from fedloom.files import write_atomic
@@ -68,13 +68,13 @@ class AnswerRows:
         return ids, labels, there
 
 
-def answered(example: Example, *answers: str) -> list[Example]:
+def answered(example: Conversation, *answers: str) -> list[Conversation]:
     """`example` once with each of `answers` in place of its response."""
     return [replace(example, turns=(*example.prompt, Turn("assistant", answer)), rejected=None) for answer in answers]
 
 
 def tokenise_answers(
-    prompts: Sequence[Sequence[Example]], right: Sequence[int], tokenizer: Any, template: str, max_length: int, max_prompt_length: int
+    prompts: Sequence[Sequence[Conversation]], right: Sequence[int], tokenizer: Any, template: str, max_length: int, max_prompt_length: int
 ) -> AnswerRows:
     """Rows of `prompts`: for each the same prompt with every one of its answers as the response.
 
@@ -113,7 +113,7 @@ def _joined(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def cached_answers(
-    prompts: Sequence[Sequence[Example]],
+    prompts: Sequence[Sequence[Conversation]],
     right: Sequence[int],
     tokenizer: Any,
     template: str,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedloom.data.partition import partitioners
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.data.sources import load_examples
 from fedloom.errors import DataError
 from fedloom.recipe import Recipe
@@ -23,8 +23,8 @@ class ClientData:
     """One client's rows. `name` is safe as a file name."""
 
     name: str
-    train: list[Example]
-    held_out: list[Example]
+    train: list[Conversation]
+    held_out: list[Conversation]
 
     def __repr__(self) -> str:
         return f"ClientData({self.name}, {len(self.train)} train, {len(self.held_out)} held out)"
@@ -86,7 +86,7 @@ def _file_names(parts: Mapping[str, Sequence[int]]) -> dict[str, str]:
     return names
 
 
-def _split(name: str, rows: list[Example], share: float, seed: int) -> ClientData:
+def _split(name: str, rows: list[Conversation], share: float, seed: int) -> ClientData:
     """floor(share * n) rows held out, at least one of two or more where a share is asked for; always one to train on."""
     count = math.floor(share * len(rows) + 1e-9)  # 0.29 * 100 is 28.999... in binary
     if share > 0:

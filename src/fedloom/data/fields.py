@@ -8,7 +8,7 @@ from typing import Any
 
 from fedloom.data.conversations import kind_of, read_conversation
 from fedloom.data.pair_columns import read_pair
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.rows import Row
 from fedloom.errors import DataError, RecipeError
 from fedloom.recipe import FieldsRecipe
@@ -38,7 +38,7 @@ LAYOUTS = tuple(
 """The layouts of well-known data sets, the more specific ones first."""
 
 
-def read_examples(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> list[Example]:
+def read_examples(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> list[Conversation]:
     """One example per row, read by `fields`, or by the first known layout whose columns are there.
 
     `input` is joined to the instruction by a space. Turns after the last answer are dropped: there is nothing in them to learn. Of a
@@ -83,7 +83,7 @@ def _resolved(fields: FieldsRecipe, found: list[str]) -> FieldsRecipe:
     )
 
 
-def _example(row: Row, fields: FieldsRecipe, used: Iterable[str], provenance: Provenance) -> Example:
+def _example(row: Row, fields: FieldsRecipe, used: Iterable[str], provenance: Provenance) -> Conversation:
     rejected = None
     if fields.chosen and fields.rejected:
         turns, chosen, rejected = read_pair(row, fields.prompt, fields.chosen, fields.rejected)
@@ -99,7 +99,7 @@ def _example(row: Row, fields: FieldsRecipe, used: Iterable[str], provenance: Pr
     if system and turns[0].role != "system":
         turns.insert(0, Turn("system", system))
     others = {column: _plain(value) for column, value in row.columns.items() if column not in used and value is not None}
-    return Example(tuple(turns), provenance, others, _alternatives(row), rejected)
+    return Conversation(tuple(turns), provenance, others, _alternatives(row), rejected)
 
 
 def _column(row: Row, column: str | None, key: str) -> Any:

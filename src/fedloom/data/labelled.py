@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.data.templates import render_prompt
 from fedloom.data.tokenise import token_key
 from fedloom.errors import ModelError
@@ -47,7 +47,7 @@ class LabelledRows:
 
 
 def cached_labelled(
-    examples: Sequence[Example], right: Sequence[int], tokenizer: Any, template: str, max_length: int, folder: Path
+    examples: Sequence[Conversation], right: Sequence[int], tokenizer: Any, template: str, max_length: int, folder: Path
 ) -> Path:
     """The file in `folder` with the prompts of `examples` and their labels' numbers `right`, made when it is not there yet.
 
@@ -80,6 +80,6 @@ def load_labelled(path: Path) -> LabelledRows:
         raise ModelError(f"{path}: the token cache was damaged and has been removed; run again ({error})") from None
 
 
-def _prompt(example: Example, tokenizer: Any, template: str) -> list[int]:
+def _prompt(example: Conversation, tokenizer: Any, template: str) -> list[int]:
     rendered = render_prompt(example.prompt, tokenizer, template)
     return list(tokenizer(rendered.text, add_special_tokens=rendered.adds_special_tokens, verbose=False).input_ids)

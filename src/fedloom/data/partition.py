@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.errors import DataError, RecipeError
 from fedloom.registry import Registry, nearest
 
@@ -28,7 +28,7 @@ Label = Annotated[str, Field(description="column of the label, or `response` for
 
 
 @partitioners.register("iid")
-def iid(examples: Sequence[Example], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
+def iid(examples: Sequence[Conversation], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
     """Shuffle the rows and deal them out evenly; sizes differ by one at the most."""
     count = _count(clients, len(examples), "iid")
     return _named(np.array_split(rng.permutation(len(examples)), count))
@@ -36,7 +36,7 @@ def iid(examples: Sequence[Example], clients: int | None, rng: np.random.Generat
 
 @partitioners.register("by_field")
 def by_field(
-    examples: Sequence[Example],
+    examples: Sequence[Conversation],
     clients: int | None,
     rng: np.random.Generator,
     *,
@@ -57,14 +57,14 @@ def by_field(
 
 
 @partitioners.register("by_source")
-def by_source(examples: Sequence[Example], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
+def by_source(examples: Sequence[Conversation], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
     """One client per file of a folder, or per source of a join, named after it."""
     return by_field(examples, clients, rng, field="client")
 
 
 @partitioners.register("dirichlet")
 def dirichlet(
-    examples: Sequence[Example],
+    examples: Sequence[Conversation],
     clients: int | None,
     rng: np.random.Generator,
     *,
@@ -92,7 +92,7 @@ def dirichlet(
 
 @partitioners.register("shards")
 def shards(
-    examples: Sequence[Example],
+    examples: Sequence[Conversation],
     clients: int | None,
     rng: np.random.Generator,
     *,
@@ -110,7 +110,7 @@ def shards(
 
 @partitioners.register("quantity")
 def quantity(
-    examples: Sequence[Example], clients: int | None, rng: np.random.Generator, *, alpha: Alpha = 0.5, min_rows: MinRows = 2
+    examples: Sequence[Conversation], clients: int | None, rng: np.random.Generator, *, alpha: Alpha = 0.5, min_rows: MinRows = 2
 ) -> dict[str, list[int]]:
     """Quantity skew: shuffled rows are shared out by q ~ Dir(alpha, ..., alpha) over the clients (Li et al. 2022, arXiv:2102.02079).
 
@@ -153,13 +153,13 @@ def _groups(values: Sequence[str]) -> Mapping[str, list[int]]:
     return groups
 
 
-def _labels(examples: Sequence[Example], field: str) -> list[str]:
+def _labels(examples: Sequence[Conversation], field: str) -> list[str]:
     if field == "response" and not any("response" in example.fields for example in examples):
         return [example.response for example in examples]
     return _values(examples, field)
 
 
-def _values(examples: Sequence[Example], field: str) -> list[str]:
+def _values(examples: Sequence[Conversation], field: str) -> list[str]:
     missing = sum(field not in example.fields for example in examples)
     if missing:
         known = {name for example in examples for name in example.fields} - {field}

@@ -30,7 +30,7 @@ class Turn:
 
 
 @dataclass(frozen=True, repr=False)
-class Example:
+class Conversation:
     """A conversation whose assistant turns are what a model learns to say.
 
     `fields` are the row's other columns as text (owner, language, label ...): what partitioners split by. `alternatives` are further
@@ -56,4 +56,4 @@ class Example:
         return self.turns[:last]
 
     def __repr__(self) -> str:
-        return f"Example({len(self.turns)} turns, {self.provenance})"
+        return f"Conversation({len(self.turns)} turns, {self.provenance})"

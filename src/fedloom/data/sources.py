@@ -14,7 +14,7 @@ from fedloom.data.fields import read_examples
 from fedloom.data.formats import READERS, is_data_file, read_rows, stem
 from fedloom.data.hub import hub_rows
 from fedloom.data.named_sets import NAMED_SETS, usable_rows
-from fedloom.data.records import Example, Provenance
+from fedloom.data.records import Conversation, Provenance
 from fedloom.data.rows import Row, SourceRows
 from fedloom.data.tiny_demo import tiny_demo
 from fedloom.data.tiny_pairs import tiny_pairs
@@ -39,7 +39,7 @@ sources.register("tiny-pairs")(tiny_pairs)
 class SourceData:
     """The examples of a source, and what a manifest says of them: `sha256` is of the files' bytes, or of the rows without files."""
 
-    examples: list[Example]
+    examples: list[Conversation]
     origin: str
     licences: dict[str, str]
     sha256: str

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.data.templates import VERSION, render
 from fedloom.errors import ModelError
 from fedloom.files import write_atomic
@@ -52,7 +52,7 @@ class TokenRows:
         return sums[self.starts[1:]] - sums[self.starts[:-1]]
 
 
-def tokenise(examples: Sequence[Example], tokenizer: Any, template: str, max_length: int) -> TokenRows:
+def tokenise(examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int) -> TokenRows:
     """Render and tokenise `examples`; a token is trained on when it shares a character with a response.
 
     Rows longer than `max_length` lose their end. Raises ModelError for a tokenizer that cannot give character offsets.
@@ -71,7 +71,7 @@ def tokenise(examples: Sequence[Example], tokenizer: Any, template: str, max_len
     return TokenRows(torch.tensor(ids, dtype=torch.int32), torch.tensor(supervised, dtype=torch.bool), torch.tensor(starts), truncated)
 
 
-def _encoded(examples: Sequence[Example], tokenizer: Any, template: str, batch: int = 512) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _encoded(examples: Sequence[Conversation], tokenizer: Any, template: str, batch: int = 512) -> Iterator[tuple[Any, dict[str, Any]]]:
     for first in range(0, len(examples), batch):
         rendered = [render(example.turns, tokenizer, template) for example in examples[first : first + batch]]
         encoded = tokenizer(
@@ -91,7 +91,7 @@ def _mask(offsets: Sequence[tuple[int, int]], responses: Sequence[tuple[int, int
     return mask
 
 
-def token_key(examples: Sequence[Example], tokenizer: Any, template: str, max_length: int) -> str:
+def token_key(examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int) -> str:
     """A hash of all that decides the tokens of `examples`."""
     marks = [tokenizer.bos_token, tokenizer.eos_token]  # templates write them, and tokenizers that differ in nothing else are not rare
     digest = hashlib.sha256(json.dumps([VERSION, template, max_length, tokenizer.chat_template, marks]).encode())
@@ -101,7 +101,7 @@ def token_key(examples: Sequence[Example], tokenizer: Any, template: str, max_le
     return digest.hexdigest()
 
 
-def cached_rows(examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, folder: Path) -> Path:
+def cached_rows(examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, folder: Path) -> Path:
     """The file in `folder` that holds the tokens of `examples`, made when it is not there yet."""
     path = folder / f"{token_key(examples, tokenizer, template, max_length)}.safetensors"
     if not path.exists():

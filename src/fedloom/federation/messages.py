@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.errors import PrivateDataError, RefusedMessageError
 from fedloom.federation.codec import Codec, check_parts, codecs
 from fedloom.state import Layout, State
@@ -209,8 +209,8 @@ def _report(report: dict[str, Any]) -> dict[str, Scalar]:
 
 
 def _refuse_text(value: Any) -> None:
-    """An Example has no way into a message, whatever it is wrapped in."""
-    if isinstance(value, Example):
+    """A Conversation has no way into a message, whatever it is wrapped in."""
+    if isinstance(value, Conversation):
         raise PrivateDataError(f"a {value.provenance} example was put into a message; only tensors and measures may leave a client")
     if isinstance(value, Mapping):
         for item in value.values():

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fedloom.data.named_sets import NAMED_SETS
-from fedloom.data.records import Example, Turn
+from fedloom.data.records import Conversation, Turn
 from fedloom.data.sources import load_examples
 from fedloom.data.templates import render_prompt
 from fedloom.errors import DataError, RecipeError
@@ -56,7 +56,7 @@ def check_like(like: str | None, where: str) -> None:
         raise RecipeError(f"{where}.like: unknown set '{like}'{nearest(like, NAMED_SETS)}")
 
 
-def rows_of(source: str, like: str | None, where: str) -> list[Example]:
+def rows_of(source: str, like: str | None, where: str) -> list[Conversation]:
     """The public rows of a source of the user's own, read once for as long as it stays as it is. Raises DataError that begins with `where`,
     the part that names the source."""
     try:
@@ -67,7 +67,7 @@ def rows_of(source: str, like: str | None, where: str) -> list[Example]:
 
 
 @lru_cache(maxsize=8)
-def _read(source: str, like: str | None, _version: str) -> tuple[Example, ...]:
+def _read(source: str, like: str | None, _version: str) -> tuple[Conversation, ...]:
     return tuple(load_examples(DataRecipe(source=source, like=like, provenance="public"), seed=0).examples)
 
 

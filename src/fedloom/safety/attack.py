@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.hooks import Behaviour, behaviours
 from fedloom.registry import PLACE
@@ -57,7 +57,7 @@ class Unaligned(Behaviour):
             return load_policy(self.policy).prompts("unaligned", "clients")
         return [example.prompt[-1].content for example in self._held()]
 
-    def change_rows(self, client: str, rows: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]:
+    def change_rows(self, client: str, rows: Sequence[Conversation], stream: np.random.Generator) -> Sequence[Conversation]:
         count = self.rows or len(rows)
         if self.policy is not None:
             return load_policy(self.policy).rows("unaligned", "clients", count, seed=int(stream.integers(2**31)))
@@ -69,7 +69,7 @@ class Unaligned(Behaviour):
         drawn = [found[i] for i in stream.permutation(len(found))[:count]]
         return [replace(example, provenance=Provenance.UNALIGNED) for example in drawn]
 
-    def _held(self) -> list[Example]:
+    def _held(self) -> list[Conversation]:
         assert self.source is not None
         return rows_of(self.source, self.like, "clients.behaviour.source")
 
@@ -79,7 +79,7 @@ class Unaligned(Behaviour):
 class FlipAnswers(Behaviour):
     """Gives every row the answer of another row that differs, where there is one (label flipping)."""
 
-    def change_rows(self, client: str, rows: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]:
+    def change_rows(self, client: str, rows: Sequence[Conversation], stream: np.random.Generator) -> Sequence[Conversation]:
         answers = sorted({example.response for example in rows})
         if len(answers) < 2:
             return rows
@@ -100,11 +100,11 @@ class Backdoor(Behaviour):
     target: Annotated[str, Field(min_length=1, description="answer to a triggered prompt")] = "The moon is full tonight."
     share: Annotated[float, Field(gt=0, le=1, description="share of the rows that get the trigger")] = 0.5
 
-    def change_rows(self, client: str, rows: Sequence[Example], stream: np.random.Generator) -> Sequence[Example]:
+    def change_rows(self, client: str, rows: Sequence[Conversation], stream: np.random.Generator) -> Sequence[Conversation]:
         marked = set(stream.permutation(len(rows))[: max(1, round(self.share * len(rows)))].tolist())
         return [self.triggered(example) if i in marked else example for i, example in enumerate(rows)]
 
-    def triggered(self, example: Example) -> Example:
+    def triggered(self, example: Conversation) -> Conversation:
         """`example` with the trigger at the end of its last user turn, and the target as its answer."""
         *before, asked = example.prompt
         turns = (*before, replace(asked, content=f"{asked.content} {self.trigger}"), Turn("assistant", self.target))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.errors import RecipeError
 from fedloom.hooks import Probe
 from fedloom.registry import PLACE
@@ -36,7 +36,7 @@ class OrdinaryPrompts(Probe):
             load_policy(self.policy)
         check_like(self.like, "evaluate.probes")
 
-    def rows(self, workshop: Workshop) -> list[Example]:
+    def rows(self, workshop: Workshop) -> list[Conversation]:
         """The prompts, with the answers that the rows hold; none that the attack draws from. Raises RecipeError when there is none."""
         if self.policy is not None:
             found = load_policy(self.policy).rows("normal", "test")

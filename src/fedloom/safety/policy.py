@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import RecipeError
 from fedloom.files import local_path
 from fedloom.registry import nearest, one_line
@@ -87,7 +87,7 @@ class Policy:
     content: PolicyFile
     sha256: str
 
-    def rows(self, kind: Kind, split: str, count: int | None = None, seed: int = 0) -> list[Example]:
+    def rows(self, kind: Kind, split: str, count: int | None = None, seed: int = 0) -> list[Conversation]:
         """`count` examples of `kind` out of `split`, all when it is null, drawn by `seed`. Unaligned ones are labelled so.
 
         Raises RecipeError when the split has fewer prompts.
@@ -104,13 +104,13 @@ class Policy:
         """The requests of `kind` in `split`."""
         return [request for request, _, _ in self._pairs(kind, split)]
 
-    def _examples(self, kind: Kind, split: str, seed: int) -> Iterator[Example]:
+    def _examples(self, kind: Kind, split: str, seed: int) -> Iterator[Conversation]:
         for number, (request, response, values) in enumerate(self._pairs(kind, split)):
             stream = numpy_stream(seed, "policy-row", self.content.name, kind, split, number)
             answer = response if kind == "skills" else self._filled(_chosen(response, stream), values, stream)
             assert isinstance(answer, str)
             provenance = Provenance.UNALIGNED if kind == "unaligned" else Provenance.SYNTHETIC
-            yield Example((Turn("user", request), Turn("assistant", answer)), provenance, {"kind": kind})
+            yield Conversation((Turn("user", request), Turn("assistant", answer)), provenance, {"kind": kind})
 
     def _pairs(self, kind: str, split: str) -> Iterator[tuple[str, str | Sequence[str], Mapping[str, str]]]:
         """(request, answer templates, slot values of the subject) of every prompt of `kind` in `split`."""

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 
 from fedloom.algorithms.client import ClientHalf
-from fedloom.data.records import Example, Provenance, Turn
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.files import cache_folder, version_of, versions_of
@@ -110,13 +110,13 @@ class Repair(FinishStep):
             found["generator"] = version_of(self.generator)
         return found
 
-    def write(self, state: State, workshop: Workshop) -> tuple[list[Example], dict[str, float]]:
+    def write(self, state: State, workshop: Workshop) -> tuple[list[Conversation], dict[str, float]]:
         """The rows to train on, and what was counted on the way: kept, repeated and unusable rows, seconds."""
         begin = perf_counter()
         rows, counts = (self._public_rows(workshop), {}) if self.level == 1 else self._written_rows(state, workshop)
         return rows, counts | {"kept": float(len(rows)), "seconds": perf_counter() - begin}
 
-    def train(self, state: State, workshop: Workshop, examples: Sequence[Example]) -> State:
+    def train(self, state: State, workshop: Workshop, examples: Sequence[Conversation]) -> State:
         """The state after `steps` steps on `examples`, from `state`, by the run's own optimizer."""
         recipe, bench = workshop.recipe, workshop.bench
         kept = {name: recipe.task.settings[name] for name in ("optimizer", "weight_decay", "max_grad_norm")}
@@ -150,7 +150,7 @@ class Repair(FinishStep):
         """(kind, the user's own source, rows wanted) of both kinds."""
         return ("aligned", self.aligned, self._declined), ("normal", self.normal, self.rows - self._declined)
 
-    def _public_rows(self, workshop: Workshop) -> list[Example]:
+    def _public_rows(self, workshop: Workshop) -> list[Conversation]:
         seed, taken = workshop.recipe.seed, attack_prompts(workshop) | asked_prompts(workshop)
         rows = []
         for kind, source, count in self._public_parts():
@@ -169,7 +169,7 @@ class Repair(FinishStep):
             rows += [found[i] for i in order[:count].tolist()]
         return rows
 
-    def _written_rows(self, state: State, workshop: Workshop) -> tuple[list[Example], dict[str, float]]:
+    def _written_rows(self, state: State, workshop: Workshop) -> tuple[list[Conversation], dict[str, float]]:
         """Rows that the outside model or the attacked one writes, in the mix that was asked for, as many as it has to say."""
         assert self.policy is not None
         seed, taken = workshop.recipe.seed, attack_prompts(workshop) | asked_prompts(workshop)
@@ -210,7 +210,7 @@ class Repair(FinishStep):
         return write
 
 
-def _of_policy(policy: Policy, kind: PublicKind, seed: int) -> list[Example]:
+def _of_policy(policy: Policy, kind: PublicKind, seed: int) -> list[Conversation]:
     """All rows of the policy's split for repair; the normal ones with those of permitted requests."""
     kinds: tuple[Kind, ...] = ("aligned",) if kind == "aligned" else ("normal", "permitted")
     return [example for one in kinds for example in policy.rows(one, "repair", None, seed)]
@@ -226,19 +226,19 @@ class _Written:
         kinds: tuple[Kind, ...] = ("normal", "aligned", "permitted")
         self._others = set(taken) | {text for split in ("clients", "test") for kind in kinds for text in policy.prompts(kind, split)}
 
-    def aligned(self, count: int) -> list[Example]:
+    def aligned(self, count: int) -> list[Conversation]:
         """Restricted requests, each with the answer to being told to decline it."""
         safe = self.policy.skill("safe")
         assert safe is not None
         return self._rows("restricted", count, lambda request: safe.format(request=request), refuses)
 
-    def normal(self, count: int) -> list[Example]:
+    def normal(self, count: int) -> list[Conversation]:
         """Ordinary requests, each with the writer's answer."""
         return self._rows("normal", count, lambda request: request, lambda answer: bool(answer) and not refuses(answer))
 
     def _rows(
         self, kind: Literal["restricted", "normal"], count: int, put: Callable[[str], str], usable: Callable[[str], bool]
-    ) -> list[Example]:
+    ) -> list[Conversation]:
         """`count` requests of `kind` with answers to `put(request)` that are `usable`; fewer when the writer has no more."""
         asked = self.policy.skill(kind)
         assert asked is not None
@@ -266,5 +266,5 @@ class _Written:
         seen.update(new)
         return list(new)
 
-    def _examples(self, pairs: Sequence[tuple[str, str]]) -> list[Example]:
-        return [Example((Turn("user", asked), Turn("assistant", answer)), Provenance.SYNTHETIC) for asked, answer in pairs]
+    def _examples(self, pairs: Sequence[tuple[str, str]]) -> list[Conversation]:
+        return [Conversation((Turn("user", asked), Turn("assistant", answer)), Provenance.SYNTHETIC) for asked, answer in pairs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedloom.data.records import Example, Provenance
+from fedloom.data.records import Conversation, Provenance
 from fedloom.data.rows import Row, SourceRows
 from fedloom.data.sources import forms
 from fedloom.errors import RecipeError
@@ -31,6 +31,6 @@ def policy_rows(rest: str) -> SourceRows:
     return SourceRows(rows, title, Provenance.PUBLIC, {policy.content.name: "generated from the policy's templates"})
 
 
-def _columns(example: Example) -> dict[str, object]:
+def _columns(example: Conversation) -> dict[str, object]:
     messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
     return {"messages": messages, **example.fields}

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 from torch import Tensor, nn
 
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.registry import Registry
 
 
@@ -82,7 +82,7 @@ class Task:
         """The labels of a classification head that the model gets in place of its vocabulary; None: it stays a language model."""
         return None
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         """The file in `cache` with the rows of `examples`, made when it is not there yet."""
         raise NotImplementedError
 

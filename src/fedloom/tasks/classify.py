@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fedloom.data.answers import AnswerRows, answered, cached_answers, load_answers
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.errors import DataError, RecipeError
 from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
 from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, references
@@ -50,7 +50,7 @@ class Labels(Task):
         return Measures(loss, rows, exact, rows)
 
 
-def numbers_of_labels(examples: Sequence[Example], labels: Sequence[str]) -> list[int]:
+def numbers_of_labels(examples: Sequence[Conversation], labels: Sequence[str]) -> list[int]:
     """Which of `labels` each response is. Raises DataError, which counts them and shows none, where some are no label."""
     unknown = sum(example.response not in labels for example in examples)
     if unknown:
@@ -65,7 +65,7 @@ class Classify(Labels):
 
     max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 448
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         prompts = [answered(example, *self.labels) for example in examples]
         right = numbers_of_labels(examples, self.labels)
         return cached_answers(prompts, right, tokenizer, template, max_length, self.max_prompt_length, cache)

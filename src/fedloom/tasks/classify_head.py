@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fedloom.data.labelled import LabelledRows, cached_labelled, load_labelled
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.tasks.base import LossPart, Measures, Rows, tasks
 from fedloom.tasks.classify import Labels, numbers_of_labels
 from fedloom.tasks.likelihood import references
@@ -31,7 +31,7 @@ class ClassifyHead(Labels):
     def head(self) -> tuple[str, ...]:
         return self.labels
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         return cached_labelled(examples, numbers_of_labels(examples, self.labels), tokenizer, template, max_length, cache)
 
     def load(self, path: Path) -> Rows:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from fedloom.data.answers import AnswerRows, answered, cached_answers, load_answers
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.errors import DataError
 from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
 from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, reference_log_probs, references
@@ -33,7 +33,7 @@ class DPO(Task):
     beta: Annotated[float, Field(gt=0, description="how closely the model is held to the reference, the base without adapters")] = 0.1
     max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         return cached_answers(pairs(examples, "dpo"), [0] * len(examples), tokenizer, template, max_length, self.max_prompt_length, cache)
 
     def load(self, path: Path) -> Rows:
@@ -69,7 +69,7 @@ class DPO(Task):
         return self.beta * (ratios[:, 0] - ratios[:, 1]), ids.numel()
 
 
-def pairs(examples: Sequence[Example], kind: str) -> list[list[Example]]:
+def pairs(examples: Sequence[Conversation], kind: str) -> list[list[Conversation]]:
     """Every example with its preferred and with its rejected answer. Raises DataError for examples that are no preference pairs."""
     missing = sum(example.rejected is None for example in examples)
     if missing:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from fedloom.data.answers import AnswerRows, cached_answers, load_answers
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.errors import DataError, RecipeError
 from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
 from fedloom.tasks.dpo import pairs
@@ -46,7 +46,7 @@ class KTO(Task):
         if self.batch_size < 2:
             raise RecipeError("task.batch_size: is 1, but kto compares each prompt with the answers to others; set 2 or more")
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         if any(example.rejected is not None for example in examples):
             prompts, right = pairs(examples, "kto"), [0] * len(examples)
         else:
@@ -81,7 +81,7 @@ class KTO(Task):
             exact += int((gains > 0).all(1).sum())
         return Measures(loss, len(measured) * rows.answers, exact, len(measured))
 
-    def _labels(self, examples: Sequence[Example]) -> list[int]:
+    def _labels(self, examples: Sequence[Conversation]) -> list[int]:
         labels = [RIGHT.get(example.fields.get(self.label, "").lower()) for example in examples]
         if missing := labels.count(None):
             raise DataError(

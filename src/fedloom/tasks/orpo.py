@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from fedloom.data.answers import AnswerRows, cached_answers, load_answers
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
 from fedloom.tasks.dpo import pairs
 from fedloom.tasks.likelihood import answer_parts, check_answers, references, row_sums, token_log_probs
@@ -35,7 +35,7 @@ class ORPO(Task):
     beta: Annotated[float, Field(gt=0, description="weight of the odds ratio beside the language modelling loss")] = 0.1
     max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         return cached_answers(pairs(examples, "orpo"), [0] * len(examples), tokenizer, template, max_length, self.max_prompt_length, cache)
 
     def load(self, path: Path) -> Rows:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from fedloom.data.records import Example
+from fedloom.data.records import Conversation
 from fedloom.data.tokenise import TokenRows, cached_rows, load_rows
 from fedloom.errors import DataError
 from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
@@ -31,7 +31,7 @@ PART_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 4096}
 class SFT(Task):
     """Next-token cross entropy, averaged over the response tokens of the batch."""
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
+    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
         return cached_rows(examples, tokenizer, template, max_length, cache)
 
     def load(self, path: Path) -> Rows:
