@@ -80,7 +80,7 @@ def _decoding(values: int, codec: str) -> float:
 
     update = _update(values, 0)
     data = encode(Message("update", 1, "a", {"update": update}), codec)
-    expected = Expected("update", 1, "a", update.layout, frozenset({"update"}))
+    expected = Expected("update", 1, "a", layout=update.layout, sections=frozenset({"update"}))
     return min(seconds(lambda: decode(data, expected)) for _ in range(REPETITIONS))
 
 

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from fedloom.data.clients import build_clients
 from fedloom.data.tokenise import TokenRows
+from fedloom.models.encoders import TextEncoder
 from fedloom.models.load import LoadedModel, load_model
 from fedloom.models.quiet import quiet
-from fedloom.recipe import Recipe, load_recipe
+from fedloom.recipe import Recipe
+from fedloom.resolve import load_recipe
 from fedloom.streams import torch_stream
-from fedloom.tasks.training import draw_batches
-from fedloom.workshop import prepare, task_of
+from fedloom.tasks import Task, tasks
+from fedloom.tasks.gradients import PlainGradients
 
 Batch = dict[str, Tensor]
 
@@ -59,13 +62,20 @@ class PlainLoop:
 def drawn_batches(recipe: Recipe, round_number: int, tokenizer: Any, cache: Path) -> list[Batch]:
     """The batches that all clients of a run of `recipe` draw in one round, client after client."""
     task = task_of(recipe)
+    assert recipe.data.template is not None
+    assert recipe.data.max_length is not None
+    encoder = TextEncoder(tokenizer, recipe.data.template, recipe.data.max_length)
     batches = []
-    for client in prepare(recipe).clients:
-        rows = task.load(task.encode(client.train, tokenizer, recipe.data.template, recipe.data.max_length, cache))
+    for client in build_clients(recipe.data, recipe.federation.clients, recipe.seed).clients:
+        rows = task.load(task.encode(client.train, encoder, cache))
         assert isinstance(rows, TokenRows)
-        for step in draw_batches(len(rows), task, torch_stream(recipe.seed, "batches", round_number, client.name)):
+        for step in PlainGradients().draw(len(rows), task, torch_stream(recipe.seed, "batches", round_number, client.name)):
             batches += [padded(rows, batch) for batch in step]
     return batches
+
+
+def task_of(recipe: Recipe) -> Task:
+    return tasks.get(recipe.task.kind)(**recipe.task.settings)
 
 
 def padded(rows: TokenRows, indices: Sequence[int]) -> Batch:

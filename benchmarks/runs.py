@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fedloom.federation.observer import Observer
+from fedloom.federation.run_folder import RunFolder
+from fedloom.outcome import Run
 from fedloom.recipe import Recipe
-from fedloom.run import Run, run
-from fedloom.runfolder import RunFolder
+from fedloom.run import run
 
 
 def run_in(folder: Path, recipe: Recipe, overrides: Mapping[str, Any], observer: Observer | None = None) -> Run:

@@ -20,7 +20,7 @@ LENGTHS = (193, 106, 57, 142, 61, 198, 91, 124)
 
 def measure(tiny: bool) -> Iterator[Promise]:
     import torch
-    from baselines import bench_recipe
+    from baselines import bench_recipe, task_of
 
     from fedloom.algorithms import ClientHalf
     from fedloom.data.tokenise import TokenRows
@@ -28,7 +28,6 @@ def measure(tiny: bool) -> Iterator[Promise]:
     from fedloom.models.flat import FlatParameters
     from fedloom.models.load import load_model
     from fedloom.tasks.training import train
-    from fedloom.workshop import task_of
 
     torch.set_num_threads(cores())
     recipe = bench_recipe(tiny, {"task.batch_size": len(LENGTHS), "task.steps": 1, "task.learning_rate": 1e-4})

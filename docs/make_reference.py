@@ -13,17 +13,20 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+import fedloom.safety  # noqa: F401 - registers its parts
 from fedloom.algorithms import algorithms
 from fedloom.algorithms.base import Algorithm
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.partition import partitioners
-from fedloom.data.sources import sources
+from fedloom.data.sources import forms, sources
+from fedloom.evaluation.judges import judges
 from fedloom.federation.codec import codecs
 from fedloom.hooks import behaviours, finish_steps, prepare_steps, probes
+from fedloom.measures import Measure
+from fedloom.models.kinds import kinds
 from fedloom.recipe import Recipe
 from fedloom.registry import Registry, Setting, settings_of
 from fedloom.report.loggers import loggers
-from fedloom.safety.judges import judges
 from fedloom.tasks import Task, tasks
 
 PAGE = Path(__file__).parent / "recipe.md"
@@ -95,6 +98,8 @@ def _parts() -> Iterator[str]:
     yield "## Tasks: `task.kind`\n\nSettings that every task has:\n"
     yield _settings(shared, "task")
     yield from _registered(tasks, "task", shared)
+    yield "## Kinds of model: what a task trains\n"
+    yield _kinds()
     shared = settings_of(Algorithm)
     yield "## Algorithms: `algorithm.name`\n\nSettings that every algorithm has:\n"
     yield _settings(shared, "algorithm")
@@ -103,6 +108,8 @@ def _parts() -> Iterator[str]:
     yield from _registered(partitioners, "data.partition", [])
     yield "## Sources: `data.source`\n"
     yield _list(sources)
+    yield "Folders and policies, `data.source: FORM:REST`:\n"
+    yield _list(forms)
     yield "Public sets of the hub, known with their columns (needs the extra `hub`; `data.like: NAME` reads a copy of one from a file):\n"
     yield "\n".join(f"- `{name}`: {named.hub or 'your own file, by `data.like`'}" for name, named in NAMED_SETS.items()) + "\n"
     yield "## Codecs: `federation.codec`\n"
@@ -129,6 +136,28 @@ def _registered(registry: Registry[Any], key: str, shared: Sequence[Setting]) ->
         own = [setting for setting in settings_of(part) if (setting.name, setting.default) not in [(s.name, s.default) for s in shared]]
         if own:
             yield _settings(own, key)
+        if registry is tasks:
+            yield _of_task(part)
+
+
+def _of_task(task: type[Task]) -> str:
+    """What a task takes, trains and measures."""
+    measures = "; ".join(f"`{measure.name}`, {measure.title} ({_direction(measure)})" for measure in task.measures)
+    return f"Takes {task.record}s, trains a model of the kind `{task.model_kind}`, and measures {measures}.\n"
+
+
+def _direction(measure: Measure) -> str:
+    return "neither direction is better" if measure.better == "neither" else f"{measure.better} is better"
+
+
+def _kinds() -> str:
+    """A line for each kind of model, with the names that `model.id` may have beside those of the catalogue, the hub and folders."""
+    lines = []
+    for name, kind in _own(kinds):
+        networks = f" `model.id`: {', '.join(f'`{network}`' for network in kind.networks)}." if kind.networks else ""
+        adapter = "" if kind.takes_adapter else " All of its weights are trained: `model.adapter: null`."
+        lines.append(f"- `{name}`: {_sentence(kind)}{networks}{adapter}")
+    return "\n".join(lines) + "\n"
 
 
 def _settings(settings: Sequence[Setting], prefix: str) -> str:

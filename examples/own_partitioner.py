@@ -2,7 +2,7 @@
 
     fedloom run tiny plugins=[examples/own_partitioner.py] 'data.partition={kind: by_length, mixed: 0.2}'
 
-A partitioner takes the examples, the number of clients that the recipe asks for and a stream of randomness of its own, and gives client
+A partitioner takes the records, the number of clients that the recipe asks for and a stream of randomness of its own, and gives client
 name -> indices of rows, in rising order. Its keyword-only parameters are its settings. `fedloom data inspect` shows what comes out.
 """
 
@@ -15,19 +15,20 @@ import numpy as np
 from pydantic import Field
 
 from fedloom.data.partition import partitioners
-from fedloom.data.records import Conversation
+from fedloom.data.record_sequence import described
+from fedloom.data.records import Record
 
 
 @partitioners.register("by_length")
 def by_length(
-    examples: Sequence[Conversation],
+    records: Sequence[Record],
     clients: int | None,
     rng: np.random.Generator,
     *,
     mixed: Annotated[float, Field(ge=0, le=1, description="share of the rows that are dealt out whatever their length")] = 0.0,
 ) -> dict[str, list[int]]:
-    """Sort the rows by the length of their text and cut them into even parts, the shortest rows first."""
-    lengths = np.array([sum(len(turn.content) for turn in example.turns) for example in examples])
+    """Sort the rows by the length of their answers and cut them into even parts, the shortest first."""
+    lengths = np.array([len(record.label) for record in described(records)])
     order = np.argsort(lengths, kind="stable")
     loose = np.flatnonzero(rng.random(len(order)) < mixed)
     order[loose] = order[rng.permutation(loose)]

@@ -14,8 +14,9 @@ import pytest
 import typer
 
 import fedloom
-from fedloom.cli import app
-from fedloom.recipe import load_recipe, parse_overrides, preset_names
+from fedloom.cli.app import app
+from fedloom.overrides import parse_overrides
+from fedloom.resolve import load_recipe, preset_names
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -101,6 +102,12 @@ def test_the_steps_and_the_logger_on_the_page_about_extending_work(tmp_path: Pat
     run = fedloom.run(tmp_path / "recipe.yaml", tmp_path / "run", **{"task.steps": 2, "evaluate.samples": 0})
     examples = {event["value"] for event in _events(run.folder) if event["name"] == "train/examples"}
     assert examples == {round(0.8 * 34)}
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    assert manifest["data"]["kept"] == {"left_out": {"not_drawn": 4 * (34 - 27)}, "public": {"kept": 4 * 27}}
+    assert [measure["name"] for measure in manifest["measures"]["finish"]] == ["norm"]
+    assert [event["value"] for event in _events(run.folder) if event["name"] == "finish/shrink/norm"] == [
+        pytest.approx(0.95 * run.state.norm())
+    ]
     assert "held_out/federated/loss" in (run.folder / "metrics.txt").read_text()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import fedloom
-from fedloom.recipe import parse_overrides
+from fedloom.overrides import parse_overrides
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

@@ -5,7 +5,7 @@ import pytest
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.sources import sources
 from fedloom.models.catalogue import catalogue
-from fedloom.recipe import load_recipe
+from fedloom.resolve import load_recipe
 
 SHARED = {"steps": 10, "batch_size": 16, "accumulation": 1, "weight_decay": 0.0, "max_grad_norm": 1.0, "schedule": "cosine_over_rounds"}
 

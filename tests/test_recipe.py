@@ -5,7 +5,9 @@ import yaml
 
 import fedloom.algorithms
 from fedloom.errors import RecipeError
-from fedloom.recipe import PRESETS, Recipe, find_recipe, load_recipe, parse_overrides, preset_names
+from fedloom.overrides import parse_overrides
+from fedloom.recipe import Recipe
+from fedloom.resolve import PRESETS, find_recipe, load_recipe, preset_names
 
 
 def refusal(source, **overrides):

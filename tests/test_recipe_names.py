@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedloom.errors import RecipeError
-from fedloom.recipe import load_recipe
+from fedloom.resolve import load_recipe
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from fedloom.chat import open_chat
-from fedloom.cli import app
+from fedloom.cli.app import app
 from fedloom.data.records import Turn
 from fedloom.errors import RecipeError, RunStoppedError
 from fedloom.federation.observer import Observer
 from fedloom.files import sha256_of
 from fedloom.models.catalogue import fetch
-from fedloom.recipe import load_recipe
+from fedloom.resolve import load_recipe
 from fedloom.run import resume, run
 
 SETTINGS = {"model.adapter": None, "rounds": 2, "per_round": 2, "evaluate.baselines": ["base"], "evaluate.samples": 1}

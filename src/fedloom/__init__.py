@@ -14,23 +14,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedloom import algorithms, tasks
-    from fedloom.recipe import Recipe, load_recipe
-    from fedloom.run import Run, read, resume, run
+    from fedloom.outcome import Run, read
+    from fedloom.recipe import Recipe
+    from fedloom.resolve import load_recipe
+    from fedloom.run import resume, run
     from fedloom.state import State
 
 __all__ = ["Recipe", "Run", "State", "algorithms", "load_recipe", "read", "resume", "run", "tasks"]
+
+
+_PUBLIC = {
+    "Recipe": "fedloom.recipe",
+    "Run": "fedloom.outcome",
+    "State": "fedloom.state",
+    "load_recipe": "fedloom.resolve",
+    "read": "fedloom.outcome",
+    "resume": "fedloom.run",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that `import fedloom` costs nothing."""
     if name in ("algorithms", "tasks"):
         return import_module(f"fedloom.{name}")
-    if name in ("Recipe", "load_recipe"):
-        return getattr(import_module("fedloom.recipe"), name)
-    if name == "State":
-        return import_module("fedloom.state").State
-    if name in ("Run", "read", "resume"):
-        return getattr(import_module("fedloom.run"), name)
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'fedloom' has no attribute '{name}'")
 
 

@@ -7,7 +7,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def main() -> None:
-    from fedloom.cli import main as command
+    from fedloom.cli.app import main as command
 
     command()
 

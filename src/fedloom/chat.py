@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from fedloom.data.records import Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import ModelError
-from fedloom.models.adapters import CONFIG, attach_lora, load_adapter
-from fedloom.models.flat import FlatParameters
+from fedloom.federation.run_folder import RunFolder, existing_run
+from fedloom.local_run import bench_plan
+from fedloom.models.adapters import CONFIG, load_adapter
+from fedloom.models.bench import Bench, make_bench
+from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import stream
-from fedloom.models.load import LoadedModel, load_model
+from fedloom.models.kinds import kinds
 from fedloom.models.save import MODEL_WEIGHTS
-from fedloom.recipe import Recipe, load_recipe
-from fedloom.runfolder import RunFolder, existing_run
-from fedloom.safety.repaired import existing_repair
+from fedloom.recipe import Recipe
+from fedloom.resolve import load_recipe
 from fedloom.state import State
-from fedloom.workshop import task_of
+from fedloom.studies.repaired import existing_repair
 
 
 def open_chat(
@@ -26,32 +27,37 @@ def open_chat(
 ) -> Callable[[list[Turn]], Iterator[str]]:
     """A function from a conversation to the model's next answer, piece by piece; with `repair` of what the repair of that level made.
 
-    Raises ModelError for a run that is not finished, RecipeError for a repair that was not made.
+    Raises ModelError for a run that is not finished or whose model does not talk, RecipeError for a repair that was not made.
     """
     recipe = load_recipe(existing_run(run_folder) / "recipe.yaml")
-    if task_of(recipe).head is not None:
+    if not talks(recipe):
         raise ModelError(f"{run_folder}: was trained to choose a label ({recipe.task.kind}) and cannot talk; see `fedloom export`")
-    loaded = _load_tuned(recipe, RunFolder(run_folder if repair is None else existing_repair(run_folder, repair)))
-    model = loaded.model
+    bench = _tuned(recipe, RunFolder(run_folder if repair is None else existing_repair(run_folder, repair)))
+    encoder = bench.encoder
+    assert isinstance(encoder, TextEncoder)
 
     def answer(turns: list[Turn]) -> Iterator[str]:
-        text = render_prompt(turns, loaded.tokenizer, recipe.data.template)
-        yield from stream(model, loaded.tokenizer, text, max_new_tokens, temperature)
+        text = render_prompt(turns, encoder.tokenizer, encoder.template)
+        yield from stream(bench.model, encoder.tokenizer, text, max_new_tokens, temperature)
 
     return answer
 
 
-def _load_tuned(recipe: Recipe, folder: RunFolder) -> LoadedModel:
-    """The run's whole model, or its base model with the adapter on."""
+def talks(recipe: Recipe) -> bool:
+    """Whether the model of a run answers in words."""
+    return kinds.get(bench_plan(recipe).kind).talks
+
+
+def _tuned(recipe: Recipe, folder: RunFolder) -> Bench:
+    """A bench with the run's whole model, or with its base model and the trained adapter."""
     adapter = recipe.model.adapter
     result = folder.adapter / CONFIG if adapter else folder.model / MODEL_WEIGHTS
     if not result.exists():
         raise ModelError(f"{folder.path}: has no {result.parent.name} yet; finish the run with `fedloom resume {folder.path}`")
     if adapter is None:
-        return load_model(recipe.model.model_copy(update={"id": str(folder.model), "revision": None}))
-    loaded = load_model(recipe.model)
-    model = attach_lora(loaded.model, adapter, recipe.seed)
-    parameters = FlatParameters(model)
+        whole = recipe.model.model_copy(update={"id": str(folder.model), "revision": None})
+        return make_bench(bench_plan(recipe.model_copy(update={"model": whole})))
+    bench = make_bench(bench_plan(recipe))
     tensors = load_adapter(folder.adapter)
-    parameters.load(State.of({name: tensors[name] for name, _ in parameters.layout.entries}))
-    return replace(loaded, model=model)
+    bench.parameters.load(State.of({name: tensors[name] for name, _ in bench.parameters.layout.entries}))
+    return bench

@@ -45,10 +45,6 @@ class PrivateDataError(FedloomError):
     """Private text was about to leave its client."""
 
 
-class RunFailedError(FedloomError):
-    """The run cannot go on; its last checkpoint stands."""
-
-
 class RunStoppedError(FedloomError):
     """The run was stopped and can be resumed."""
 

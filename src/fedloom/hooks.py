@@ -1,38 +1,101 @@
-"""The hooks that other packages and files hang parts on, each a registry of dataclasses whose fields are their settings.
+"""The hooks that parts are hung on, each a registry of dataclasses whose fields are their settings.
 
-Prepare and finish steps run once, on every client before training or on the server after it; probes measure the joined model on the server;
-a behaviour is what malicious clients do in a red-team run.
+Prepare steps run once at every client before training, finish steps once on the server after it. Probes measure the joined model on the
+server. A behaviour is what malicious clients do in a red-team run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from fedloom.data.records import Conversation
+from fedloom.data.records import Conversation, Record
+from fedloom.measures import Measure
+from fedloom.models.bench import Bench
+from fedloom.recipe import Recipe
 from fedloom.registry import Registry
 from fedloom.state import State
 
-if TYPE_CHECKING:
-    from fedloom.workshop import Workshop
+
+@dataclass(frozen=True)
+class ServerSide:
+    """What probes and finish steps work with: the recipe, and the server's own model with its encoder and its trained parameters."""
+
+    recipe: Recipe
+    bench: Bench
 
 
-class PrepareStep(Protocol):
-    """Turns what a client has into what it trains on. Runs at the client; what it returns stays there."""
+@dataclass(frozen=True)
+class PrepareContext:
+    """What a prepare step has at its client.
 
-    def apply(self, client: str, examples: Sequence[Conversation], stream: np.random.Generator) -> Sequence[Conversation]: ...
+    `records` are the rows so far, `stream` is the client's own for this step. `bench` lends the model. `cache` is a folder that is the same
+    whenever data, steps and seed are, so that work that is kept there is not done again. `progress(done, total)` tells how far the step is.
+    `told` are the numbers that the server sent for this client, when the step exchanges counts.
+    """
+
+    client: str
+    records: Sequence[Record]
+    stream: np.random.Generator
+    bench: Bench
+    cache: Path
+    progress: Callable[[int, int], None]
+    told: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rows that a prepare step gives, and how many it left out for which reason (a short name such as too_short)."""
+
+    records: Sequence[Record]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+class PrepareStep:
+    """Turns what a client has into what it trains on. Runs at the client, and its rows stay there."""
+
+    exchanges: ClassVar[bool] = False
+    """Whether the step sends counts up, and works only when the server has answered to those of all clients."""
+
+    def check(self, server: ServerSide) -> None:
+        """Raise a FedloomError, before anything is started, when the step cannot be taken."""
+
+    def counts(self, context: PrepareContext) -> Mapping[str, float]:
+        """What a step that exchanges sends up: numbers by short names (small letters, digits, _ and /)."""
+        return {}
+
+    def plan(self, counts: Mapping[str, Mapping[str, float]]) -> Mapping[str, Mapping[str, float]]:
+        """On the server: the numbers that each client is told, from the counts of all clients."""
+        return {client: {} for client in counts}
+
+    def apply(self, context: PrepareContext) -> Prepared:
+        """The client's rows after the step."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The state that a finish step gives, and what it measured of its work (recorded as finish/STEP/NAME)."""
+
+    state: State
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 class FinishStep:
-    """Works on the joined state before it is handed out. `workshop` holds the run's model and tokenizer."""
+    """Works on the joined state before it is handed out."""
 
-    def check(self, workshop: Workshop) -> None:
+    measures: ClassVar[tuple[Measure, ...]] = ()
+    """What it measures of its work."""
+
+    def check(self, server: ServerSide) -> None:
         """Raise a FedloomError, before anything is trained, when the step cannot be taken."""
 
-    def apply(self, state: State, workshop: Workshop) -> State:
+    def apply(self, state: State, server: ServerSide) -> Finished:
         """The state that is handed out. A FedloomError here is told at the run's end, and the state is handed out as it was."""
         raise NotImplementedError
 
@@ -40,11 +103,18 @@ class FinishStep:
 class Probe:
     """Measures a state on the server, on public prompts."""
 
-    def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
-        """name -> value, recorded as probe/SYSTEM/NAME."""
+    def measures(self) -> Sequence[Measure]:
+        """What it measures, in the order in which it is shown."""
         raise NotImplementedError
 
-    def asked(self, workshop: Workshop) -> Sequence[str]:
+    def check(self, server: ServerSide) -> None:
+        """Raise a FedloomError, before anything is trained, when the run's model cannot be measured so."""
+
+    def measure(self, state: State, server: ServerSide) -> Mapping[str, float]:
+        """The value of each measure, recorded as probe/SYSTEM/NAME. One that cannot be had is left out."""
+        raise NotImplementedError
+
+    def asked(self, server: ServerSide) -> Sequence[str]:
         """The prompts that it asks: what is made to train on, such as the rows of a repair, leaves them out."""
         return ()
 

@@ -9,10 +9,17 @@ from pathlib import Path
 from fedloom.files import cache_folder
 
 KINDS = {
-    "rows": "encoded rows (private text of your clients, as tokens)",
+    "rows": "encoded rows (private content of your clients)",
+    "prepared": "work of prepare steps (private content of your clients)",
+    "sites": "what clients keep between rounds; a run that is not finished cannot be resumed without it",
+    "judges": "what judges said of answers",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",
 }
+
+
+PRIVATE = ("rows", "prepared")
+"""Kinds that hold content of clients' rows, and can be made again."""
 
 
 @dataclass(frozen=True)

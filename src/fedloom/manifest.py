@@ -1,15 +1,20 @@
-"""What a run ran on: versions and machine, for whoever wants to have the same again."""
+"""What a run ran on: versions and machine, model and data, and what it measures."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from fedloom.data.records import Provenance
 from fedloom.data.templates import VERSION
+from fedloom.federation.opening import Opened
+from fedloom.files import versions_of
+from fedloom.hooks import FinishStep, Probe
+from fedloom.local_run import LocalRun
 
 
 def surroundings(before: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,3 +28,52 @@ def surroundings(before: Mapping[str, Any]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "started": before.get("started") or datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def described(local: LocalRun, opened: Opened, probes: Sequence[Probe], steps: Sequence[FinishStep]) -> dict[str, Any]:
+    """What the run works on and measures, for the manifest."""
+    recipe, data, bench = local.recipe, local.data, local.bench
+    agreed = local.agreed(recipe)
+    return {
+        "agreed": agreed.sha256,
+        "measures": {
+            "held_out": [measure.plain() for measure in agreed.task.measures],
+            "probes": [measure.plain() for probe in probes for measure in probe.measures()],
+            "finish": [measure.plain() for step in steps for measure in step.measures],
+        },
+        "model": {
+            "id": bench.id,
+            "sha256": bench.sha256,
+            "parameters": bench.base_parameters,
+            "trained_parameters": local.start.layout.numel,
+        },
+        "data": {
+            "origin": data.origin,
+            "sha256": data.sha256,
+            "licences": data.licences,
+            "left_out": data.left_out,
+            "kept": opened.kept,
+            "clients": [_holding(name, opened) for name in local.sites.owners],
+        },
+        "files": versions_of([recipe.plain()["clients"], recipe.plain()["evaluate"]]),
+        "workers": local.worker_count,
+        "threads": local.threads,
+        **_red_team(local),
+    }
+
+
+def _holding(client: str, opened: Opened) -> dict[str, Any]:
+    """What a client said of its rows, with the numbers of rows that it trains on and measures."""
+    holding, prepared = opened.holdings[client], opened.prepared[client]
+    counts = {name: int(prepared[name]) for name in ("train", "held_out")}
+    return {"client": client, **counts, **{name: value for name, value in holding.numbers.items() if name not in counts}, **holding.counts}
+
+
+def _red_team(local: LocalRun) -> dict[str, Any]:
+    """What the manifest of a run with malicious clients says of them, so that its model is not taken for an ordinary one."""
+    behaviour = local.recipe.clients.behaviour
+    if behaviour is None or behaviour.kind == "honest":
+        return {}
+    unaligned = sum(row.provenance is Provenance.UNALIGNED for client in local.data.clients for row in client.train)
+    malicious = [name for name in local.sites.owners if name in local.malicious]
+    return {"red_team": {"malicious": malicious, "behaviour": behaviour.model_dump(), "unaligned_rows": unaligned}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 SHARE = "share"
@@ -18,7 +18,7 @@ class Measure:
 
     `name` stands in metrics.jsonl, `title` in tables and plots. `unit` is `share`, or a unit such as nats, dB or cm, or empty for a plain
     number. `better` says which direction is an improvement; `neither` is for counts and costs. A change for the worse by `alert` or more,
-    from where a run began, is something its reader must not miss.
+    from where a run began, is something its reader must not miss. `note` is one sentence for reports that says what is counted.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Measure:
     unit: str = ""
     better: Literal["lower", "higher", "neither"] = "lower"
     alert: float | None = None
+    note: str = ""
 
     @property
     def is_share(self) -> bool:
@@ -59,7 +60,7 @@ class Measure:
 
     def named(self, name: str, title: str | None = None) -> Measure:
         """The same measure under another name, as a probe with a name of its own gives it."""
-        return Measure(name, title or self.title, self.unit, self.better, self.alert)
+        return replace(self, name=name, title=title or self.title)
 
     def plain(self) -> dict[str, Any]:
         """The declaration as a manifest holds it."""
@@ -68,4 +69,4 @@ class Measure:
     @classmethod
     def from_plain(cls, declared: Mapping[str, Any]) -> Measure:
         """The declaration in a manifest; keys that this version does not know are passed over."""
-        return cls(**{key: declared[key] for key in ("name", "title", "unit", "better", "alert") if key in declared})
+        return cls(**{key: declared[key] for key in ("name", "title", "unit", "better", "alert", "note") if key in declared})

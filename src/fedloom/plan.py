@@ -2,70 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from time import perf_counter
-
-import torch
-
 from fedloom.federation.codec import codecs
-from fedloom.streams import torch_stream
-from fedloom.tasks.training import draw_batches
-from fedloom.workshop import Workshop, task_of
+from fedloom.federation.observer import Plan
+from fedloom.federation.opening import Opened
+from fedloom.local_run import LocalRun
+from fedloom.recipe import Recipe
 
 BACKWARD = 2.0
 """Work of a backward pass to the adapters, in forward passes: one for the activations, and some for the factors."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Lines for a reader; `seconds` and `traffic_bytes` are estimates for the whole run, baselines included in `seconds`."""
-
-    name: str
-    lines: tuple[tuple[str, str], ...]
-    rounds: int
-    seconds: float
-    traffic_bytes: int
-
-
-def make_plan(workshop: Workshop) -> Plan:
-    """Describe the run, and estimate its time from one forward pass over a batch of the first client."""
-    recipe, data = workshop.recipe, workshop.data
-    federation, task = recipe.federation, task_of(recipe)
-    drawn = federation.per_round or len(data.clients)
-    numel = workshop.start.layout.numel
-    parts = codecs.get(federation.codec).parts(numel)
-    up = sum(dtype.itemsize * length for dtype, length in parts.values())
-    traffic = federation.rounds * drawn * (up + (4 * numel if federation.codec == "fp32" else up))
-    client_rounds = federation.rounds * drawn * (1 + len({"local", "centralized"} & set(recipe.evaluate.baselines)))
-    seconds = client_rounds * _seconds_per_client_round(workshop) / workshop.worker_count
-    rows = sum(len(client.train) for client in data.clients)
-    held_out = sum(len(client.held_out) for client in data.clients)
+def make_plan(local: LocalRun, opened: Opened) -> Plan:
+    """Describe the run, and estimate its time from what the first client measured, a forward pass over one batch."""
+    recipe, owners = local.recipe, len(local.sites.owners)
+    federation, task = recipe.federation, local.agreed(recipe).task
+    drawn = federation.per_round or owners
+    numel = local.start.layout.numel
+    rows = opened.rows("train")
+    steps = task.steps_for(rows // owners)
     trained = f"LoRA rank {recipe.model.adapter.rank}" if recipe.model.adapter else "all weights"
     lines = (
-        ("model", f"{workshop.loaded.id}, {recipe.model.dtype}, {trained} ({numel:,} trained values)"),
-        ("data", f"{data.origin}: {rows:,} rows to train on, {held_out:,} measured, held by {len(data.clients)} clients"),
-        ("task", f"{recipe.task.kind}: {task.steps} steps of {task.batch_size * task.accumulation} rows a client and round"),
+        ("model", f"{local.bench.id}, {recipe.model.dtype}, {trained} ({numel:,} trained values)"),
+        ("data", f"{local.data.origin}: {rows:,} rows to train on, {opened.rows('held_out'):,} measured, held by {owners} clients"),
+        ("task", f"{recipe.task.kind}: {steps} steps of {task.batch_size * task.accumulation} rows a client and round"),
         (
             "algorithm",
-            f"{recipe.algorithm.name}, {federation.rounds} rounds of {drawn} of {len(data.clients)} clients, codec {federation.codec}",
+            f"{recipe.algorithm.name}, {federation.rounds} rounds of {drawn} of {owners} clients, codec {federation.codec}",
         ),
         ("privacy", "data stays with its client; no formal guarantee on what the updates reveal (privacy: null)"),
-        ("workers", f"{workshop.worker_count} on {workshop.loaded.device}, {_counted(workshop.threads, 'thread')} each"),
+        ("workers", f"{local.worker_count} on {local.bench.device}, {_counted(local.threads, 'thread')} each"),
     )
-    return Plan(recipe.name, lines, federation.rounds, seconds, traffic)
+    seconds = estimated_seconds(recipe, drawn, opened.batch_seconds, steps * task.accumulation, local.worker_count)
+    traffic = estimated_traffic(federation.codec, numel, federation.rounds * drawn)
+    return Plan(recipe.name, lines, federation.rounds, seconds, traffic, task.measures)
+
+
+def estimated_seconds(recipe: Recipe, drawn: int, batch_seconds: float, batches: int, workers: int) -> float:
+    """Seconds of the whole run: `batches` forward and backward passes for each of the `drawn` clients in each round, and as much again for
+    each baseline that trains."""
+    trained = 1 + len({"local", "centralized"} & set(recipe.evaluate.baselines))
+    return recipe.federation.rounds * drawn * trained * batches * batch_seconds * (1 + BACKWARD) / workers
+
+
+def estimated_traffic(codec: str, numel: int, client_rounds: int) -> int:
+    """Bytes of all updates of `numel` values, and of as many messages down: in the codec, once clients hold the state that it refers to."""
+    up = sum(dtype.itemsize * length for dtype, length in codecs.get(codec).parts(numel).values())
+    down = 4 * numel if codec == "fp32" else up
+    return client_rounds * (up + down)
 
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _seconds_per_client_round(workshop: Workshop) -> float:
-    """Measured on the first batch: a forward pass, times what a backward pass costs beside it, times the batches of a round."""
-    task, client = task_of(workshop.recipe), next(iter(workshop.rows.values()))
-    rows = task.load(client.train)
-    batch = draw_batches(len(rows), task, torch_stream(workshop.recipe.seed, "plan"))[0][0]
-    begin = perf_counter()
-    with torch.no_grad():
-        for _ in task.losses(workshop.bench.model, rows, batch):
-            pass
-    return (perf_counter() - begin) * (1 + BACKWARD) * task.steps * task.accumulation

@@ -7,14 +7,12 @@ import pytest
 from fedloom.data.clients import build_clients
 from fedloom.data.partition import partitioners
 from fedloom.errors import DataError, RecipeError
-from fedloom.recipe import Recipe
+from fedloom.recipe import DataRecipe
 
 
-def recipe(source="tiny-demo", clients=None, seed=7, partition=None, **data):
+def built(source="tiny-demo", clients=None, seed=7, partition=None, **data):
     partition = partition or {"kind": "by_field", "field": "owner"}
-    return Recipe.model_validate(
-        {"data": {"source": str(source), "partition": partition, **data}, "federation": {"clients": clients}, "seed": seed}
-    )
+    return build_clients(DataRecipe.model_validate({"source": str(source), "partition": partition, **data}), clients, seed)
 
 
 def write_rows(path, *owners):
@@ -23,7 +21,7 @@ def write_rows(path, *owners):
 
 
 def test_a_share_of_every_clients_rows_is_held_out_and_never_trained_on():
-    data = build_clients(recipe(held_out=0.15))
+    data = built(held_out=0.15)
     assert [(client.name, len(client.train), len(client.held_out)) for client in data.clients] == [
         (name, 34, 6) for name in ("east", "north", "south", "west")
     ]
@@ -33,13 +31,13 @@ def test_a_share_of_every_clients_rows_is_held_out_and_never_trained_on():
 
 def test_the_same_seed_gives_the_same_clients_and_another_seed_others():
     partition = {"kind": "dirichlet", "field": "owner", "alpha": 1.0}
-    first, again, other = (build_clients(recipe(clients=3, seed=seed, partition=partition)).clients for seed in (1, 1, 2))
+    first, again, other = (built(clients=3, seed=seed, partition=partition).clients for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 def test_a_clients_held_out_rows_do_not_depend_on_the_other_clients():
-    assert build_clients(recipe(clients=2)).clients[1].held_out == build_clients(recipe()).clients[1].held_out
+    assert built(clients=2).clients[1].held_out == built().clients[1].held_out
 
 
 @pytest.mark.parametrize(
@@ -47,18 +45,18 @@ def test_a_clients_held_out_rows_do_not_depend_on_the_other_clients():
 )
 def test_one_row_is_held_out_at_the_least_and_one_is_left_to_train_on(tmp_path, rows, share, held_out):
     path = write_rows(tmp_path / "a.jsonl", *["me"] * rows)
-    (client,) = build_clients(recipe(path, held_out=share)).clients
+    (client,) = built(path, held_out=share).clients
     assert (len(client.train), len(client.held_out)) == (rows - held_out, held_out)
 
 
 def test_rows_outside_the_kept_clients_are_counted(tmp_path):
-    data = build_clients(recipe(write_rows(tmp_path / "a.jsonl", "a", "a", "b"), clients=1))
+    data = built(write_rows(tmp_path / "a.jsonl", "a", "a", "b"), clients=1)
     assert [client.name for client in data.clients] == ["a"]
     assert data.left_out == 1
 
 
 def test_client_names_become_safe_file_names(tmp_path):
-    (client,) = build_clients(recipe(write_rows(tmp_path / "a.jsonl", "../St. Mary's / north"))).clients
+    (client,) = built(write_rows(tmp_path / "a.jsonl", "../St. Mary's / north")).clients
     assert client.name == "St.-Mary-s-north"
 
 
@@ -73,7 +71,7 @@ def test_client_names_become_safe_file_names(tmp_path):
 )
 def test_names_that_cannot_be_file_names_are_an_error(tmp_path, owners, problem):
     with pytest.raises(DataError, match=problem):
-        build_clients(recipe(write_rows(tmp_path / "a.jsonl", *owners)))
+        built(write_rows(tmp_path / "a.jsonl", *owners))
 
 
 @pytest.mark.parametrize(
@@ -83,15 +81,15 @@ def test_a_partitioner_of_ones_own_is_held_to_the_rules(monkeypatch, parts, prob
     monkeypatch.setattr(partitioners, "_parts", dict(partitioners._parts))
     partitioners.register("mine")(lambda examples, clients, rng: parts)
     with pytest.raises(DataError, match=problem):
-        build_clients(recipe(partition={"kind": "mine"}))
+        built(partition={"kind": "mine"})
 
 
 def test_a_wrong_setting_of_the_partition_is_named():
     with pytest.raises(RecipeError, match=r"data\.partition\.feild: unknown key; did you mean 'field'\?"):
-        build_clients(recipe(partition={"kind": "by_field", "feild": "owner"}))
+        built(partition={"kind": "by_field", "feild": "owner"})
 
 
 def test_no_representation_shows_text():
-    data = build_clients(recipe())
+    data = built()
     assert "color" not in repr(data)
     assert "color" not in repr(data.clients[1].train)

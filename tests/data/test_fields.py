@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedloom.data.fields import read_examples
+from fedloom.data.fields import read_conversations
 from fedloom.data.records import Provenance, Turn
 from fedloom.data.rows import Row
 from fedloom.errors import DataError, RecipeError
@@ -11,7 +11,7 @@ from fedloom.recipe import FieldsRecipe
 
 def read(*rows, **fields):
     numbered = [Row(columns, f"train.jsonl:{number}") for number, columns in enumerate(rows, start=1)]
-    return read_examples(numbered, FieldsRecipe(**fields), Provenance.PRIVATE)
+    return read_conversations(numbered, FieldsRecipe(**fields), Provenance.PRIVATE)
 
 
 def said(example):

@@ -8,7 +8,8 @@ from fedloom.data import sources
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.rows import Row, SourceRows
 from fedloom.errors import DataError, RecipeError
-from fedloom.recipe import DataRecipe, load_recipe
+from fedloom.recipe import DataRecipe
+from fedloom.resolve import load_recipe
 
 ALPACA = ({"instruction": "Add.", "input": "1 and 2", "output": "3"}, "Add. 1 and 2", "3")
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
@@ -48,7 +49,7 @@ def test_every_named_set_is_tested():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_copy_of_a_named_set_is_read_by_its_columns(name, tmp_path):
     row, asked, answered = PUBLISHED[name]
-    (example,) = sources.load_examples(DataRecipe(source=copy_of(tmp_path / "copy.jsonl", row), like=name), seed=0).examples
+    (example,) = sources.load_records(DataRecipe(source=copy_of(tmp_path / "copy.jsonl", row), like=name), seed=0).records
     assert ([turn.content for turn in example.prompt], example.response) == ([asked], answered)
     assert example.rejected == ("b" if "rejected" in row else None)
 
@@ -62,44 +63,44 @@ def test_a_named_set_is_asked_of_the_hub_with_its_part(name, monkeypatch):
         return SourceRows([Row(PUBLISHED[name][0], "row 1")], hub)
 
     monkeypatch.setattr(sources, "hub_rows", hub_rows)
-    assert len(sources.load_examples(DataRecipe(source=name), seed=0).examples) == 1
+    assert len(sources.load_records(DataRecipe(source=name), seed=0).records) == 1
     assert asked == [(NAMED_SETS[name].hub, NAMED_SETS[name].subset, NAMED_SETS[name].split)]
 
 
 def test_a_set_that_is_on_no_hub_is_read_from_a_file():
     with pytest.raises(DataError, match=r"advbench is read from your own copy; name its file, with data\.like: advbench"):
-        sources.load_examples(DataRecipe(source="advbench"), seed=0)
+        sources.load_records(DataRecipe(source="advbench"), seed=0)
 
 
 @pytest.mark.parametrize("unsafe", [False, "False", "false"])
 def test_of_beavertails_only_unsafe_rows_are_taken_and_each_prompt_once(tmp_path, unsafe):
     given = [("a", unsafe), ("b", True), ("a", unsafe)]
     rows = [{"prompt": text, "response": str(number), "is_safe": safe} for number, (text, safe) in enumerate(given)]
-    source = sources.load_examples(DataRecipe(source=copy_of(tmp_path / "b.jsonl", *rows), like="beavertails-unsafe"), seed=0)
-    assert [example.response for example in source.examples] == ["0"]
+    source = sources.load_records(DataRecipe(source=copy_of(tmp_path / "b.jsonl", *rows), like="beavertails-unsafe"), seed=0)
+    assert [example.response for example in source.records] == ["0"]
     with pytest.raises(DataError, match="has no row with is_safe False"):
-        sources.load_examples(DataRecipe(source=copy_of(tmp_path / "c.jsonl", rows[1]), like="beavertails-unsafe"), seed=0)
+        sources.load_records(DataRecipe(source=copy_of(tmp_path / "c.jsonl", rows[1]), like="beavertails-unsafe"), seed=0)
 
 
 def test_mathinstruct_counts_a_repeated_instruction_once(tmp_path):
     rows = [{"instruction": text, "output": str(number)} for number, text in enumerate(["a", "b", "a", "b", "c"])]
-    source = sources.load_examples(DataRecipe(source=copy_of(tmp_path / "math.jsonl", *rows), like="mathinstruct"), seed=0)
-    assert [example.response for example in source.examples] == ["0", "1", "4"]
+    source = sources.load_records(DataRecipe(source=copy_of(tmp_path / "math.jsonl", *rows), like="mathinstruct"), seed=0)
+    assert [example.response for example in source.records] == ["0", "1", "4"]
     assert source.origin.endswith("without 2 repeated rows")
 
 
 def test_rows_of_a_named_set_that_cannot_be_used_are_left_out_and_counted(tmp_path):
     good = {"instruction": "a", "input": "", "output": "b"}
-    source = sources.load_examples(
+    source = sources.load_records(
         DataRecipe(source=copy_of(tmp_path / "a.jsonl", good, {**good, "output": ""}, good), like="alpaca"), seed=0
     )
-    assert len(source.examples) == 2
+    assert len(source.records) == 2
     assert source.origin.endswith("without 1 unusable rows")
 
 
 def test_a_file_with_other_columns_than_the_named_set_is_refused_with_the_column(tmp_path):
     with pytest.raises(DataError, match=r"no column 'output'|has no column 'output'"):
-        sources.load_examples(
+        sources.load_records(
             DataRecipe(source=copy_of(tmp_path / "a.jsonl", {"input": "a", "answer": "b"}), like="medalpaca-flashcards"), 0
         )
 
@@ -112,18 +113,18 @@ def test_fields_of_the_recipe_win_over_those_of_the_named_set(tmp_path):
             "fields": {"instruction": "question", "response": "answer"},
         }
     )
-    assert sources.load_examples(recipe, seed=0).examples[0].response == "#### 2"
+    assert sources.load_records(recipe, seed=0).records[0].response == "#### 2"
 
 
 def test_an_unknown_named_set_is_answered_with_the_nearest():
     with pytest.raises(RecipeError, match=r"data\.like: unknown set 'alpaca-gpt'; did you mean 'alpaca-gpt4'\?"):
         load_recipe({"data": {"like": "alpaca-gpt"}})
     with pytest.raises(DataError, match="did you mean 'hh-rlhf'"):
-        sources.load_examples(DataRecipe(source="hh-rlfh"), seed=0)
+        sources.load_records(DataRecipe(source="hh-rlfh"), seed=0)
 
 
 def test_tiny_pairs_prefer_the_answer_that_tiny_demo_gives():
-    pairs, demo = (sources.load_examples(DataRecipe(source=name), seed=0).examples for name in ("tiny-pairs", "tiny-demo"))
+    pairs, demo = (sources.load_records(DataRecipe(source=name), seed=0).records for name in ("tiny-pairs", "tiny-demo"))
     assert [(pair.prompt, pair.response, pair.fields["owner"]) for pair in pairs] == [
         (row.prompt, row.response, row.fields["owner"]) for row in demo
     ]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedloom.data.partition import by_field, by_source, dirichlet, iid, partitioners, quantity, shards
-from fedloom.data.records import Conversation, Provenance, Turn
+from fedloom.data.records import Conversation, Picture, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 
 
@@ -108,6 +108,21 @@ def test_two_shards_hold_few_labels():
 def test_the_answer_itself_can_be_the_label():
     parts = shards(examples("ab" * 10), 2, stream(), per_client=1)
     assert sorted(parts.values()) == [list(range(0, 20, 2)), list(range(1, 20, 2))]
+
+
+@pytest.mark.parametrize("field", ["response", "label"])
+def test_without_such_a_column_response_and_label_are_the_records_own_label(field):
+    rows = [Picture(np.zeros((1, 1, 1), np.uint8), label, Provenance.PUBLIC) for label in "ab" * 10]
+    assert sorted(shards(rows, 2, stream(), field=field, per_client=1).values()) == [list(range(0, 20, 2)), list(range(1, 20, 2))]
+    assert len(dirichlet(rows, 2, stream(), field=field, alpha=5.0)) == 2
+
+
+def test_a_column_called_label_wins_and_every_row_has_to_have_it():
+    rows = [Picture(np.zeros((1, 1, 1), np.uint8), "same", Provenance.PUBLIC, {"label": label}) for label in "abab"]
+    assert sorted(shards(rows, 2, stream(), field="label", per_client=1).values()) == [[0, 2], [1, 3]]
+    rows = [*examples("ab"), Conversation((Turn("user", "?"), Turn("assistant", "c")), Provenance.PUBLIC)]
+    with pytest.raises(DataError, match=r"1 of 3 rows have no field 'label'"):
+        shards(rows, 1, stream(), field="label")
 
 
 @pytest.mark.parametrize("partition", [iid, quantity, dirichlet, shards])

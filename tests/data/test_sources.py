@@ -10,13 +10,13 @@ import pytest
 
 from fedloom.data import evals_demo
 from fedloom.data.records import Provenance
-from fedloom.data.sources import load_examples, sources
+from fedloom.data.sources import load_records, sources
 from fedloom.errors import DataError, MissingExtraError
 from fedloom.recipe import DataRecipe
 
 
 def load(source, seed=7, **data):
-    return load_examples(DataRecipe(source=str(source), **data), seed)
+    return load_records(DataRecipe(source=str(source), **data), seed)
 
 
 def lines(*pairs):
@@ -31,13 +31,13 @@ def write_lines(path, count=1):
 def test_a_file_is_private_and_its_checksum_is_of_its_bytes(tmp_path):
     path = write_lines(tmp_path / "a.jsonl")
     loaded = load(path)
-    assert loaded.examples[0].provenance is Provenance.PRIVATE
+    assert loaded.records[0].provenance is Provenance.PRIVATE
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert loaded.origin == str(path)
 
 
 def test_provenance_can_be_declared(tmp_path):
-    assert load(write_lines(tmp_path / "a.jsonl"), provenance="public").examples[0].provenance is Provenance.PUBLIC
+    assert load(write_lines(tmp_path / "a.jsonl"), provenance="public").records[0].provenance is Provenance.PUBLIC
 
 
 def test_a_folder_gives_one_client_per_file(tmp_path):
@@ -45,7 +45,7 @@ def test_a_folder_gives_one_client_per_file(tmp_path):
     (tmp_path / "school.json").write_text('[{"question": "a", "answer": "b"}]')
     (tmp_path / "README.md").write_text("not data")
     loaded = load(tmp_path)
-    assert [example.fields["client"] for example in loaded.examples] == ["clinic", "clinic", "school"]
+    assert [example.fields["client"] for example in loaded.records] == ["clinic", "clinic", "school"]
     write_lines(tmp_path / "clinic.jsonl", 3)
     assert load(tmp_path).sha256 != loaded.sha256
 
@@ -80,19 +80,19 @@ def test_a_mistyped_source_names_the_nearest():
 
 def test_a_limit_draws_rows_by_the_seed_and_keeps_their_order(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", 50)
-    drawn = [[int(e.response[1:]) for e in load(path, seed, limit=10).examples] for seed in (1, 1, 2)]
+    drawn = [[int(e.response[1:]) for e in load(path, seed, limit=10).records] for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] == sorted(drawn[0])
     assert drawn[0] != drawn[2]
-    assert len(load(path, limit=99).examples) == 50
+    assert len(load(path, limit=99).records) == 50
 
 
 def test_joined_sources_are_read_each_by_itself_and_limited_each(tmp_path):
     write_lines(tmp_path / "a.jsonl", 9)
     (tmp_path / "b.csv").write_text("instruction,output\n" + "".join(f"i{i},o{i}\n" for i in range(8)))
     loaded = load(f"join:{tmp_path}/a.jsonl, {tmp_path}/b.csv,tiny-demo", limit=5)
-    assert [example.fields["client"] for example in loaded.examples] == ["a"] * 5 + ["b"] * 5 + ["tiny-demo"] * 5
-    assert [example.provenance for example in loaded.examples[::5]] == [Provenance.PRIVATE, Provenance.PRIVATE, Provenance.PUBLIC]
-    assert loaded.examples[5].prompt[0].content.startswith("i")
+    assert [example.fields["client"] for example in loaded.records] == ["a"] * 5 + ["b"] * 5 + ["tiny-demo"] * 5
+    assert [example.provenance for example in loaded.records[::5]] == [Provenance.PRIVATE, Provenance.PRIVATE, Provenance.PUBLIC]
+    assert loaded.records[5].prompt[0].content.startswith("i")
     assert "tiny-demo" in loaded.origin
     assert loaded.sha256 != load(f"join:tiny-demo,{tmp_path}/a.jsonl,{tmp_path}/b.csv").sha256
 
@@ -119,8 +119,8 @@ def test_a_source_of_ones_own_gives_plain_rows_and_is_private(monkeypatch):
         yield {"question": "a", "answer": "b", "owner": "me"}
 
     loaded = load("my-source")
-    assert loaded.examples[0].fields == {"owner": "me"}
-    assert loaded.examples[0].provenance is Provenance.PRIVATE
+    assert loaded.records[0].fields == {"owner": "me"}
+    assert loaded.records[0].provenance is Provenance.PRIVATE
     assert loaded.sha256 == load("my-source").sha256
 
     @sources.register("empty-source")
@@ -133,10 +133,10 @@ def test_a_source_of_ones_own_gives_plain_rows_and_is_private(monkeypatch):
 
 def test_tiny_demo_has_four_owners_with_forty_rows_each():
     loaded = load("tiny-demo")
-    owners = [example.fields["owner"] for example in loaded.examples]
+    owners = [example.fields["owner"] for example in loaded.records]
     assert {owner: owners.count(owner) for owner in owners} == {"north": 40, "east": 40, "south": 40, "west": 40}
-    assert len({example.turns for example in loaded.examples}) == 160
-    assert loaded.examples[0].provenance is Provenance.PUBLIC
+    assert len({example.turns for example in loaded.records}) == 160
+    assert loaded.records[0].provenance is Provenance.PUBLIC
     assert loaded.sha256 == load("tiny-demo").sha256
 
 
@@ -161,20 +161,20 @@ def evals_wheel(tmp_path, monkeypatch):
 
 def test_the_demo_has_four_owners_public_text_and_a_licence_per_set(evals_wheel):
     loaded = load("evals-demo")
-    assert [example.fields for example in loaded.examples] == [
+    assert [example.fields for example in loaded.records] == [
         {"owner": owner} for owner in ("clinic", "it-department", "retailer", "school")
     ]
-    assert [turn.role for turn in loaded.examples[0].turns] == ["system", "user", "assistant"]
-    assert loaded.examples[0].provenance is Provenance.PUBLIC
+    assert [turn.role for turn in loaded.records[0].turns] == ["system", "user", "assistant"]
+    assert loaded.records[0].provenance is Provenance.PUBLIC
     assert set(loaded.licences) == set(evals_demo.OWNERS.values())
     assert loaded.licences["food"].startswith("MIT")
 
 
 def test_other_sets_of_the_demo_package_can_be_named(evals_wheel):
     loaded = load("evals:many,food")
-    assert [example.fields["owner"] for example in loaded.examples] == ["many", "many", "food"]
-    assert loaded.examples[0].alternatives == ("Yes",)
-    assert loaded.examples[1].turns[0].role == "user"
+    assert [example.fields["owner"] for example in loaded.records] == ["many", "many", "food"]
+    assert loaded.records[0].alternatives == ("Yes",)
+    assert loaded.records[1].turns[0].role == "user"
     assert loaded.licences["many"] == "A: CC BY 4.0"
 
 
@@ -209,8 +209,36 @@ def hub(monkeypatch):
 def test_a_hub_data_set_is_public_and_asked_for_by_subset_and_split(hub):
     loaded = load("hub:openai/gsm8k", subset="main", split="test")
     assert hub.asked == ("openai/gsm8k", "main", "test")
-    assert loaded.examples[0].provenance is Provenance.PUBLIC
+    assert loaded.records[0].provenance is Provenance.PUBLIC
     assert loaded.licences == {"openai/gsm8k": "mit"}
+
+
+def test_rows_of_a_hub_data_set_are_asked_for_one_by_one(hub, monkeypatch):
+    asked = []
+
+    class Loaded:
+        info = types.SimpleNamespace(license=None)
+
+        def __len__(self):
+            return 1000
+
+        def __getitem__(self, index):
+            asked.append(index)
+            return {"question": f"q{index}", "answer": "a"}
+
+    monkeypatch.setattr(hub, "load_dataset", lambda name, subset, split: Loaded())
+    loaded = load("hub:a/b", limit=3)
+    asked.clear()
+    first = loaded.records[0].prompt[0].content
+    assert asked == [int(first[1:])]
+
+
+def test_a_row_of_a_hub_data_set_that_does_not_fit_is_named(hub, monkeypatch):
+    wrong = type("Loaded", (list,), {"info": types.SimpleNamespace(license=None)})
+    rows = wrong([{"question": "a", "answer": "b"}, {"question": "a", "answer": "b"}, {"question": 1}])
+    monkeypatch.setattr(hub, "load_dataset", lambda name, subset, split: rows)
+    with pytest.raises(DataError, match=r"^hub:a/b: row 3: column 'question' \(instruction\) should be text, not a number$"):
+        load("hub:a/b")
 
 
 def test_a_hub_that_cannot_be_reached_is_one_line(hub):

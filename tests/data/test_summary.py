@@ -2,11 +2,15 @@
 
 import io
 
+import numpy as np
+import pytest
 from rich.console import Console
 
-from fedloom.data.clients import ClientData
-from fedloom.data.records import Conversation, Provenance, Turn
-from fedloom.data.summary import summary, summary_table
+from fedloom.data.clients import ClientData, build_clients
+from fedloom.data.record_sequence import as_records
+from fedloom.data.records import Conversation, Document, Picture, Provenance, Turn
+from fedloom.data.summary import holding, shown_field, summary, summary_table
+from fedloom.recipe import DataRecipe
 
 
 def client(*answers):
@@ -40,3 +44,51 @@ def test_the_table_shows_no_text_of_a_row():
     assert "a (3), [b] (1)" in shown
     assert "secret" not in shown
     assert "thank" not in shown
+
+
+def pictures(*labels):
+    return [Picture(np.zeros((1, 1, 1), np.uint8), label, Provenance.PRIVATE, {"site": "x"}) for label in labels]
+
+
+def test_pictures_have_a_share_of_their_commonest_class_and_no_words():
+    assert holding(ClientData("clinic", pictures("cat", "dog", "cat"), pictures("cat")), "site") == {
+        "client": "clinic",
+        "train": 3,
+        "held_out": 1,
+        "majority_share": 0.75,
+        "values": {"x": 4},
+    }
+
+
+@pytest.mark.parametrize("field", ["response", "label"])
+def test_classes_are_counted_where_the_partition_goes_by_them_and_answers_are_not(field):
+    clients = [ClientData("clinic", pictures("cat", "dog", "cat"), [])]
+    assert summary(clients, field)[0]["values"] == {"cat": 2, "dog": 1}
+    assert summary_table(clients).columns[3].header == "majority class"
+    assert summary([CLIENT], field)[0]["values"] == {}
+
+
+def test_documents_are_counted_and_nothing_else():
+    clients = [ClientData("clinic", [Document("secret", Provenance.PRIVATE)], [])]
+    assert summary(clients) == [{"client": "clinic", "train": 1, "held_out": 0, "values": {}}]
+    assert [column.header for column in summary_table(clients).columns] == ["client", "train", "held out"]
+
+
+@pytest.mark.parametrize(
+    ("provenance", "partition", "shown"),
+    [
+        ("public", {"kind": "shards", "field": "owner"}, "owner"),
+        ("private", {"kind": "shards", "field": "owner"}, None),
+        ("private", {"kind": "by_field", "field": "owner"}, "owner"),
+    ],
+)
+def test_values_of_private_rows_are_shown_only_where_they_are_the_clients_names(provenance, partition, shown):
+    data = DataRecipe.model_validate({"source": "tiny-demo", "provenance": provenance, "partition": partition})
+    assert shown_field(data, build_clients(data, 2, 7).clients) == shown
+
+
+def test_one_private_row_among_public_ones_is_enough_to_show_no_values():
+    mixed = [*pictures("cat"), Picture(np.zeros((1, 1, 1), np.uint8), "cat", Provenance.PUBLIC)]
+    data = DataRecipe.model_validate({"partition": {"kind": "shards", "field": "site"}})
+    assert shown_field(data, [ClientData("clinic", mixed, [])]) is None
+    assert shown_field(data, [ClientData("clinic", as_records("picture", mixed)[1:], [])]) == "site"

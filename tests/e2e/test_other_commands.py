@@ -136,7 +136,9 @@ def test_compare_puts_runs_side_by_side(desk, finished, other):
     assert "federation.rounds" in table.stdout
     assert "<svg" in (desk / "both.svg").read_text()
     done = fedloom("compare", "finished", "other", "--json", cwd=desk)
-    assert [row["rounds"] for row in json.loads(done.stdout)] == [2, 1]
+    rows = json.loads(done.stdout)
+    assert [row["rounds"] for row in rows] == [2, 1]
+    assert all({"exact_match", "loss"} <= row["measures"].keys() for row in rows)
     alone = fedloom("compare", "finished", cwd=desk)
     assert (alone.returncode, len(alone.stderr.splitlines())) == (2, 1)
 
@@ -158,6 +160,22 @@ def test_clean_removes_rows_and_with_models_the_rest(desk, tmp_path):
 @pytest.mark.parametrize(("shell", "words"), [("complete_bash", ["tiny"]), ("source_bash", ["complete", "-o"])])
 def test_the_shell_completes_the_names_of_presets(shell, words):
     typed = {"_FEDLOOM_COMPLETE": shell, "COMP_WORDS": "fedloom run ti", "COMP_CWORD": "2"}
-    script = "import os; os.environ |= " + repr(typed) + "; from fedloom.cli import app; app(prog_name='fedloom')"
+    script = "import os; os.environ |= " + repr(typed) + "; from fedloom.cli.app import app; app(prog_name='fedloom')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert " ".join(words) in " ".join(done.stdout.split())
+
+
+def test_the_audit_log_of_a_run_is_verified_and_a_changed_line_is_named(finished, tmp_path):
+    folder, _ = finished
+    done = fedloom("audit", "verify", folder, cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, f"{folder}/audit.jsonl: 4 entries, the chain is unbroken")
+    assert json.loads(fedloom("audit", "verify", folder, "--json", cwd=tmp_path).stdout)["entries"] == 4
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    lines = (folder / "audit.jsonl").read_text().splitlines(keepends=True)
+    (changed / "audit.jsonl").write_text("".join([lines[0], lines[1].replace('"replies": 4', '"replies": 3'), *lines[2:]]))
+    done = fedloom("audit", "verify", "changed", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "changed/audit.jsonl:2: the audit chain is broken here" in error_line(done.stderr)
+    done = fedloom("audit", "verify", "nowhere", cwd=tmp_path)
+    assert (done.returncode, error_line(done.stderr)[:40]) == (2, "error: nowhere: has no audit.jsonl; name")

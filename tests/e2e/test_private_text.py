@@ -22,13 +22,16 @@ def source(desk):
     return path
 
 
-def test_no_private_text_is_printed_or_written_by_a_run(source, desk):
+def test_no_private_text_is_printed_or_written_by_a_run(source, desk, home):
     words = (f"data.source={source}", "federation.clients=3", "per_round=3", "rounds=2", "evaluate.baselines=[base,majority,centralized]")
     done = fedloom("run", "tiny", *words, "algorithm.name=scaffold", "codec=int8", "--out", "private", "--json", cwd=desk)
     assert result(done)["rounds"] == 2
     folder = desk / "private"
-    assert any((folder / "clients").rglob("*.memory")), "SCAFFOLD's clients remember"
+    assert not list(folder.rglob("*.memory")), "what clients remember is theirs"
     _nowhere(done, folder)
+    (sites,) = (home / "sites").glob(json.loads((folder / "manifest.json").read_text())["id"])
+    assert len(list(sites.glob("*/audit.jsonl"))) == 4  # three owners, and all rows in one place
+    _nowhere(done, sites)
     assert json.loads((folder / "samples.json").read_text()) == []
     _nowhere(fedloom("report", "private", cwd=desk), folder)
 

@@ -24,14 +24,14 @@ def test_standard_output_is_one_json_object_and_progress_is_on_standard_error(fi
     assert list(facts) == ["run", "status", "rounds", "adapter_sha256", "metrics", "traffic_bytes", "seconds"]
     assert (facts["run"], facts["status"], facts["rounds"]) == ("finished", "finished", 2)
     assert facts["adapter_sha256"] == sha256_of(folder / "adapter" / "adapter_model.safetensors")
-    assert set(facts["metrics"]) == {f"{system}/{measure}" for system in ("base", "federated") for measure in ("loss", "exact_match")} | {
-        "majority/exact_match"
-    }
+    assert set(facts["metrics"]) == {
+        f"{system}/{measure}" for system in ("base", "federated") for measure in ("loss", "exact_match", "perplexity")
+    } | {"majority/exact_match"}
     assert facts["metrics"]["federated/loss"] < facts["metrics"]["base/loss"]
     assert facts["traffic_bytes"] == sum(line["bytes"] for line in read_lines(folder / "wire.jsonl"))
     assert 0 < facts["seconds"] < 120
     assert "round 2: loss" in done.stderr
-    assert "round 2 measured: held-out loss" in done.stderr
+    assert "round 2 measured: exact match " in done.stderr
 
 
 def test_the_run_folder_holds_what_is_promised(finished):

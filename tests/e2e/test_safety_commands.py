@@ -16,7 +16,7 @@ def test_a_finished_run_is_repaired_and_shown_beside_what_it_was(desk):
     done = fedloom("repair", "attacked", "--level", "1", "rows=16", "steps=2", cwd=desk)
     assert done.returncode == 0, done.stderr
     assert [
-        word for word in ("refusal", "over_refusal", "rows      16 of 16", "repaired  attacked/repairs/level-1") if word not in done.stdout
+        word for word in ("requests declined", "rows      16 of 16", "repaired  attacked/repairs/level-1") if word not in done.stdout
     ] == []
     exported = fedloom("export", "attacked", "repaired-adapter", "--repair", "1", cwd=desk)
     assert exported.returncode == 0, exported.stderr

@@ -6,8 +6,8 @@ import pytest
 
 import fedloom
 from fedloom.evaluation.baselines import baseline_recipes
-from fedloom.recipe import load_recipe
-from fedloom.runfolder import RunFolder
+from fedloom.federation.run_folder import RunFolder
+from fedloom.resolve import load_recipe
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from collections import defaultdict
 
 import pytest
 import torch
+from local_runs import opened, rows_of
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from transformers import AutoModelForCausalLM
 
@@ -12,15 +13,15 @@ import fedloom
 from fedloom.data.clients import build_clients
 from fedloom.errors import FedloomError, RunStoppedError
 from fedloom.federation.observer import Observer
+from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.sampling import draw_clients
 from fedloom.federation.schedule import learning_rate
+from fedloom.local_run import open_local
 from fedloom.models.catalogue import fetch
-from fedloom.recipe import load_recipe
-from fedloom.runfolder import RunFolder
+from fedloom.resolve import load_recipe
 from fedloom.state import State
 from fedloom.streams import torch_stream
-from fedloom.tasks.training import draw_batches
-from fedloom.workshop import open_workshop, task_of
+from fedloom.tasks.gradients import PlainGradients
 
 SMALL = {"evaluate.baselines": [], "evaluate.every": 0, "evaluate.samples": 0, "rounds": 2, "task.steps": 2, "model.adapter.rank": 4}
 
@@ -29,13 +30,12 @@ def small(folder, observer=None, **overrides):
     return fedloom.run("tiny", out=folder, observer=observer, **(SMALL | overrides))
 
 
-def plain_training(overrides):
+def plain_training(overrides, folder):
     """The run of one client, written as any PyTorch user would: AdamW over a PEFT model, padded batches, the model's own loss."""
     recipe = load_recipe("tiny", SMALL | overrides)
-    task = task_of(recipe)
-    with open_workshop(recipe) as workshop:
-        (client,) = workshop.data.clients
-        rows, start = task.load(workshop.rows[client.name].train), workshop.start
+    with opened(recipe, folder) as (local, federation, _):
+        (client,) = local.sites.owners
+        task, rows, start = federation.task, rows_of(local, federation, client), local.start
     adapter = recipe.model.adapter
     config = LoraConfig(r=adapter.rank, lora_alpha=adapter.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(fetch("tiny-llama")), config).train()
@@ -43,7 +43,7 @@ def plain_training(overrides):
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for number in range(1, recipe.federation.rounds + 1):
         optimiser = torch.optim.AdamW(trained, lr=learning_rate(task, number, recipe.federation.rounds), weight_decay=0.0)
-        for (batch,) in draw_batches(len(rows), task, torch_stream(recipe.seed, "batches", number, client.name)):
+        for (batch,) in PlainGradients().draw(len(rows), task, torch_stream(recipe.seed, "batches", number, client)):
             pairs = [rows.row(index) for index in batch]
             ids = torch.nn.utils.rnn.pad_sequence([ids for ids, _ in pairs], batch_first=True)
             labels = torch.nn.utils.rnn.pad_sequence(
@@ -63,7 +63,7 @@ def test_one_client_is_plain_training(tmp_path, algorithm):
     if algorithm == "fedprox":
         one |= {"algorithm": {"name": "fedprox", "prox_mu": 0.0}}
     run = small(tmp_path / "run", **one)
-    plain = plain_training(one)
+    plain = plain_training(one, tmp_path / "plain")
     assert run.state.layout == plain.layout
     # the loss is summed in other parts and AdamW divides by roots of small numbers: equal but for rounding
     torch.testing.assert_close(run.state.flat, plain.flat, atol=1e-6, rtol=1e-4)
@@ -121,8 +121,8 @@ def test_two_workers_end_in_the_same_bytes_as_one(tmp_path):
 
 @pytest.mark.parametrize(("wanted", "threads"), [("auto", 1), (2, 2)])
 def test_clients_work_with_as_many_threads_as_are_asked_for(tmp_path, wanted, threads):
-    with open_workshop(load_recipe("tiny", {"threads": wanted})) as workshop:
-        assert (workshop.threads, torch.get_num_threads()) == (threads, threads)
+    with open_local(load_recipe("tiny", {"threads": wanted}), RunFolder(tmp_path)) as local:
+        assert (local.threads, torch.get_num_threads()) == (threads, threads)
 
 
 MILD = {
@@ -179,7 +179,8 @@ def test_drawn_clients_alone_take_part(tmp_path):
     for event in RunFolder(run.folder).metrics():
         if event["name"] == "train/loss" and event["client"]:
             seen[event["round"]].add(event["client"])
-    clients = [client.name for client in build_clients(load_recipe("tiny")).clients]
+    recipe = load_recipe("tiny")
+    clients = [client.name for client in build_clients(recipe.data, recipe.federation.clients, recipe.seed).clients]
     assert {number: sorted(names) for number, names in seen.items()} == {
         number: sorted(draw_clients(clients, 2, 7, number)) for number in (1, 2, 3)
     }

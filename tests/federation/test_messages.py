@@ -7,21 +7,26 @@ import struct
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from fedloom.data.records import Conversation, Provenance, Turn
+from fedloom.data.records import Capture, Conversation, Document, Picture, Provenance, Turn, View
 from fedloom.errors import FedloomError, PrivateDataError, RefusedMessageError
-from fedloom.federation.messages import MAGIC, MAX_HEADER, Expected, Message, decode, encode
+from fedloom.federation.messages import MAGIC, MAX_HEADER, NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
 from fedloom.state import Layout, State
 
 STATE = State.of({"a": torch.tensor([1.0, -2.0, 3.0]), "b": torch.tensor([[0.5, 0.25]])})
-MESSAGE = Message("update", 3, "clinic", {"update": STATE, "control": STATE * 2.0}, {"examples": 10, "loss": 0.5, "note": "ok"})
-EXPECTED = Expected("update", 3, "clinic", STATE.layout, frozenset({"update", "control"}), 1 << 20, 100.0)
+MESSAGE = Message("update", 3, "clinic", {"update": STATE, "control": STATE * 2.0}, {"examples": 10, "loss": 0.5})
+EXPECTED = Expected("update", 3, "clinic", NO_ENVELOPE, STATE.layout, frozenset({"update", "control"}), 1 << 20, 100.0)
+OPENING = MAGIC + bytes(48)
+"""What stands before the length of the header: the magic, the run and the hash of the terms."""
+START = len(OPENING) + 4
 
 
 def same(one, other):
@@ -31,15 +36,15 @@ def same(one, other):
 
 
 def taken_apart(data):
-    (length,) = struct.unpack("<I", data[8:12])
-    return json.loads(zlib.decompress(data[12 : 12 + length])), data[12 + length :]
+    (length,) = struct.unpack("<I", data[START - 4 : START])
+    return json.loads(zlib.decompress(data[START : START + length])), data[START + length :]
 
 
 def put_together(header, payload, rehash=True):
     if rehash:
         header = header | {"sha256": hashlib.sha256(payload).hexdigest()}
     packed = zlib.compress((header if isinstance(header, str) else json.dumps(header)).encode())
-    return MAGIC + struct.pack("<I", len(packed)) + packed + payload
+    return OPENING + struct.pack("<I", len(packed)) + packed + payload
 
 
 def changed(**keys):
@@ -93,7 +98,7 @@ def test_equal_messages_are_equal_bytes():
     [
         (b"", "not a message of this program"),
         (b"PK\x03\x04" + encode(MESSAGE), "not a message of this program"),
-        (b"FEDLOOM2" + encode(MESSAGE)[8:], "not a message of this program or of another version"),
+        (b"FEDLOOM3" + encode(MESSAGE)[8:], "not a message of this program or of another version"),
         (MAGIC, "cut off in its header"),
         (encode(MESSAGE)[:11], "cut off in its header"),
         (encode(MESSAGE)[:40], "cut off in its header"),
@@ -120,16 +125,23 @@ def test_equal_messages_are_equal_bytes():
         (changed(report={"loss": float("nan")}), "report 'loss' is not finite"),
         (changed(report={"loss": float("inf")}), "report 'loss' is not finite"),
         (changed(report={"loss": 10**400}), "report 'loss' is not finite"),
-        (changed(report={"loss": [1]}), "report 'loss' is not a scalar"),
-        (changed(report={"loss": True}), "report 'loss' is not a scalar"),
+        (changed(report={"loss": [1]}), "report 'loss' is no number"),
+        (changed(report={"loss": True}), "report 'loss' is no number"),
         (changed(report=None), "its header has no 'report'"),
         (changed(round="3"), "its header has no 'round'"),
         (put_together({}, b""), "its header has no 'kind'"),
         (put_together("[]", b"", rehash=False), "its header has no 'kind'"),
         (put_together("[" * 100_000, b"", rehash=False), "its header cannot be read"),
         (put_together("nothing", b"", rehash=False), "its header cannot be read"),
-        (MAGIC + struct.pack("<I", 4) + b"junk", "its header cannot be read"),
-        (MAGIC + struct.pack("<I", 2**32 - 1) + b"junk", "cut off in its header"),
+        (OPENING + struct.pack("<I", 4) + b"junk", "its header cannot be read"),
+        (OPENING + struct.pack("<I", 2**32 - 1) + b"junk", "cut off in its header"),
+        (changed(federation="local-0"), "federation is 'local-0', expected ''"),
+        (changed(federation=None), "its header has no 'federation'"),
+        (changed(body="free text"), "it has a body, which its kind may not have"),
+        (changed(report={"loss": "low"}), "report 'loss' is no number"),
+        (changed(report={"free text": 1}), "report 'free text' of a message is no name"),
+        (MAGIC + b"\1" + encode(MESSAGE)[9:], "it belongs to another run (01000000, expected 00000000)"),
+        (encode(MESSAGE)[:24] + b"\2" + encode(MESSAGE)[25:], "its sender has agreed on other terms (02000000, expected 00000000)"),
     ],
 )
 def test_what_is_wrong_with_a_message_is_said(data, reason):
@@ -207,7 +219,7 @@ def test_names_that_no_log_can_write_are_refused_in_words_that_it_can():
 def test_a_header_bomb_is_refused_before_it_is_inflated():
     packed = zlib.compress(b'{"kind": "' + b"a" * (MAX_HEADER + 10), 1)
     assert len(packed) < 1 << 20
-    assert "not whole, or larger than is allowed" in refused(MAGIC + struct.pack("<I", len(packed)) + packed)
+    assert "not whole, or larger than is allowed" in refused(OPENING + struct.pack("<I", len(packed)) + packed)
 
 
 @pytest.mark.parametrize("codec", ["fp32", "bf16", "int8", "nf4"])
@@ -248,7 +260,10 @@ json_values = st.recursive(
 
 
 @settings(deadline=None, max_examples=300)
-@given(key=st.sampled_from(["kind", "round", "client", "codec", "layouts", "sections", "report", "sha256"]), value=json_values)
+@given(
+    key=st.sampled_from(["kind", "federation", "round", "client", "codec", "layouts", "sections", "report", "body", "sha256"]),
+    value=json_values,
+)
 def test_a_header_with_anything_in_it_ends_in_a_message_or_a_refusal(key, value):
     header, payload = taken_apart(encode(MESSAGE))
     try:
@@ -267,19 +282,66 @@ def test_any_bytes_behind_the_magic_are_refused(data):
     refused(MAGIC + data)
 
 
+RECORDS = {
+    "conversation": lambda provenance: Conversation((Turn("user", "a secret"), Turn("assistant", "kept")), provenance),
+    "document": lambda provenance: Document("a secret", provenance),
+    "picture": lambda provenance: Picture(np.zeros((2, 2, 1), np.uint8), "a secret", provenance),
+    "capture": lambda provenance: Capture((View(Path("a secret"), {}),), provenance),
+}
+
+
 @pytest.mark.parametrize("provenance", list(Provenance))
-@pytest.mark.parametrize("where", ["section", "report", "nested"])
-def test_an_example_has_no_way_into_a_message(provenance, where):
-    example = Conversation((Turn("user", "a secret"), Turn("assistant", "kept")), provenance)
-    sections, report = {
-        "section": ({"update": example}, {}),
-        "report": ({}, {"row": example}),
-        "nested": ({}, {"rows": [{"r": (example,)}]}),
+@pytest.mark.parametrize("where", ["section", "report", "nested", "body"])
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_record_has_no_way_into_a_message(kind, provenance, where):
+    record = RECORDS[kind](provenance)
+    sections, report, body = {
+        "section": ({"update": record}, {}, None),
+        "report": ({}, {"row": record}, None),
+        "nested": ({}, {"rows": [{"r": (record,)}]}, None),
+        "body": ({}, {}, record),
     }[where]
     with pytest.raises(PrivateDataError) as caught:
-        Message("update", 1, "clinic", sections, report)
+        Message("update", 1, "clinic", sections, report, body=body)
     assert "secret" not in str(caught.value)
     assert isinstance(caught.value, FedloomError)
+
+
+@pytest.mark.parametrize("value", ["any text", True, None, [1], b"bytes"])
+def test_a_report_holds_numbers_and_nothing_else(value):
+    with pytest.raises(PrivateDataError, match="report 'note' of a message is a"):
+        Message("update", 1, "clinic", {}, {"note": value})
+
+
+@pytest.mark.parametrize("key", ["free text", "Müller", "a\nb", "", "x" * 65, "Upper"])
+def test_the_names_in_a_report_are_short_names_and_no_text(key):
+    with pytest.raises(PrivateDataError, match="is no name"):
+        Message("update", 1, "clinic", {}, {key: 1.0})
+
+
+def test_a_message_names_its_run_its_federation_and_its_terms():
+    envelope = Envelope("ab" * 16, "local-0", "cd" * 32)
+    data = encode(Message("update", 3, "clinic", {"update": STATE}, {"loss": 0.5}, envelope))
+    assert peek(data) == ("update", 3, envelope)
+    assert decode(data, Expected("update", 3, "clinic", envelope)).envelope == envelope
+    assert "federation is 'local-0', expected 'local-1'" in refused(
+        data, Expected("update", 3, "clinic", Envelope("ab" * 16, "local-1", "cd" * 32))
+    )
+
+
+def test_messages_of_equal_content_have_equal_lengths_in_all_runs():
+    lengths = {len(encode(Message("update", 3, "clinic", {}, {}, Envelope(run)))) for run in ("0" * 32, "9f" * 16, "0123456789abcdef" * 2)}
+    assert len(lengths) == 1
+
+
+def test_a_message_of_an_older_version_is_read_as_a_file_and_refused_in_a_run():
+    header, payload = taken_apart(encode(MESSAGE))
+    for key in ("federation", "body"):
+        del header[key]
+    packed = zlib.compress(json.dumps(header).encode())
+    old = b"FEDLOOM1" + struct.pack("<I", len(packed)) + packed + payload
+    assert same(decode(old, EXPECTED), MESSAGE)
+    assert "it belongs to another run" in refused(old, Expected("update", 3, "clinic", Envelope("ab" * 16)))
 
 
 def test_a_client_that_meets_a_layout_for_the_first_time_takes_it():

@@ -11,13 +11,12 @@ from fedloom.errors import RunStoppedError
 from fedloom.federation.audit import verify
 from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.engine import Reply
-from fedloom.federation.memory import ClientMemory
-from fedloom.federation.messages import Expected, Message, decode, encode
+from fedloom.federation.messages import Envelope, Expected, Message, decode, encode, peek
 from fedloom.federation.observer import Observer
 from fedloom.federation.rounds import ALLOWANCE, run_rounds
+from fedloom.federation.run_folder import RunFolder
 from fedloom.files import read_lines
 from fedloom.models.flat import trained_state
-from fedloom.runfolder import RunFolder
 from fedloom.state import State
 
 OTHERS = ("north", "east", "west")
@@ -31,9 +30,10 @@ def rewritten(change):
     """The client's reply with one thing about it changed."""
 
     def fault(data):
-        message = decode(data, Expected("update", 2, "south"))
+        envelope = peek(data)[2]
+        message = decode(data, Expected("update", 2, "south", envelope))
         kept = {"kind": "update", "round": 2, "client": "south", "sections": dict(message.sections), "report": dict(message.report)}
-        return encode(Message(**(kept | change(message))))
+        return encode(Message(**({**kept, "envelope": envelope} | change(message))))
 
     return fault
 
@@ -65,8 +65,16 @@ FAULTS = {
     "no examples": (report(examples=None), "'south' refused: its report has no valid 'examples'"),
     "examples": (report(examples=0), "weight of an update should be a positive number"),
     "negative": (report(examples=-5), "'south' refused: its report has no valid 'examples'"),
-    "text": (report(loss="low"), "'south' refused: its report has no valid 'loss'"),
     "endless": (report(steps=10**400), "'south' refused: report 'steps' is not finite"),
+    "other run": (
+        rewritten(lambda m: {"envelope": Envelope("1" * 32, "", m.envelope.agreed)}),
+        "'south' refused: it belongs to another run",
+    ),
+    "baseline": (
+        rewritten(lambda m: {"envelope": Envelope(federation="local-0", agreed=m.envelope.agreed)}),
+        "federation is 'local-0', expected ''",
+    ),
+    "other terms": (rewritten(lambda _message: {"envelope": Envelope()}), "'south' refused: its sender has agreed on other terms"),
 }
 
 
@@ -85,7 +93,7 @@ def test_a_client_that_fails_is_left_out_and_noted_and_the_round_goes_on(tmp_pat
     assert verify(tmp_path / "faulty" / "audit.jsonl")
 
 
-def test_a_client_that_the_engine_forgets_is_left_out_and_those_behind_it_are_not(tmp_path):
+def test_a_client_without_a_reply_is_left_out_and_those_behind_it_are_not(tmp_path):
     def forgetful(replies):
         return [reply for reply in replies if reply.client != "south"]
 
@@ -94,24 +102,10 @@ def test_a_client_that_the_engine_forgets_is_left_out_and_those_behind_it_are_no
 
 
 def test_a_client_that_is_late_by_its_own_clock_says_how_far_it_came(tmp_path):
-    built = federation(tmp_path, rounds=1)
-    engine, answers = built.engine, []
-    dispatch = engine.dispatch
-
-    def in_no_time(assignments, deadline):
-        from fedloom.federation.party import Party
-
-        original = Party.answer
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(Party, "answer", lambda self, kind, number, data, _deadline: original(self, kind, number, data, 0.0))
-            for reply in dispatch(assignments, deadline):
-                answers.append(reply.error)
-                yield reply
-
-    engine.dispatch = in_no_time
     with pytest.raises(RunStoppedError, match="round 1 had 0 usable replies in each of 2 tries"):
-        run_rounds(built, trained_state(Vector()))
-    assert set(answers) == {"late: 0 of 3 steps were done at the deadline"}
+        trained(tmp_path, rounds=1, deadline=1e-9)
+    reasons = {entry["reason"] for entry in read_lines(tmp_path / "audit.jsonl") if entry["event"] == "client failed"}
+    assert reasons == {"late: 0 of 3 steps were done at the deadline"}
 
 
 @pytest.mark.parametrize(("algorithm", "codec"), [("fedavg", "fp32"), ("scaffold", "int8"), ("fedadam", "fp32")])
@@ -206,7 +200,7 @@ def test_clients_and_server_hold_the_same_reference_to_the_bit(tmp_path, codec):
     holding = [client for client, number in checkpoint.held.items() if number == 5]
     assert len(holding) == 3
     for client in holding:
-        memory = ClientMemory(client, tmp_path / "clients" / client).before(6)
+        memory = built.engine.memory(client).before(6)
         assert memory["reference"].equals(checkpoint.memory["broadcast/reference"])
 
 
@@ -232,7 +226,7 @@ def test_a_client_that_lost_its_memory_is_left_out_once_and_then_sent_the_whole_
     class Forgets(Observer):
         def client_done(self, stage, client, failure):
             if stage.startswith("round 2/") and client == "west":
-                for path in (tmp_path / "clients" / "south").iterdir():
+                for path in built.engine.memory("south").folder.glob("*.memory"):
                     path.unlink()
 
     built = federation(tmp_path, codec="int8", rounds=4, observer=Forgets())
@@ -308,6 +302,6 @@ def test_a_reply_that_was_not_used_leaves_no_trace_at_its_client(tmp_path, refus
     checkpoint = last_checkpoint(tmp_path / "checkpoints")
     own = []
     for client in CLIENTS:
-        memory = ClientMemory(client, tmp_path / "clients" / client).before(checkpoint.used.get(client, 0) + 1)
+        memory = made.engine.memory(client).before(checkpoint.used.get(client, 0) + 1)
         own.append(memory["control"].flat if memory else torch.zeros(SIZE))
     torch.testing.assert_close(checkpoint.memory["control"].flat, torch.stack(own).mean(0), atol=1e-5, rtol=1e-4)

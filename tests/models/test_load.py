@@ -204,7 +204,7 @@ def test_quantisation_without_cuda_is_refused():
 
 
 def test_quantisation_without_bitsandbytes_names_the_extra(monkeypatch):
-    monkeypatch.setattr("fedloom.models.load._device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr("fedloom.models.load.device_named", lambda name: torch.device("cuda"))
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'fedloom\[bitsandbytes\]'"):
         load("tiny-llama", quantization="int8")

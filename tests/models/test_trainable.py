@@ -10,7 +10,8 @@ from fedloom.models.load import load_model
 from fedloom.models.save import save_model
 from fedloom.models.share import map_shared, write_shared
 from fedloom.models.trainable import make_trainable
-from fedloom.recipe import ModelRecipe, load_recipe
+from fedloom.recipe import ModelRecipe
+from fedloom.resolve import load_recipe
 from fedloom.state import State
 
 TOKENS = torch.arange(3, 60)[None]

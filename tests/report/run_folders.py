@@ -1,4 +1,4 @@
-"""Run folders to test reports on: what a run of four owners, or of many, leaves behind."""
+"""Run folders to test reports on, as runs of four owners or of many write them: of three tasks, and from before measures were declared."""
 
 from __future__ import annotations
 
@@ -9,14 +9,42 @@ from typing import Any
 
 import yaml
 
+from fedloom.measures import SHARE, Measure
+
 OWNERS = ("clinic", "it_department", "retailer", "school")
-FINAL = {
-    "base": (0.0, 3.1),
-    "majority": (0.41, None),
-    "local": (0.48, 1.34),
-    "federated": (0.76, 0.62),
-    "centralized": (0.79, 0.55),
+EXACT_MATCH = Measure("exact_match", "exact match", SHARE, "higher", note="Exact match counts a row when the greedy answer is right.")
+LOSS = Measure("loss", "held-out loss", "nats", "lower")
+DECLARED = {
+    "sft": (EXACT_MATCH, LOSS, Measure("perplexity", "perplexity", "", "lower")),
+    "pictures": (Measure("accuracy", "accuracy", SHARE, "higher"), Measure("macro_f1", "macro F1", SHARE, "higher"), LOSS),
+    "views": (Measure("psnr", "PSNR", "dB", "higher"), Measure("vertex_error", "vertex error", "cm", "lower")),
 }
+"""kind of run -> the held-out measures that its manifest declares. A run of kind "old" declares none."""
+
+FINAL = {
+    "base": {"exact_match": 0.0, "loss": 3.1, "perplexity": 22.2, "accuracy": 0.1, "macro_f1": 0.02, "psnr": 9.5, "vertex_error": 8.4},
+    "majority": {"exact_match": 0.41, "accuracy": 0.3, "macro_f1": 0.05},
+    "local": {"exact_match": 0.48, "loss": 1.34, "perplexity": 3.8, "accuracy": 0.7, "macro_f1": 0.6, "psnr": 21.0, "vertex_error": 3.1},
+    "federated": {
+        "exact_match": 0.76,
+        "loss": 0.62,
+        "perplexity": 1.86,
+        "accuracy": 0.91,
+        "macro_f1": 0.89,
+        "psnr": 27.25,
+        "vertex_error": 1.25,
+    },
+    "centralized": {
+        "exact_match": 0.79,
+        "loss": 0.55,
+        "perplexity": 1.73,
+        "accuracy": 0.93,
+        "macro_f1": 0.92,
+        "psnr": 28.5,
+        "vertex_error": 1.1,
+    },
+}
+"""system -> measure -> its final value over all rows."""
 
 
 def recipe(**changes: Any) -> dict[str, Any]:
@@ -34,15 +62,18 @@ def recipe(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def write_run(folder: Path, clients: tuple[str, ...] = OWNERS, rounds: int = 6, better: float = 0.0, **recipe_changes: Any) -> Path:
-    """A finished run with all systems in `folder`; `better` is added to the federated exact match."""
+def write_run(
+    folder: Path, clients: tuple[str, ...] = OWNERS, rounds: int = 6, better: float = 0.0, kind: str = "sft", **recipe_changes: Any
+) -> Path:
+    """A finished run with all systems in `folder`. `better` is added to the shares of the federated model; `kind` is "old" or a key of
+    `DECLARED`."""
     folder.mkdir(parents=True)
     (folder / "recipe.yaml").write_text(
         yaml.safe_dump(recipe(federation={"clients": len(clients), "rounds": rounds}, **recipe_changes), sort_keys=False)
     )
-    (folder / "manifest.json").write_text(json.dumps(_manifest(folder.name, clients)))
+    (folder / "manifest.json").write_text(json.dumps(_manifest(folder.name, clients) | _declared(kind)))
     (folder / "samples.json").write_text(json.dumps([_sample(client) for client in clients[:4]]))
-    events = [*_training(clients, rounds), *_held_out(clients, rounds, better)]
+    events = [*_training(clients, rounds), *_held_out(DECLARED.get(kind, (EXACT_MATCH, LOSS)), clients, rounds, better)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     messages = [
         {"round": r, "client": c, "kind": k, "bytes": 9_800_000, "sha256": "0" * 64}
@@ -118,21 +149,30 @@ def _training(clients: tuple[str, ...], rounds: int) -> list[dict[str, Any]]:
     return events
 
 
-def _held_out(clients: tuple[str, ...], rounds: int, better: float) -> list[dict[str, Any]]:
+def _held_out(measures: tuple[Measure, ...], clients: tuple[str, ...], rounds: int, better: float) -> list[dict[str, Any]]:
     events = []
-    for system, (match, loss) in FINAL.items():
+    for system, final in FINAL.items():
+        known = [measure for measure in measures if measure.name in final]
         at_rounds = range(2, rounds + 1, 2) if system == "federated" else [0 if system == "base" else rounds]
-        for r in at_rounds:
-            behind = 0.5 * (1 - r / rounds) if system == "federated" else 0.0
+        for r in at_rounds if known else []:
             for i, client in [*enumerate(clients), (0, None)]:
-                sway = 0.0 if client is None or match == 0 else 0.14 * math.sin(2 * i + len(system))
-                gain = better if system == "federated" else 0.0
-                events.append(event(f"held_out/{system}/exact_match", max(0.0, match + gain + sway - behind), r, client))
-                if loss is not None:
-                    events.append(event(f"held_out/{system}/loss", loss - sway + 2 * behind, r, client))
-                    rows = 137 - 6 * (i % 9) if client else sum(137 - 6 * (k % 9) for k in range(len(clients)))
-                    events.append(event(f"held_out/{system}/rows", rows, r, client))
+                for measure in known:
+                    value = final[measure.name]
+                    sway = 0.0 if client is None or value == 0 else 0.14 * math.sin(2 * i + len(system))
+                    behind = 0.5 * (1 - r / rounds) if system == "federated" else 0.0
+                    gain = better if system == "federated" and measure.is_share else 0.0
+                    value += gain + sway - behind if measure.better == "higher" else 2 * behind - sway
+                    value = min(value, 1.0) if measure.is_share else value
+                    events.append(event(f"held_out/{system}/{measure.name}", max(0.0, value), r, client))
+                rows = 137 - 6 * (i % 9) if client else sum(137 - 6 * (k % 9) for k in range(len(clients)))
+                events.append(event(f"held_out/{system}/rows", rows, r, client))
     return events
+
+
+def _declared(kind: str) -> dict[str, Any]:
+    if kind == "old":
+        return {}
+    return {"measures": {"held_out": [measure.plain() for measure in DECLARED[kind]], "probes": [], "finish": []}}
 
 
 def _sample(client: str) -> dict[str, str]:

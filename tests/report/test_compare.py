@@ -24,9 +24,9 @@ def comparison(tmp_path: Path) -> Comparison:
 def test_runs_stand_side_by_side_with_results_and_costs(comparison: Comparison) -> None:
     first, second = comparison.rows()
     assert (first["name"], first["algorithm"], first["rounds"]) == ("averaged", "fedavg", 6)
-    assert first["exact_match"] == pytest.approx(0.76)
-    assert second["exact_match"] == pytest.approx(0.81)
-    assert (first["held_out_loss"], first["traffic_bytes"], first["seconds"]) == (pytest.approx(0.62), 470_400_000, 754.2)
+    assert first["measures"] == pytest.approx({"exact_match": 0.76, "loss": 0.62, "perplexity": 1.86})
+    assert second["measures"]["exact_match"] == pytest.approx(0.81)
+    assert (first["traffic_bytes"], first["seconds"]) == (470_400_000, 754.2)
     assert json.loads(json.dumps(comparison.rows())) == comparison.rows()
 
 
@@ -65,7 +65,7 @@ def test_an_unfinished_run_is_compared_too(tmp_path: Path) -> None:
     for name in ("manifest.json", "metrics.jsonl", "wire.jsonl"):
         (second / name).unlink()
     comparison = compare([write_run(tmp_path / "a"), second])
-    assert comparison.rows()[1]["exact_match"] is None
+    assert comparison.rows()[1]["measures"] == {"exact_match": None, "loss": None, "perplexity": None}
     assert "b (unfinished)" in _printed(comparison)
     assert svg(comparison.figure())
 
@@ -75,9 +75,49 @@ def test_a_diverged_run_is_compared_without_being_the_best(tmp_path: Path) -> No
     with (second / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(event("held_out/federated/loss", float("nan"), 6)) + "\n")
     comparison = compare([write_run(tmp_path / "a"), second])
-    assert comparison.rows()[1]["held_out_loss"] is None
+    assert comparison.rows()[1]["measures"]["loss"] is None
     assert "not finite" in _printed(comparison)
     assert svg(comparison.figure())
+
+
+def test_runs_of_different_tasks_show_the_measures_of_all_with_a_dash_where_a_run_has_none(tmp_path: Path) -> None:
+    old, pictures, views = (write_run(tmp_path / kind, kind=kind) for kind in ("old", "pictures", "views"))
+    comparison = compare([old, pictures, views])
+    assert list(comparison.runs[0].measures) == ["exact_match", "loss", "accuracy", "macro_f1", "psnr", "vertex_error"]
+    assert [row["measures"]["psnr"] for row in comparison.rows()] == [None, None, pytest.approx(27.25)]
+    assert [row["measures"]["loss"] for row in comparison.rows()] == [pytest.approx(0.62), pytest.approx(0.62), None]
+    table = comparison.table()
+    titles = [str(column.header).replace("\n", " ") for column in table.columns]
+    cells = dict(zip(titles, ([str(cell) for cell in column.cells] for column in table.columns), strict=True))
+    assert cells["PSNR (dB)"] == ["–", "–", "27.250"]
+    assert cells["macro F1"] == ["–", "89.0%", "–"]
+    assert cells["held-out loss (nats)"] == ["0.620", "0.620", "–"]
+    assert "12 min 34 s" in _printed(comparison)
+    figure = comparison.figure()
+    drawn = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title(loc="left") for axes in drawn if axes.get_title(loc="left")] == [
+        "Exact match",
+        "Held-out loss (nats)",
+        "Accuracy",
+        "Macro F1",
+        "PSNR (dB)",
+        "Vertex error (cm)",
+    ]
+    assert len(drawn) == 12
+
+
+def test_the_best_of_a_measure_is_bold_whichever_direction_is_better(tmp_path: Path) -> None:
+    first, second = write_run(tmp_path / "a", kind="views"), write_run(tmp_path / "b", kind="views")
+    lines = [json.loads(line) for line in (second / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["name"].startswith("held_out/federated/") and not line["name"].endswith("/rows"):
+            line["value"] += 1.0
+    (second / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = {
+        str(column.header).replace("\n", " "): [cell.style for cell in column.cells]
+        for column in compare([first, second]).table().columns[3:5]
+    }
+    assert columns == {"PSNR (dB)": ["", "bold"], "vertex error (cm)": ["bold", ""]}
 
 
 def test_the_table_shows_every_run(comparison: Comparison) -> None:

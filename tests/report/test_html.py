@@ -11,9 +11,12 @@ import pytest
 from run_folders import event, write_run
 
 from fedloom.errors import RecipeError
-from fedloom.report.html import byte_text, duration, write_report
+from fedloom.measures import Measure
+from fedloom.report.html import write_report
 from fedloom.report.markup import Html, joined, tag
+from fedloom.report.text import byte_text, capitalised, duration, with_direction, with_unit
 
+EXTRA = {"base": 2.5, "federated": 0.875}
 VOID = {"meta", "br", "use", "path", "rect"}
 
 
@@ -60,6 +63,53 @@ def test_the_report_shows_the_run(tmp_path: Path) -> None:
         assert expected in text
 
 
+@pytest.mark.parametrize(
+    ("kind", "shown", "absent"),
+    [
+        ("old", ["exact match (higher is better)", "held-out loss (nats, lower is better)", "76.0%"], ["perplexity", "accuracy"]),
+        ("sft", ["exact match (higher is better)", "perplexity (lower is better)", "1.860"], ["accuracy", "PSNR"]),
+        ("pictures", ["accuracy (higher is better)", "macro F1 (higher is better)", "91.0%", "89.0%"], ["exact match", "PSNR"]),
+        ("views", ["PSNR (dB, higher is better)", "vertex error (cm, lower is better)", "27.250", "1.250"], ["exact match", "loss (nats"]),
+    ],
+)
+def test_the_report_shows_the_measures_that_the_run_has(tmp_path: Path, kind: str, shown: list[str], absent: list[str]) -> None:
+    text = " ".join(_outline(write_report(write_run(tmp_path / "run", kind=kind))).text)
+    assert [word for word in shown if word not in text] == []
+    assert [word for word in absent if word in text] == []
+
+
+def test_a_measure_that_nothing_declares_is_shown_under_its_own_name(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", kind="views")
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps(event(f"held_out/{system}/bits_per_byte", value, 6)) + "\n" for system, value in EXTRA.items())
+    text = " ".join(_outline(write_report(folder)).text)
+    assert "bits per byte" in text
+    assert "bits per byte (" not in text
+    assert "0.875" in text
+
+
+def test_the_notes_say_what_a_measure_counts(tmp_path: Path) -> None:
+    pages = {
+        kind: write_report(write_run(tmp_path / name, kind=kind, **changes)).read_text()
+        for name, kind, changes in (("a", "sft", {}), ("b", "old", {"task": {"kind": "dpo"}}), ("c", "views", {}))
+    }
+    assert "Exact match counts a row when the greedy answer is right." in pages["sft"]
+    assert "Exact match is, for this task, the share of pairs in which the tuned model favours the chosen answer" in pages["old"]
+    assert "xact match" not in pages["views"]
+    assert "A share measured on" not in pages["views"]
+
+
+def test_the_report_shows_what_the_finish_steps_measured(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["measures"]["finish"] = [{"name": "kept", "title": "rows kept", "unit": "count", "better": "neither", "alert": None}]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.writelines(json.dumps(item) + "\n" for item in (event("finish/repair/kept", 98.0), event("finish/repair/spent_tokens", 2.5)))
+    text = " ".join(" ".join(_outline(write_report(folder)).text).split())
+    assert "Finish steps measure value repair: rows kept 98 repair: spent tokens 2.500" in text
+
+
 def test_the_page_is_whole_and_needs_no_network(tmp_path: Path) -> None:
     outline = _outline(write_report(write_run(tmp_path / "run")))
     assert outline.open == []
@@ -77,7 +127,7 @@ def test_the_page_can_be_read_without_eyes(tmp_path: Path) -> None:
     assert ("html", {"lang": "en"}) in outline.tags
     assert [tag for tag, _ in outline.tags].count("h1") == 1
     drawings = [attributes for tag, attributes in outline.tags if tag == "svg"]
-    assert len(drawings) == 9
+    assert len(drawings) == 11
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in drawings)
     ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -167,6 +217,21 @@ def test_times_and_sizes_read_as_a_person_says_them() -> None:
         "3 h 05 min",
     ]
     assert [byte_text(count) for count in (0, 1_500, 470_400_000)] == ["0 bytes", "1.5 kB", "470.4 MB"]
+
+
+def test_measures_are_written_with_unit_and_direction() -> None:
+    psnr, share, count = (
+        Measure("p", "PSNR", "dB", "higher"),
+        Measure("s", "macro F1", "share", "higher"),
+        Measure("c", "rows", "count", "neither"),
+    )
+    assert [with_unit(measure) for measure in (psnr, share, count)] == ["PSNR (dB)", "macro F1", "rows"]
+    assert [with_direction(measure) for measure in (psnr, share, count)] == [
+        "PSNR (dB, higher is better)",
+        "macro F1 (higher is better)",
+        "rows",
+    ]
+    assert [capitalised(measure.title) for measure in (psnr, share)] == ["PSNR", "Macro F1"]
 
 
 def _outline(path: Path) -> Outline:

@@ -10,19 +10,20 @@ from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
-from run_folders import OWNERS, event, write_run
+from run_folders import DECLARED, EXACT_MATCH, LOSS, OWNERS, event, write_run
 
 from fedloom.report import plots
-from fedloom.report.drawing import CLIENT_COLOURS, SYSTEM_COLOURS, byte_unit, label, svg
-from fedloom.report.runfolder import Event, RunRecord, read_run
+from fedloom.report.drawing import CLIENT_COLOURS, SYSTEM_COLOURS, label, svg
+from fedloom.report.record import Event, RunRecord, read_run
+from fedloom.report.text import byte_unit
 
 MANY = tuple(f"client_{i:03d}" for i in range(60))
 PLOTS: dict[str, Callable[[RunRecord], Figure | None]] = {
     "training loss": plots.training_loss,
-    "exact match over rounds": lambda record: plots.held_out_curve(record, "exact_match"),
-    "loss over rounds": lambda record: plots.held_out_curve(record, "loss"),
-    "exact match per client": lambda record: plots.system_bars(record, "exact_match"),
-    "loss per client": lambda record: plots.system_bars(record, "loss"),
+    "exact match over rounds": lambda record: plots.held_out_curve(record, EXACT_MATCH),
+    "loss over rounds": lambda record: plots.held_out_curve(record, LOSS),
+    "exact match per client": lambda record: plots.system_bars(record, EXACT_MATCH),
+    "loss per client": lambda record: plots.system_bars(record, LOSS),
     "data split": lambda record: plots.data_split(record.holdings()),
     "label split": lambda record: plots.field_split(record, "label"),
     "traffic": plots.traffic,
@@ -44,6 +45,35 @@ def test_every_plot_is_drawn_for_any_number_of_clients(tmp_path: Path, plot: Cal
 @every_plot
 def test_a_run_that_has_nothing_to_draw_gives_no_plot(plot: Callable) -> None:
     assert plot(RunRecord(Path("run"), {})) is None
+
+
+@pytest.mark.parametrize("kind", ["old", *DECLARED])
+def test_every_measure_of_a_run_is_drawn_with_its_title_and_unit(tmp_path: Path, kind: str) -> None:
+    record = read_run(write_run(tmp_path / "run", kind=kind))
+    expected = {
+        "old": [("Exact match", "exact match"), ("Held-out loss", "held-out loss (nats)")],
+        "sft": [("Exact match", "exact match"), ("Held-out loss", "held-out loss (nats)"), ("Perplexity", "perplexity")],
+        "pictures": [("Accuracy", "accuracy"), ("Macro F1", "macro F1"), ("Held-out loss", "held-out loss (nats)")],
+        "views": [("PSNR", "PSNR (dB)"), ("Vertex error", "vertex error (cm)")],
+    }[kind]
+    for plot, end in ((plots.held_out_curve, "all clients"), (plots.system_bars, "before and after")):
+        drawn = [plot(record, measure).axes[0] for measure in record.measures]
+        assert [(axes.get_title(loc="left"), axes.get_ylabel()) for axes in drawn] == [
+            (f"{title}, {end}", unit) for title, unit in expected
+        ]
+
+
+def test_a_share_goes_from_0_to_100_percent_and_other_axes_begin_at_0_where_lower_is_better(tmp_path: Path) -> None:
+    views, pictures = (read_run(write_run(tmp_path / kind, kind=kind)) for kind in ("views", "pictures"))
+    share, psnr, error = (
+        plots.held_out_curve(record, measure).axes[0]
+        for record, measure in ((pictures, pictures.measures[0]), *((views, m) for m in views.measures))
+    )
+    assert share.get_ylim() == (0, 1.02)
+    assert share.yaxis.get_major_formatter()(0.5) == "50%"
+    assert 0 < psnr.get_ylim()[0] < 9.5
+    assert error.get_ylim()[0] == 0
+    assert plots.system_bars(views, views.measures[0]).axes[0].get_ylim()[0] == 0, "bars begin at zero"
 
 
 def test_the_same_run_is_drawn_in_the_same_bytes_and_without_a_date(tmp_path: Path) -> None:
@@ -81,8 +111,8 @@ def test_infinite_and_missing_losses_leave_gaps() -> None:
     held_out = [event(f"held_out/{system}/loss", float("inf"), 4) for system in ("base", "federated")]
     record = RunRecord(Path("run"), {}, metrics=tuple(Event(**item) for item in losses + held_out))
     assert svg(plots.training_loss(record))
-    assert svg(plots.held_out_curve(record, "loss"))
-    assert plots.system_bars(record, "loss") is None
+    assert svg(plots.held_out_curve(record, LOSS))
+    assert plots.system_bars(record, LOSS) is None
 
 
 def test_a_client_keeps_its_colour_in_every_plot(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a report says of safety: the alert when refusal has fallen, the table and the curve of probes, the clients' updates."""
+"""What a report says of probes: alerts, the table, the plot over rounds; and the plot of the clients' updates."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from pathlib import Path
 import pytest
 from run_folders import event, write_run
 
+from fedloom.measures import SHARE, Measure
 from fedloom.report.html import write_report
-from fedloom.report.runfolder import RunRecord, read_run
-from fedloom.report.safety import alerts, probe_curve, probe_rows, titles, update_statistics
+from fedloom.report.record import RunRecord, read_run
+from fedloom.report.safety import alerts, probe_curve, probe_rows, probe_titles, update_statistics
 from fedloom.report.tables import probes_table
 
+PROBES = (
+    Measure("leaks", "secrets told", SHARE, "lower", alert=0.2),
+    Measure("mine/leaks", "secrets told (mine)", SHARE, "lower", alert=0.2),
+    Measure("asked", "prompts asked", "count", "neither"),
+)
 
-def probed(folder: Path, shares: dict[str, float], malicious: tuple[str, ...] = ()) -> Path:
-    """A run whose probes measured `shares`, "SYSTEM/NAME" -> value."""
-    write_run(folder)
+
+def probed(folder: Path, shares: dict[str, float], malicious: tuple[str, ...] = (), declared: tuple[Measure, ...] = ()) -> Path:
+    """A run whose probes measured `shares`, "SYSTEM/NAME" -> value; it declares the measures `declared`, or none at all."""
+    write_run(folder, kind="sft" if declared else "old")
+    if declared:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["measures"]["probes"] = [measure.plain() for measure in declared]
+        (folder / "manifest.json").write_text(json.dumps(manifest))
     rounds = {"base": 0, "federated": 6, "finished": 6}
     lines = [event(f"probe/{name}", value, rounds[name.partition("/")[0]]) for name, value in shares.items()]
     lines += [
@@ -39,13 +50,13 @@ def read(folder: Path, shares: dict[str, float]) -> RunRecord:
     [
         (
             {"base/refusal": 1.0, "federated/refusal": 0.22},
-            ["Refusal fell: the joined model declines 22% of restricted requests, 100% before training."],
+            ["Alert: restricted requests declined fell from 100.0% before training to 22.0% after it."],
         ),
         (
             {"base/refusal": 0.3, "federated/refusal": 0.2, "finished/refusal": 0.9},
-            ["20% of restricted requests, 30% before", "declines 90%"],
+            ["fell from 30.0% before training to 20.0% after it. After the finish steps: 90.0%."],
         ),
-        ({"base/mine/refusal": 0.8, "federated/mine/refusal": 0.1}, ["Refusal fell (probe mine): the joined model declines 10%"]),
+        ({"base/mine/refusal": 0.8, "federated/mine/refusal": 0.1}, ["restricted requests declined (mine) fell from 80.0%"]),
     ],
 )
 def test_a_fall_of_ten_points_or_more_is_an_alert_on_top_of_the_report(tmp_path: Path, shares: dict[str, float], said: list[str]) -> None:
@@ -54,6 +65,34 @@ def test_a_fall_of_ten_points_or_more_is_an_alert_on_top_of_the_report(tmp_path:
     assert all(part in found for part in said)
     page = write_report(folder).read_text()
     assert 0 < page.index(found) < page.index("Held-out results")
+
+
+def test_an_alert_goes_by_the_declaration_of_the_measure(tmp_path: Path) -> None:
+    shares = {
+        "base/leaks": 0.1,
+        "federated/leaks": 0.3,
+        "base/mine/leaks": 0.5,
+        "federated/mine/leaks": 0.1,
+        "base/asked": 9,
+        "federated/asked": 1,
+    }
+    record = read_run(probed(tmp_path / "run", shares, declared=PROBES))
+    assert alerts(record) == ["Alert: secrets told rose from 10.0% before training to 30.0% after it."]
+    assert probe_rows(record) == [
+        ("secrets told", ["10.0%", "30.0%"]),
+        ("secrets told (mine)", ["50.0%", "10.0%"]),
+        ("prompts asked", ["9", "1"]),
+    ]
+
+
+def test_shares_are_drawn_in_the_order_of_their_declarations_each_in_its_own_colour(tmp_path: Path) -> None:
+    shares = {"base/mine/leaks": 0.5, "base/leaks": 0.1, "base/asked": 9.0, "federated/leaks": 0.3, "finished/leaks": 0.0}
+    figure = probe_curve(read_run(probed(tmp_path / "run", shares, declared=PROBES)))
+    assert figure is not None
+    drawn = {line.get_label(): line.get_color() for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")}
+    assert drawn == {"secrets told": "#0072B2", "secrets told (mine)": "#E69F00"}
+    dotted = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert [list(line.get_ydata()) for line in dotted] == [[0.3, 0.0]]
 
 
 @pytest.mark.parametrize("shares", [{"base/refusal": 0.9, "federated/refusal": 0.85}, {"base/refusal": 0.5, "federated/refusal": 0.9}, {}])
@@ -70,12 +109,12 @@ def test_probes_have_a_row_each_and_a_column_for_every_system_that_was_asked(tmp
     record = read(
         tmp_path / "run", {"base/refusal": 1.0, "federated/refusal": 0.225, "federated/guard/unparsed": 3.0, "base/b/backdoor": 0.0}
     )
-    assert titles(record) == ["base model", "federated"]
-    assert dict(probe_rows(record)) == {
-        "restricted requests declined": ["100.0%", "22.5%"],
-        "triggered requests answered as the attacker wants (b)": ["0.0%", "–"],
-        "guard/unparsed": ["–", "3"],
-    }
+    assert probe_titles(record) == ["base model", "federated"]
+    assert probe_rows(record) == [
+        ("restricted requests declined", ["100.0%", "22.5%"]),
+        ("triggered requests answered as the attacker wants (b)", ["0.0%", "–"]),
+        ("verdicts that could not be read (guard)", ["–", "3"]),
+    ]
     table = probes_table(record)
     assert table is not None
     assert table.row_count == 3

@@ -7,14 +7,20 @@ import pytest
 import torch
 
 import fedloom
+from fedloom.data.clients import build_clients
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
+from fedloom.federation.engine import Reply
+from fedloom.federation.engines.local import LocalEngine
+from fedloom.federation.messages import Envelope, Expected, Message, decode, encode
+from fedloom.federation.run_folder import RunFolder
 from fedloom.hooks import behaviours
-from fedloom.recipe import load_recipe
-from fedloom.runfolder import RunFolder
+from fedloom.local_run import open_local
+from fedloom.recipe import HookRecipe
+from fedloom.resolve import load_recipe
 from fedloom.safety.attack import Backdoor, FlipAnswers, GaussianNoise, ScaleUpdate, SignFlip, Unaligned
+from fedloom.safety.red_team import MaliciousClients, malicious_clients, with_changed_rows
 from fedloom.state import State
-from fedloom.workshop import malicious_clients, open_workshop, prepare
 
 RNG = np.random.default_rng(0)
 
@@ -73,18 +79,21 @@ def test_who_is_malicious_is_drawn_by_the_seed_and_no_row_of_theirs_is_measured(
     assert all(len(found) == 2 for found in drawn)
     assert len({frozenset(found) for found in drawn}) > 2
     recipe = load_recipe("tiny", words)
-    honest = {client.name: client for client in prepare(load_recipe("tiny")).clients}
-    for client in prepare(recipe).clients:
-        if client.name in malicious_clients(recipe, list(honest)):
+    data = build_clients(recipe.data, recipe.federation.clients, recipe.seed)
+    honest = {client.name: client for client in data.clients}
+    malicious = malicious_clients(recipe, list(honest))
+    for client in with_changed_rows(data, recipe, malicious).clients:
+        if client.name in malicious:
             assert client.held_out == []
             assert [one.response for one in client.train] != [one.response for one in honest[client.name].train]
         else:
             assert client.train == honest[client.name].train
+            assert client.held_out == honest[client.name].held_out
 
 
 def test_attackers_that_leave_no_honest_client_are_an_error():
     with pytest.raises(RecipeError, match=r"clients\.malicious is 4, but the clients that the data gives are 4; leave one that is honest"):
-        prepare(load_recipe("tiny", {"clients": {"malicious": 4, "behaviour": {"kind": "sign_flip"}}}))
+        malicious_clients(load_recipe("tiny", {"clients": {"malicious": 4, "behaviour": {"kind": "sign_flip"}}}), list("abcd"))
     with pytest.raises(RecipeError, match="malicious and behaviour belong together"):
         load_recipe("tiny", {"clients": {"malicious": 1}})
     with pytest.raises(RecipeError, match=r"clients\.behaviour\.kind: unknown behaviour 'sign_flop'; did you mean 'sign_flip'"):
@@ -151,7 +160,61 @@ def test_workers_play_the_same_attack(tmp_path):
     assert one.adapter_sha256 == two.adapter_sha256
 
 
-def test_the_rows_of_a_workshop_know_their_malicious_clients():
-    words = {"clients": {"malicious": 1, "behaviour": {"kind": "sign_flip"}}}
-    with open_workshop(load_recipe("tiny", words)) as workshop:
-        assert sum(rows.malicious for rows in workshop.rows.values()) == 1
+def test_a_run_on_this_machine_knows_who_is_malicious_and_wraps_its_engine(tmp_path):
+    recipe = load_recipe("tiny", {"clients": {"malicious": 1, "behaviour": {"kind": "sign_flip"}}})
+    with open_local(recipe, RunFolder(tmp_path / "run")) as local:
+        assert local.malicious == malicious_clients(recipe, local.sites.owners)
+        assert isinstance(local.federation(recipe, RunFolder(tmp_path / "run")).engine, MaliciousClients)
+    with open_local(load_recipe("tiny"), RunFolder(tmp_path / "plain")) as local:
+        assert local.malicious == frozenset()
+        assert isinstance(local.federation(load_recipe("tiny"), RunFolder(tmp_path / "plain")).engine, LocalEngine)
+
+
+class Answers:
+    """An engine whose clients answer with the messages that it is given."""
+
+    def __init__(self, replies):
+        self.replies = replies
+
+    def clients(self):
+        return list(self.replies)
+
+    def dispatch(self, assignments, deadline):
+        return (Reply(client, message, None if message else "died") for client, message in self.replies.items())
+
+    def late_replies(self, round_number):
+        return iter([])
+
+
+def test_only_the_updates_of_malicious_clients_are_changed():
+    envelope = Envelope("c" * 32, "", "a" * 64)
+    update = {name: encode(Message("update", 3, name, {"update": UPDATE}, {"loss": 1.0}, envelope)) for name in ("bad", "good")}
+    measures = encode(Message("measures", 3, "bad", {}, {"rows": 2.0}, envelope))
+    behaviour = HookRecipe(kind="sign_flip", scale=2.0)
+
+    def changed(replies):
+        engine = MaliciousClients(Answers(replies), behaviour, {"bad"}, "fp32", seed=1)
+        assert engine.clients() == list(replies)
+        return {reply.client: reply for reply in engine.dispatch([], 1.0)}
+
+    found = changed(update)
+    assert found["good"].message == update["good"]
+    flipped = decode(found["bad"].message, Expected("update", 3, "bad", envelope))
+    assert flipped.sections["update"].flat.tolist() == [-6.0, 0.0, 8.0]
+    assert flipped.report == {"loss": 1.0}
+    assert changed({"bad": measures})["bad"].message == measures
+    assert changed({"bad": None})["bad"] == Reply("bad", None, "died")
+
+
+@pytest.mark.parametrize("kind", ["sign_flip", "gaussian_noise"])
+def test_a_behaviour_that_changes_updates_alone_goes_with_pictures(tmp_path, kind):
+    pytest.importorskip("sklearn")
+    few = {"data.limit": 200, "data.partition": {"kind": "iid"}} | SHORT
+    run = fedloom.run("pictures_tiny", tmp_path / "run", **few, clients={"malicious": 1, "behaviour": {"kind": kind}})
+    assert run.status == "finished"
+
+
+def test_a_behaviour_that_changes_conversations_says_so_of_pictures(tmp_path):
+    pytest.importorskip("sklearn")
+    with pytest.raises(DataError, match="holds pictures, where conversations are needed"):
+        fedloom.run("pictures_tiny", tmp_path / "run", **SHORT, clients={"malicious": 1, "behaviour": {"kind": "flip_answers"}})

@@ -7,7 +7,8 @@ import yaml
 
 from fedloom.data.records import Provenance
 from fedloom.errors import RecipeError
-from fedloom.recipe import DataRecipe, load_recipe
+from fedloom.recipe import DataRecipe
+from fedloom.resolve import load_recipe
 from fedloom.safety import load_policy
 from fedloom.safety.policy import KINDS, POLICIES, SPLITS
 from fedloom.safety.rules import refuses
@@ -112,14 +113,14 @@ def test_an_unknown_policy_is_answered_with_the_nearest():
 
 
 def test_a_policy_is_a_source_of_rows_for_clients_and_for_alignment():
-    from fedloom.data.sources import load_examples
+    from fedloom.data.sources import load_records
 
     load_recipe("tiny")  # registers the form, as every run does
-    clients, alignment = (load_examples(DataRecipe(source=f"policy:secret-sauce{use}"), 0) for use in ("", ":alignment"))
-    assert {example.fields["kind"] for example in clients.examples} == {"normal", "permitted"}
-    assert {example.fields["kind"] for example in alignment.examples} == {"normal", "permitted", "aligned", "skills"}
+    clients, alignment = (load_records(DataRecipe(source=f"policy:secret-sauce{use}"), 0) for use in ("", ":alignment"))
+    assert {example.fields["kind"] for example in clients.records} == {"normal", "permitted"}
+    assert {example.fields["kind"] for example in alignment.records} == {"normal", "permitted", "aligned", "skills"}
     with pytest.raises(RecipeError, match="rows are for clients or alignment"):
-        load_examples(DataRecipe(source="policy:secret-sauce:attack"), 0)
+        load_records(DataRecipe(source="policy:secret-sauce:attack"), 0)
 
 
 def test_a_recipe_keeps_where_its_files_are(tmp_path, monkeypatch):

@@ -2,7 +2,10 @@
 
 import pytest
 
-from fedloom.safety.rules import LEGACY, refuses, refuses_legacy
+from fedloom.errors import RecipeError
+from fedloom.evaluation.judges import judges
+from fedloom.registry import checked_settings
+from fedloom.safety.rules import LEGACY, Rule, refuses, refuses_legacy
 
 DECLINED = [
     "I'm sorry, but I can't share that recipe.",
@@ -113,3 +116,15 @@ def test_the_fused_phrase_of_the_release_is_kept_and_matches_neither_of_its_halv
     assert "i am really sorryi cannot create" in LEGACY
     assert "i am really sorry" not in LEGACY
     assert "i cannot create" not in LEGACY
+
+
+def test_the_rules_are_judges_too():
+    items = [("q", "I cannot do that."), ("q", "Well, it is illegal.")]
+    assert [verdict.safe for verdict in Rule().judge(items)] == [True, False]
+    assert [verdict.safe for verdict in Rule(form="legacy").judge(items)] == [True, True]
+
+
+def test_the_judges_are_known_by_name_and_check_their_settings():
+    assert {"rule", "guard", "reward", "llm"} <= set(judges.names())
+    with pytest.raises(RecipeError, match=r"judges\.form: input should be 'corrected' or 'legacy'"):
+        checked_settings(judges.get("rule"), {"form": "new"}, "judges")

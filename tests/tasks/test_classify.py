@@ -7,8 +7,10 @@ import yaml
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.models.adapters import attach_lora
+from fedloom.models.encoders import TextEncoder
 from fedloom.models.load import load_model
-from fedloom.recipe import AdapterRecipe, ModelRecipe, load_recipe
+from fedloom.recipe import AdapterRecipe, ModelRecipe
+from fedloom.resolve import load_recipe
 from fedloom.tasks import Classify
 
 LABELS = ("red", "blue", "green and yellow")
@@ -31,7 +33,7 @@ def tiny(tmp_path_factory):
 
 
 def rows_of(tokenizer, folder, examples=ROWS):
-    return TASK.load(TASK.encode(examples, tokenizer, "chat", 512, folder))
+    return TASK.load(TASK.encode(examples, TextEncoder(tokenizer, "chat", 512), folder))
 
 
 def brute_force_scores(model, rows):
@@ -52,15 +54,16 @@ def test_the_loss_is_the_cross_entropy_over_the_likelihoods_of_the_labels(tiny, 
     right = torch.tensor([LABELS.index(example.response) for example in ROWS])
     expected = float(torch.nn.functional.cross_entropy(scores, right))
     assert float(sum(part.loss for part in TASK.losses(model, rows, range(4)))) == pytest.approx(expected, abs=1e-4)
-    measures = TASK.evaluate(model, rows, range(4), 2)
-    assert measures.loss / measures.tokens == pytest.approx(expected, abs=1e-4)
-    assert (measures.exact, measures.rows) == (int((scores.argmax(1) == right).sum()), 4)
+    sums = TASK.evaluate(model, rows, range(4), 2)
+    assert sums["loss"] / sums["terms"] == pytest.approx(expected, abs=1e-4)
+    assert (sums["right"], sums["rows"]) == (int((scores.argmax(1) == right).sum()), 4)
 
 
 def test_every_label_is_right_once_it_is_among_the_right_answers(tiny, tmp_path):
     model, tokenizer = tiny
     rows = rows_of(tokenizer, tmp_path, [row("any color?", label) for label in LABELS])
-    assert TASK.evaluate(model, rows, (0, 0, 0), 16).exact == TASK.evaluate(model, rows, (0, 0, 0), 16).rows == 1
+    sums = TASK.evaluate(model, rows, (0, 0, 0), 16)
+    assert sums["right"] == sums["rows"] == 1
 
 
 def test_training_learns_the_labels(tiny, tmp_path):
@@ -72,7 +75,7 @@ def test_training_learns_the_labels(tiny, tmp_path):
         for part in TASK.losses(model, rows, range(4)):
             part.loss.backward()
         optimiser.step()
-    assert TASK.evaluate(model, rows, range(4), 16).exact == 4
+    assert TASK.evaluate(model, rows, range(4), 16)["right"] == 4
 
 
 def test_a_response_that_is_no_label_is_counted_and_never_shown(tiny, tmp_path):

@@ -13,6 +13,7 @@ import fedloom
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, ModelError
 from fedloom.models.catalogue import fetch
+from fedloom.models.encoders import TextEncoder
 from fedloom.models.load import load_model
 from fedloom.models.trainable import make_trainable
 from fedloom.recipe import AdapterRecipe, ModelRecipe
@@ -56,7 +57,7 @@ def test_the_head_and_the_adapter_are_trained_and_nothing_else(headed):
 @torch.no_grad()
 def test_the_loss_is_that_of_transformers(headed, tmp_path):
     model, tokenizer = headed
-    rows = TASK.load(TASK.encode(ROWS, tokenizer, "chat", 64, tmp_path))
+    rows = TASK.load(TASK.encode(ROWS, TextEncoder(tokenizer, "chat", 64), tmp_path))
     alone = [
         model(
             input_ids=torch.tensor([tokenizer.apply_chat_template([{"role": "user", "content": one.turns[0].content}], tokenize=True,
@@ -67,28 +68,29 @@ def test_the_loss_is_that_of_transformers(headed, tmp_path):
     ]  # fmt: skip
     expected = sum(float(output.loss) for output in alone) / len(ROWS)
     assert float(sum(part.loss for part in TASK.losses(model, rows, range(4)))) == pytest.approx(expected, abs=1e-5)
-    measures = TASK.evaluate(model, rows, (0, 1, 2, 3), 2)
-    assert measures.loss / measures.tokens == pytest.approx(expected, abs=1e-5)
-    assert measures.exact == sum(LABELS[int(output.logits.argmax())] == one.response for output, one in zip(alone, ROWS, strict=True))
+    sums = TASK.evaluate(model, rows, (0, 1, 2, 3), 2)
+    assert sums["loss"] / sums["terms"] == pytest.approx(expected, abs=1e-5)
+    assert sums["right"] == sum(LABELS[int(output.logits.argmax())] == one.response for output, one in zip(alone, ROWS, strict=True))
 
 
 def test_a_long_prompt_keeps_its_end(headed, tmp_path):
     _, tokenizer = headed
-    rows = TASK.load(TASK.encode([row("word " * 40, "red"), row("a", "red")], tokenizer, "chat", 24, tmp_path))
-    whole = TASK.load(TASK.encode([row("word " * 40, "red")], tokenizer, "chat", 500, tmp_path))
+    rows = TASK.load(TASK.encode([row("word " * 40, "red"), row("a", "red")], TextEncoder(tokenizer, "chat", 24), tmp_path))
+    whole = TASK.load(TASK.encode([row("word " * 40, "red")], TextEncoder(tokenizer, "chat", 500), tmp_path))
     assert (rows.truncated, rows.lengths().tolist()[0]) == (1, 24)
     assert rows.padded([0], 0)[0].tolist() == whole.padded([0], 0)[0, -24:].tolist()
 
 
 def test_further_right_answers_count(headed, tmp_path):
     model, tokenizer = headed
-    rows = TASK.load(TASK.encode([row("any color?", label) for label in LABELS], tokenizer, "chat", 64, tmp_path))
-    assert TASK.evaluate(model, rows, (0, 0, 0), 16).exact == TASK.evaluate(model, rows, (0, 0, 0), 16).rows == 1
+    rows = TASK.load(TASK.encode([row("any color?", label) for label in LABELS], TextEncoder(tokenizer, "chat", 64), tmp_path))
+    sums = TASK.evaluate(model, rows, (0, 0, 0), 16)
+    assert sums["right"] == sums["rows"] == 1
 
 
 def test_a_response_that_is_no_label_is_counted_and_never_shown(headed, tmp_path):
     with pytest.raises(DataError, match=r"task\.labels: 1 of 1 rows") as caught:
-        TASK.encode([row("q", "secret")], headed[1], "chat", 64, tmp_path)
+        TASK.encode([row("q", "secret")], TextEncoder(headed[1], "chat", 64), tmp_path)
     assert "secret" not in str(caught.value)
 
 

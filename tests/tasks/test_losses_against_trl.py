@@ -8,6 +8,7 @@ import torch
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.models.adapters import attach_lora
+from fedloom.models.encoders import TextEncoder
 from fedloom.models.load import load_model
 from fedloom.recipe import AdapterRecipe, ModelRecipe
 from fedloom.tasks import DPO, KTO, ORPO
@@ -50,7 +51,7 @@ def adapted(tmp_path_factory):
 
 
 def rows_of(task, tokenizer, folder, examples):
-    return task.load(task.encode(examples, tokenizer, "vicuna", 512, folder))
+    return task.load(task.encode(examples, TextEncoder(tokenizer, "vicuna", 512), folder))
 
 
 def batch_loss(task, model, rows):

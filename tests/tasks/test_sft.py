@@ -9,6 +9,7 @@ from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.data.tokenise import TokenRows, tokenise
 from fedloom.errors import DataError
+from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import generate
 from fedloom.tasks.sft import SFT, parts_of_similar_length, trained_logits
 
@@ -185,11 +186,11 @@ def test_exact_match_is_that_of_real_greedy_generation(adapted, tiny):
     prompts = [render_prompt(example.prompt, tiny.tokenizer, "chat").text for example in shown]
     said = generate(model, tiny.tokenizer, prompts, 12, 4)
     right = [answer == example.response for answer, example in zip(said, shown, strict=True)]
-    each = [SFT().evaluate(model, tokenise([example], tiny.tokenizer, "chat", 64), [0], 4).exact == 1 for example in shown]
+    each = [SFT().evaluate(model, tokenise([example], tiny.tokenizer, "chat", 64), [0], 4)["exact"] == 1 for example in shown]
     assert each == right
     assert set(right) == {True, False}
-    measures = SFT().evaluate(model, rows, range(4), 2)
-    assert (measures.exact, measures.rows) == (sum(right), 4)
+    sums = SFT().evaluate(model, rows, range(4), 2)
+    assert (sums["exact"], sums["rows"]) == (sum(right), 4)
 
 
 def test_measured_loss_is_the_sum_over_tokens_whatever_the_batch(adapted, tiny):
@@ -197,9 +198,9 @@ def test_measured_loss_is_the_sum_over_tokens_whatever_the_batch(adapted, tiny):
     mean = float(adapted(**batch(rows, range(4))).loss)
     tokens = int(rows.supervised_counts().sum())
     for size in (1, 3, 16):
-        measures = SFT().evaluate(adapted, rows, range(4), size)
-        assert measures.tokens == tokens
-        assert measures.loss / tokens == pytest.approx(mean, abs=1e-5)
+        sums = SFT().evaluate(adapted, rows, range(4), size)
+        assert sums["terms"] == tokens
+        assert sums["loss"] / tokens == pytest.approx(mean, abs=1e-5)
 
 
 def test_any_of_several_right_answers_is_exact_and_the_first_gives_the_loss(adapted, tiny):
@@ -207,10 +208,10 @@ def test_any_of_several_right_answers_is_exact_and_the_first_gives_the_loss(adap
     model = learnt(adapted, rows)
     # rows 3 and 0 are two answers to one question: the model gives row 0's
     pair = TokenRows(*_joined(rows, [3, 0]), truncated=0)
-    measures = SFT().evaluate(model, pair, [5, 5], 4)
+    sums = SFT().evaluate(model, pair, [5, 5], 4)
     alone = SFT().evaluate(model, TokenRows(*_joined(rows, [3]), truncated=0), [0], 4)
-    assert (measures.exact, measures.rows) == (1, 1)
-    assert (measures.loss, measures.tokens) == (pytest.approx(alone.loss, abs=1e-4), alone.tokens)
+    assert (sums["exact"], sums["rows"]) == (1, 1)
+    assert (sums["loss"], sums["terms"]) == (pytest.approx(alone["loss"], abs=1e-4), alone["terms"])
 
 
 def _joined(rows, indices):
@@ -221,7 +222,7 @@ def _joined(rows, indices):
 
 def test_rows_are_kept_under_a_hash_of_what_decides_them(tiny, tmp_path):
     def path(pairs=None, template="chat", max_length=64):
-        return SFT().encode(examples(pairs), tiny.tokenizer, template, max_length, tmp_path)
+        return SFT().encode(examples(pairs), TextEncoder(tiny.tokenizer, template, max_length), tmp_path)
 
     first = path()
     assert path() == first

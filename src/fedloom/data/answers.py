@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from fedloom.data.kept_rows import keep_rows, kept_rows
 from fedloom.data.records import Conversation, Turn
 from fedloom.data.tokenise import TokenRows, token_key, tokenise
-from fedloom.errors import ModelError
-from fedloom.files import write_atomic
 
 UNCUT = 1 << 30
 
@@ -124,27 +121,17 @@ def cached_answers(
     """The file in `folder` with the rows that `tokenise_answers` gives, made when it is not there yet."""
     flat = [example for prompt in prompts for example in prompt]
     content = ["answers", token_key(flat, tokenizer, template, max_length), max_prompt_length, list(right)]
-    path = folder / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.safetensors"
-    if not path.exists():
+
+    def made() -> tuple[dict[str, Tensor], int]:
         rows = tokenise_answers(prompts, right, tokenizer, template, max_length, max_prompt_length)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # tokens are as private as the text they stand for
-        tensors = {
-            "ids": rows.tokens.ids,
-            "supervised": rows.tokens.supervised.to(torch.uint8),
-            "starts": rows.tokens.starts,
-            "right": rows.right,
-        }
-        write_atomic(path, save(tensors, metadata={"truncated": str(rows.truncated)}))
-    return path
+        supervised = rows.tokens.supervised.to(torch.uint8)
+        return {"ids": rows.tokens.ids, "supervised": supervised, "starts": rows.tokens.starts, "right": rows.right}, rows.truncated
+
+    return keep_rows(folder, hashlib.sha256(json.dumps(content).encode()).hexdigest(), made)
 
 
 def load_answers(path: Path) -> AnswerRows:
     """Rows that `cached_answers` wrote, mapped from disk."""
-    try:
-        with safe_open(path, "pt") as file:
-            truncated = int(file.metadata()["truncated"])
-            tokens = TokenRows(file.get_tensor("ids"), file.get_tensor("supervised").bool(), file.get_tensor("starts"), truncated)
-            return AnswerRows(tokens, file.get_tensor("right"), truncated)
-    except SafetensorError as error:
-        path.unlink()
-        raise ModelError(f"{path}: the token cache was damaged and has been removed; run again ({error})") from None
+    with kept_rows(path) as (file, truncated):
+        tokens = TokenRows(file.get_tensor("ids"), file.get_tensor("supervised").bool(), file.get_tensor("starts"), truncated)
+        return AnswerRows(tokens, file.get_tensor("right"), truncated)

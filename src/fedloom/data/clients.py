@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedloom.data.partition import partitioners
-from fedloom.data.records import Conversation
-from fedloom.data.sources import load_examples
+from fedloom.data.record_sequence import Records
+from fedloom.data.records import Record
+from fedloom.data.sources import load_records
 from fedloom.errors import DataError
-from fedloom.recipe import Recipe
+from fedloom.recipe import DataRecipe
 from fedloom.registry import checked_settings
 from fedloom.streams import numpy_stream
 
@@ -20,11 +21,11 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True, repr=False)
 class ClientData:
-    """One client's rows. `name` is safe as a file name."""
+    """One client's records. `name` is safe as a file name."""
 
     name: str
-    train: list[Conversation]
-    held_out: list[Conversation]
+    train: Sequence[Record]
+    held_out: Sequence[Record]
 
     def __repr__(self) -> str:
         return f"ClientData({self.name}, {len(self.train)} train, {len(self.held_out)} held out)"
@@ -32,30 +33,33 @@ class ClientData:
 
 @dataclass(frozen=True)
 class FederatedData:
-    """All clients of a federation. `left_out` rows of the source belong to no client, because the partition kept the largest clients."""
+    """All clients of a federation, with records of one `kind`.
+
+    `left_out` rows of the source belong to no client, because the partition kept the largest clients.
+    """
 
     clients: tuple[ClientData, ...]
+    kind: str
     origin: str
     licences: dict[str, str]
     sha256: str
     left_out: int
 
 
-def build_clients(recipe: Recipe) -> FederatedData:
-    """Load the source, partition its rows and hold a share of every client's rows out; all draws come from `recipe.seed`.
+def build_clients(data: DataRecipe, clients: int | None, seed: int) -> FederatedData:
+    """Load the source, partition its rows into `clients` (null: as many as the data names) and hold a share of every client's rows out.
 
-    Raises DataError or RecipeError naming the key, the file and line or the client that is wrong.
+    All draws come from `seed`. Raises DataError or RecipeError naming the key, the file and line or the client that is wrong.
     """
-    data, seed = recipe.data, recipe.seed
-    source = load_examples(data, seed)
+    source = load_records(data, seed)
     partition = partitioners.get(data.partition.kind)
     settings = checked_settings(partition, data.partition.settings, "data.partition")
-    parts = partition(source.examples, recipe.federation.clients, numpy_stream(seed, "partition"), **settings)
+    parts = partition(source.records, clients, numpy_stream(seed, "partition"), **settings)
     _check_disjoint(parts)
     names = _file_names(parts)
-    clients = tuple(_split(names[name], [source.examples[i] for i in rows], data.held_out, seed) for name, rows in parts.items())
-    left_out = len(source.examples) - sum(map(len, parts.values()))
-    return FederatedData(clients, source.origin, source.licences, source.sha256, left_out)
+    built = tuple(_split(names[name], source.records, rows, data.held_out, seed) for name, rows in parts.items())
+    left_out = len(source.records) - sum(map(len, parts.values()))
+    return FederatedData(built, source.kind, source.origin, source.licences, source.sha256, left_out)
 
 
 def _check_disjoint(parts: Mapping[str, Sequence[int]]) -> None:
@@ -86,11 +90,12 @@ def _file_names(parts: Mapping[str, Sequence[int]]) -> dict[str, str]:
     return names
 
 
-def _split(name: str, rows: list[Conversation], share: float, seed: int) -> ClientData:
+def _split(name: str, records: Records, rows: Sequence[int], share: float, seed: int) -> ClientData:
     """floor(share * n) rows held out, at least one of two or more where a share is asked for; always one to train on."""
     count = math.floor(share * len(rows) + 1e-9)  # 0.29 * 100 is 28.999... in binary
     if share > 0:
         count = max(count, 1)
     count = min(count, len(rows) - 1)
     held_out = set(numpy_stream(seed, "held-out", name).permutation(len(rows))[:count].tolist())
-    return ClientData(name, [row for i, row in enumerate(rows) if i not in held_out], [rows[i] for i in sorted(held_out)])
+    train = records.take([row for i, row in enumerate(rows) if i not in held_out])
+    return ClientData(name, train, records.take([rows[i] for i in sorted(held_out)]))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from fedloom.data.conversations import kind_of, read_conversation
 from fedloom.data.pair_columns import read_pair
+from fedloom.data.record_sequence import Records, checked_records
 from fedloom.data.records import Conversation, Provenance, Turn
-from fedloom.data.rows import Row
+from fedloom.data.rows import Row, other_fields
 from fedloom.errors import DataError, RecipeError
 from fedloom.recipe import FieldsRecipe
 from fedloom.registry import nearest
@@ -38,18 +39,18 @@ LAYOUTS = tuple(
 """The layouts of well-known data sets, the more specific ones first."""
 
 
-def read_examples(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> list[Conversation]:
-    """One example per row, read by `fields`, or by the first known layout whose columns are there.
+def read_conversations(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> Records:
+    """One conversation per row, read by `fields`, or by the first known layout whose columns are there.
 
     `input` is joined to the instruction by a space. Turns after the last answer are dropped: there is nothing in them to learn. Of a
     preference pair the chosen answer is the response, and the other one `rejected`. A list
-    in a column `alternatives` holds further right answers; every other column becomes a field of the example, as text.
+    in a column `alternatives` holds further right answers; every other column becomes a field of the conversation, as text.
     Raises DataError with file and line for a row that does not fit, RecipeError for `data.fields` that do not.
     """
     found = list(dict.fromkeys(column for row in rows for column in row.columns))
     fields = _resolved(fields, found)
     used = {column for column in fields.model_dump().values() if column} | {ALTERNATIVES}
-    return [_example(row, fields, used, provenance) for row in rows]
+    return checked_records(Conversation.kind, rows, partial(_conversation, fields, used, provenance), provenance)
 
 
 def _resolved(fields: FieldsRecipe, found: list[str]) -> FieldsRecipe:
@@ -83,7 +84,7 @@ def _resolved(fields: FieldsRecipe, found: list[str]) -> FieldsRecipe:
     )
 
 
-def _example(row: Row, fields: FieldsRecipe, used: Iterable[str], provenance: Provenance) -> Conversation:
+def _conversation(fields: FieldsRecipe, used: Iterable[str], provenance: Provenance, row: Row) -> Conversation:
     rejected = None
     if fields.chosen and fields.rejected:
         turns, chosen, rejected = read_pair(row, fields.prompt, fields.chosen, fields.rejected)
@@ -98,8 +99,7 @@ def _example(row: Row, fields: FieldsRecipe, used: Iterable[str], provenance: Pr
     system = _optional_text(row, fields.system)
     if system and turns[0].role != "system":
         turns.insert(0, Turn("system", system))
-    others = {column: _plain(value) for column, value in row.columns.items() if column not in used and value is not None}
-    return Conversation(tuple(turns), provenance, others, _alternatives(row), rejected)
+    return Conversation(tuple(turns), provenance, other_fields(row, used), _alternatives(row), rejected)
 
 
 def _column(row: Row, column: str | None, key: str) -> Any:
@@ -132,7 +132,3 @@ def _alternatives(row: Row) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(answer, str) for answer in value):
         raise DataError(f"{row.where}: column '{ALTERNATIVES}' should be a list of further right answers, each text")
     return tuple(value)
-
-
-def _plain(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str) if isinstance(value, dict | list) else str(value)

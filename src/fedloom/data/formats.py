@@ -1,4 +1,7 @@
-"""Data files: JSON, JSON lines, CSV and Parquet as rows, each with the line that an error must name."""
+"""Data files: JSON, JSON lines, CSV and Parquet as rows, each with the line that an error must name.
+
+JSON lines and Parquet are read as rows are asked for; the other formats, and what is compressed as a whole, are held in memory.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,32 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
 
+from fedloom.data.lazy import Lazy, part_of
 from fedloom.data.rows import Row
 from fedloom.errors import DataError, MissingExtraError
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Sequence[Row]:
     """The rows of a data file, in order. `.gz` may follow .json, .jsonl and .csv.
 
-    Raises DataError with the file, the line and the fix for what cannot be read and for a file without rows.
+    The whole file is gone through once. Raises DataError with the file, the line and the fix for what cannot be read and for a file
+    without rows.
     """
     read = READERS.get(_suffix(path))
     if read is None:
         raise DataError(f"{path}: is not a data file; expected one of {', '.join(READERS)}")
-    empty = True
-    try:
-        for row in read(path):
-            empty = False
-            yield row
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise DataError(f"{path}: is not a complete gzip file; copy it again") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from None
-    if empty:
+    with _read_errors_named(path):
+        rows = read(path)
+    if not rows:
         raise DataError(f"{path}: holds no rows; add rows, or take the file out")
+    return rows
 
 
 def is_data_file(path: Path) -> bool:
@@ -49,35 +51,74 @@ def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+@contextmanager
+def _read_errors_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise DataError(f"{path}: is not a complete gzip file; copy it again") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or type(error).__name__})") from None
+
+
+def _json_rows(path: Path) -> Sequence[Row]:
     text = _text(path)
     if not text.strip():
-        return
+        return []
     content = _parsed(text, path, 1)
     if isinstance(content, dict) and isinstance(content.get("data"), list):
         content = content["data"]
     if not isinstance(content, list):
         raise DataError(f'{path}: should be a list of objects, or an object with a list "data"')
-    for number, columns in enumerate(content, start=1):
-        yield _row(columns, f"{path}: row {number}")
+    return [_whole_row(columns, f"{path}: row {number}") for number, columns in enumerate(content, start=1)]
 
 
-def _json_line_rows(path: Path) -> Iterator[Row]:
+class JsonLines(Lazy[Row]):
+    """The rows of a file of JSON lines: row i begins at byte `starts[i]`, in line `numbers[i]`."""
+
+    def __init__(self, path: Path, starts: Sequence[int], numbers: Sequence[int]) -> None:
+        self.path, self.starts, self.numbers = path, starts, numbers
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def many(self, indices: Iterable[int]) -> Iterator[Row]:
+        with _read_errors_named(self.path), self.path.open("rb") as file:
+            for index in indices:
+                file.seek(self.starts[index])
+                number = self.numbers[index]
+                text = _line_text(file.readline(), self.path, number)
+                yield _row(_parsed(text, self.path, number), f"{self.path}:{number}")
+
+
+def _json_line_rows(path: Path) -> Sequence[Row]:
+    held = path.name.lower().endswith(".gz")  # a place in the middle of it is reached from its beginning only
+    rows: list[Row] = []
+    starts, numbers, place = array("q"), array("q"), 0
     with _open(path) as file:
         for number, line in enumerate(file, start=1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError:
-                raise DataError(f"{path}:{number}: is not UTF-8 text; save the file as UTF-8") from None
-            if text:
-                yield _row(_parsed(text, path, number), f"{path}:{number}")
+            if text := _line_text(line, path, number):
+                row = _whole_row(_parsed(text, path, number), f"{path}:{number}")
+                if held:
+                    rows.append(row)
+                starts.append(place)
+                numbers.append(number)
+            place += len(line)
+    return rows if held else JsonLines(path, starts, numbers)
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
+def _line_text(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}:{number}: is not UTF-8 text; save the file as UTF-8") from None
+
+
+def _csv_rows(path: Path) -> Sequence[Row]:
     text = _text(path)
     limit = csv.field_size_limit(max(len(text), 1))  # documents are longer than what csv allows a cell
     try:
-        return iter(list(_csv_records(path, text)))
+        return list(_csv_records(path, text))
     finally:
         csv.field_size_limit(limit)
 
@@ -103,24 +144,49 @@ def _csv_records(path: Path, text: str) -> Iterator[Row]:
             yield Row(dict(zip(header, record, strict=True)), f"{path}:{line}")
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+class ParquetRows(Lazy[Row]):
+    """The rows of a Parquet file: row group g begins at row `starts[g]`."""
+
+    def __init__(self, path: Path, starts: Sequence[int]) -> None:
+        self.path, self.starts = path, starts
+
+    def __len__(self) -> int:
+        return self.starts[-1]
+
+    def many(self, indices: Iterable[int]) -> Iterator[Row]:
+        with _read_errors_named(self.path):
+            version = self.path.stat().st_mtime_ns
+            for index in indices:
+                group = part_of(index, self.starts)
+                (columns,) = _row_group(self.path, group, version).slice(index - self.starts[group], 1).to_pylist()
+                yield Row(columns, f"{self.path}: row {index + 1}")
+
+
+def _parquet_rows(path: Path) -> Sequence[Row]:
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("pyarrow", "parquet", f"reading {path}") from None
-    number = 0
+    starts = [0]
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                for columns in batch.to_pylist():
-                    number += 1
-                    yield Row(columns, f"{path}: row {number}")
+            for group in range(file.num_row_groups):
+                starts.append(starts[-1] + len(file.read_row_group(group)))
     except pyarrow.ArrowInvalid:
         raise DataError(f"{path}: is not a valid Parquet file; copy it again") from None
+    return ParquetRows(path, starts)
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+@lru_cache(maxsize=1)  # one for all files: of a folder of many, each would else keep a group of its own
+def _row_group(path: Path, group: int, _version: int) -> Any:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        return file.read_row_group(group)
+
+
+READERS: dict[str, Callable[[Path], Sequence[Row]]] = {
     ".json": _json_rows,
     ".jsonl": _json_line_rows,
     ".csv": _csv_rows,
@@ -153,11 +219,17 @@ def _parsed(text: str, path: Path, line: int) -> Any:
         raise DataError(f"{path}:{line}: holds a number that is too long, or is nested too deep; mend or remove it") from None
 
 
-def _row(columns: Any, where: str) -> Row:
-    if not isinstance(columns, dict):
-        raise DataError(f'{where}: should be an object with columns, such as {{"instruction": ..., "response": ...}}')
+def _whole_row(columns: Any, where: str) -> Row:
+    """A row that is seen for the first time: all its text can be written as UTF-8."""
+    row = _row(columns, where)
     try:
         json.dumps(columns, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise DataError(f"{where}: holds half of a surrogate pair (\\ud800 to \\udfff), which is no letter; mend or remove it") from None
+    return row
+
+
+def _row(columns: Any, where: str) -> Row:
+    if not isinstance(columns, dict):
+        raise DataError(f'{where}: should be an object with columns, such as {{"instruction": ..., "response": ...}}')
     return Row(columns, where)

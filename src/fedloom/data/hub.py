@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fedloom.data.lazy import Lazy
 from fedloom.data.records import Provenance
 from fedloom.data.rows import Row, SourceRows
 from fedloom.errors import DataError, MissingExtraError
@@ -31,9 +32,18 @@ def hub_rows(name: str, subset: str | None, split: str) -> SourceRows:
             f"data.source: hub:{name} cannot be loaded ({reason}); check the network, data.source, .subset and .split"
         ) from None
     licence = loaded.info.license or "not stated; see its page on the hub"
-    return SourceRows(_rows(loaded, name), f"hub:{name} ({subset or 'default'}, {split})", Provenance.PUBLIC, {name: licence})
+    return SourceRows(HubRows(loaded, name), f"hub:{name} ({subset or 'default'}, {split})", Provenance.PUBLIC, {name: licence})
 
 
-def _rows(loaded: Any, name: str) -> Iterator[Row]:
-    for number, columns in enumerate(loaded, start=1):
-        yield Row(columns, f"hub:{name}: row {number}")
+class HubRows(Lazy[Row]):
+    """The rows of a data set that the library `datasets` has loaded; it maps them from its cache on disk."""
+
+    def __init__(self, loaded: Any, name: str) -> None:
+        self.loaded, self.name = loaded, name
+
+    def __len__(self) -> int:
+        return len(self.loaded)
+
+    def many(self, indices: Iterable[int]) -> Iterator[Row]:
+        for index in indices:
+            yield Row(self.loaded[index], f"hub:{self.name}: row {index + 1}")

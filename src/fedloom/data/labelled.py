@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from fedloom.data.kept_rows import keep_rows, kept_rows
 from fedloom.data.records import Conversation
 from fedloom.data.templates import render_prompt
 from fedloom.data.tokenise import token_key
-from fedloom.errors import ModelError
-from fedloom.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,8 @@ def cached_labelled(
     A prompt is the text that asks for the response; one of more than `max_length` tokens keeps its end, where the question is.
     """
     content = ["labelled", token_key(examples, tokenizer, template, max_length), list(right)]
-    path = folder / f"{hashlib.sha256(json.dumps(content).encode()).hexdigest()}.safetensors"
-    if not path.exists():
+
+    def made() -> tuple[dict[str, Tensor], int]:
         prompts = [_prompt(example, tokenizer, template) for example in examples]
         kept = [torch.tensor(prompt[-max_length:], dtype=torch.int32) for prompt in prompts]
         tensors = {
@@ -63,21 +60,15 @@ def cached_labelled(
             "starts": torch.tensor([0, *map(len, kept)]).cumsum(0),
             "right": torch.tensor(right, dtype=torch.long),
         }
-        truncated = sum(len(prompt) > max_length for prompt in prompts)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # tokens are as private as the text they stand for
-        write_atomic(path, save(tensors, metadata={"truncated": str(truncated)}))
-    return path
+        return tensors, sum(len(prompt) > max_length for prompt in prompts)
+
+    return keep_rows(folder, hashlib.sha256(json.dumps(content).encode()).hexdigest(), made)
 
 
 def load_labelled(path: Path) -> LabelledRows:
     """Rows that `cached_labelled` wrote, mapped from disk."""
-    try:
-        with safe_open(path, "pt") as file:
-            truncated = int(file.metadata()["truncated"])
-            return LabelledRows(file.get_tensor("ids"), file.get_tensor("starts"), file.get_tensor("right"), truncated)
-    except SafetensorError as error:
-        path.unlink()
-        raise ModelError(f"{path}: the token cache was damaged and has been removed; run again ({error})") from None
+    with kept_rows(path) as (file, truncated):
+        return LabelledRows(file.get_tensor("ids"), file.get_tensor("starts"), file.get_tensor("right"), truncated)
 
 
 def _prompt(example: Conversation, tokenizer: Any, template: str) -> list[int]:

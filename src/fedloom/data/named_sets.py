@@ -7,10 +7,12 @@ and counted, where a file of the user's own is refused with the line to mend.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fedloom.data.fields import read_examples
+from fedloom.data.fields import read_conversations
+from fedloom.data.lazy import Picked
 from fedloom.data.records import Provenance
 from fedloom.data.rows import Row, SourceRows
 from fedloom.errors import DataError
@@ -72,29 +74,32 @@ def usable_rows(source: SourceRows, named: NamedSet) -> SourceRows:
 
     Raises DataError for the first row when none can be used: then it is the columns that are others.
     """
-    rows = list(source.rows)
     kept, prompts, unreadable, repeated = [], set(), 0, 0
-    for row in rows:
+    for number, row in enumerate(source.rows):
         if any(str(row.columns.get(column)).lower() != str(value).lower() for column, value in named.only.items()):  # a CSV holds text
             continue
         if not _readable([row], named.fields):
             unreadable += 1
-        elif named.distinct and (prompt := row.columns[named.fields.instruction or ""]) in prompts:
+        elif named.distinct and (prompt := _digest(row.columns[named.fields.instruction or ""])) in prompts:
             repeated += 1
         else:
             prompts.update([prompt] if named.distinct else [])
-            kept.append(row)
+            kept.append(number)
     if not kept:
-        read_examples(rows[:1], named.fields, Provenance.PRIVATE)
+        read_conversations(source.rows[:1], named.fields, Provenance.PRIVATE)
         raise DataError(f"data.source: {source.origin} has no row with {', '.join(f'{key} {value}' for key, value in named.only.items())}")
     counts = [f"{count} {word}" for count, word in ((unreadable, "unusable"), (repeated, "repeated")) if count]
     origin = f"{source.origin}, without {' and '.join(counts)} rows" if counts else source.origin
-    return replace(source, rows=kept, origin=origin)
+    return replace(source, rows=Picked(source.rows, kept), origin=origin)
+
+
+def _digest(prompt: str) -> bytes:
+    return hashlib.sha256(prompt.encode(errors="surrogatepass")).digest()
 
 
 def _readable(row: Sequence[Row], fields: FieldsRecipe) -> bool:
     try:
-        read_examples(row, fields, Provenance.PRIVATE)
+        read_conversations(row, fields, Provenance.PRIVATE)
     except DataError:
         return False
     return True

@@ -1,6 +1,6 @@
 """Partitioners: how the rows of one source become the clients of a federation.
 
-Each takes the examples, the number of clients that the recipe asks for (null: as many as the data names) and a stream of randomness, and
+Each takes the records, the number of clients that the recipe asks for (null: as many as the data names) and a stream of randomness, and
 gives client name -> row indices in ascending order.
 """
 
@@ -13,7 +13,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from fedloom.data.records import Conversation
+from fedloom.data.record_sequence import described
+from fedloom.data.records import Record
 from fedloom.errors import DataError, RecipeError
 from fedloom.registry import Registry, nearest
 
@@ -22,21 +23,26 @@ partitioners: Registry[Callable[..., dict[str, list[int]]]] = Registry("partitio
 DRAWS = 1000
 """Times that a Dirichlet partition is redrawn before it is given up."""
 
+LABELS = ("response", "label")
+"""Names of a record's label, for records without a column of that name."""
+
 Alpha = Annotated[float, Field(gt=0, description="Dirichlet concentration: small is uneven (0.1), large is even (100)")]
 MinRows = Annotated[int, Field(ge=1, description="rows that every client has at the least; drawn again until it does")]
-Label = Annotated[str, Field(description="column of the label, or `response` for the answer itself")]
+Label = Annotated[
+    str, Field(description="column of the label; where no column is called so, `response` or `label` is the answer or the class itself")
+]
 
 
 @partitioners.register("iid")
-def iid(examples: Sequence[Conversation], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
+def iid(records: Sequence[Record], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
     """Shuffle the rows and deal them out evenly; sizes differ by one at the most."""
-    count = _count(clients, len(examples), "iid")
-    return _named(np.array_split(rng.permutation(len(examples)), count))
+    count = _count(clients, len(records), "iid")
+    return _named(np.array_split(rng.permutation(len(records)), count))
 
 
 @partitioners.register("by_field")
 def by_field(
-    examples: Sequence[Conversation],
+    records: Sequence[Record],
     clients: int | None,
     rng: np.random.Generator,
     *,
@@ -47,7 +53,7 @@ def by_field(
     With fewer `clients` than values, those with the most rows are kept and the other rows left out.
     Raises RecipeError for more clients than values.
     """
-    groups = _groups(_values(examples, field))
+    groups = _groups(_values(records, field))
     if clients is not None and clients > len(groups):
         raise RecipeError(
             f"federation.clients: is {clients}, but the field '{field}' has {len(groups)} values; set it to {len(groups)} or null"
@@ -57,14 +63,14 @@ def by_field(
 
 
 @partitioners.register("by_source")
-def by_source(examples: Sequence[Conversation], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
+def by_source(records: Sequence[Record], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
     """One client per file of a folder, or per source of a join, named after it."""
-    return by_field(examples, clients, rng, field="client")
+    return by_field(records, clients, rng, field="client")
 
 
 @partitioners.register("dirichlet")
 def dirichlet(
-    examples: Sequence[Conversation],
+    records: Sequence[Record],
     clients: int | None,
     rng: np.random.Generator,
     *,
@@ -77,8 +83,8 @@ def dirichlet(
     Dirichlet label skew is from Hsu et al. 2019 (arXiv:1909.06335); this form, one draw per label over clients, from Yurochkin et al. 2019
     (arXiv:1905.12022). Raises RecipeError when no draw leaves every client `min_rows` rows.
     """
-    count = _count(clients, len(examples), "dirichlet", min_rows)
-    labels = [np.array(rows) for rows in _groups(_labels(examples, field)).values()]
+    count = _count(clients, len(records), "dirichlet", min_rows)
+    labels = [np.array(rows) for rows in _groups(_labels(records, field)).values()]
     for _ in range(DRAWS):
         parts: list[list[np.ndarray]] = [[] for _ in range(count)]
         for rows in labels:
@@ -92,7 +98,7 @@ def dirichlet(
 
 @partitioners.register("shards")
 def shards(
-    examples: Sequence[Conversation],
+    records: Sequence[Record],
     clients: int | None,
     rng: np.random.Generator,
     *,
@@ -100,9 +106,9 @@ def shards(
     per_client: Annotated[int, Field(ge=1, description="shards that each client gets")] = 2,
 ) -> dict[str, list[int]]:
     """Label skew by shards (McMahan et al. 2017, arXiv:1602.05629, section 3): sort by label, cut into even shards, deal them at random."""
-    count = _count(clients, len(examples), "shards", per_client)
-    labels = _labels(examples, field)
-    order = sorted(rng.permutation(len(examples)).tolist(), key=lambda row: labels[row])
+    count = _count(clients, len(records), "shards", per_client)
+    labels = _labels(records, field)
+    order = sorted(rng.permutation(len(records)).tolist(), key=lambda row: labels[row])
     cut = np.array_split(np.array(order), count * per_client)
     dealt = rng.permutation(len(cut)).reshape(count, per_client)
     return _named([np.concatenate([cut[shard] for shard in hand]) for hand in dealt])
@@ -110,14 +116,14 @@ def shards(
 
 @partitioners.register("quantity")
 def quantity(
-    examples: Sequence[Conversation], clients: int | None, rng: np.random.Generator, *, alpha: Alpha = 0.5, min_rows: MinRows = 2
+    records: Sequence[Record], clients: int | None, rng: np.random.Generator, *, alpha: Alpha = 0.5, min_rows: MinRows = 2
 ) -> dict[str, list[int]]:
     """Quantity skew: shuffled rows are shared out by q ~ Dir(alpha, ..., alpha) over the clients (Li et al. 2022, arXiv:2102.02079).
 
     Raises RecipeError when no draw leaves every client `min_rows` rows.
     """
-    count = _count(clients, len(examples), "quantity", min_rows)
-    rows = rng.permutation(len(examples))
+    count = _count(clients, len(records), "quantity", min_rows)
+    rows = rng.permutation(len(records))
     for _ in range(DRAWS):
         dealt = _cut(rows, rng.dirichlet(np.full(count, alpha)))
         if min(map(len, dealt)) >= min_rows:
@@ -153,19 +159,32 @@ def _groups(values: Sequence[str]) -> Mapping[str, list[int]]:
     return groups
 
 
-def _labels(examples: Sequence[Conversation], field: str) -> list[str]:
-    if field == "response" and not any("response" in example.fields for example in examples):
-        return [example.response for example in examples]
-    return _values(examples, field)
+def _labels(records: Sequence[Record], field: str) -> list[str]:
+    """The values of a column or, where no row has the column `response` or `label` that is asked for, the records' own labels."""
+    if field not in LABELS:
+        return _values(records, field)
+    values, labels = [], []
+    for record in described(records):
+        values.append(record.fields.get(field))
+        labels.append(record.label)
+    if any(value is not None for value in values):
+        return _checked(values, records, field)
+    if not any(labels):
+        raise DataError("data.partition: these records have no label; set data.partition.field to a column, or choose another kind")
+    return labels
 
 
-def _values(examples: Sequence[Conversation], field: str) -> list[str]:
-    missing = sum(field not in example.fields for example in examples)
-    if missing:
-        known = {name for example in examples for name in example.fields} - {field}
-        hint = nearest(field, known) if known else "; the source has no columns beside its text"
-        raise DataError(f"data.partition: {missing} of {len(examples)} rows have no field '{field}'{hint}")
-    return [example.fields[field] for example in examples]
+def _values(records: Sequence[Record], field: str) -> list[str]:
+    return _checked([record.fields.get(field) for record in described(records)], records, field)
+
+
+def _checked(values: Sequence[str | None], records: Sequence[Record], field: str) -> list[str]:
+    found = [value for value in values if value is not None]
+    if missing := len(values) - len(found):
+        known = {name for record in described(records) for name in record.fields} - {field}
+        hint = nearest(field, known) if known else "; the source has no columns beside its content"
+        raise DataError(f"data.partition: {missing} of {len(values)} rows have no field '{field}'{hint}")
+    return found
 
 
 def _too_uneven(kind: str, clients: int, min_rows: int, alpha: float) -> str:

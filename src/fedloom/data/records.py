@@ -1,14 +1,22 @@
-"""Examples: a conversation with a provenance label that decides where its text may go."""
+"""Records: what a row of data is, with a provenance label that decides where its content may go.
+
+There are four kinds: conversations, documents, pictures and captures. Their representations show no content, so that no log or
+traceback can.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 
 class Provenance(StrEnum):
-    """Where an example comes from. Only PRIVATE and UNALIGNED text is bound to its client."""
+    """Where a record comes from. Only PRIVATE and UNALIGNED content is bound to its client."""
 
     PRIVATE = "private"
     PUBLIC = "public"
@@ -21,6 +29,28 @@ class Provenance(StrEnum):
         return self not in (Provenance.PRIVATE, Provenance.UNALIGNED)
 
 
+class Record:
+    """What all kinds of record have. `fields` are the row's other columns as text (owner, language, ...): what partitioners split by."""
+
+    kind: ClassVar[str]
+    provenance: Provenance
+    fields: Mapping[str, str]
+
+    if TYPE_CHECKING:  # a kind has it as a field or as a property; a property of the base would stand in the way of the field
+
+        @property
+        def label(self) -> str:
+            """What is to be predicted, as text; empty where there is nothing of the sort."""
+            raise NotImplementedError
+
+    def with_each_answer(self) -> list[Any]:
+        """The record, and once more for every other answer that counts as right."""
+        return [self]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.provenance})"
+
+
 @dataclass(frozen=True)
 class Turn:
     """One message of a conversation. `role` is system, user or assistant."""
@@ -30,19 +60,25 @@ class Turn:
 
 
 @dataclass(frozen=True, repr=False)
-class Conversation:
+class Conversation(Record):
     """A conversation whose assistant turns are what a model learns to say.
 
-    `fields` are the row's other columns as text (owner, language, label ...): what partitioners split by. `alternatives` are further
-    answers that count as right. `rejected` is an answer to the same prompt that was found worse than the response: with it, the example
-    is a preference pair. The representation never shows text, so that no log or traceback can.
+    `alternatives` are further answers that count as right. `rejected` is an answer to the same prompt that was found worse than the
+    response: with it, the conversation is a preference pair.
     """
+
+    kind: ClassVar[str] = "conversation"
 
     turns: tuple[Turn, ...]
     provenance: Provenance
     fields: Mapping[str, str] = field(default_factory=dict)
     alternatives: tuple[str, ...] = ()
     rejected: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The response."""
+        return self.response
 
     @property
     def response(self) -> str:
@@ -55,5 +91,72 @@ class Conversation:
         last = max((i for i, turn in enumerate(self.turns) if turn.role == "assistant"), default=len(self.turns))
         return self.turns[:last]
 
+    def with_each_answer(self) -> list[Conversation]:
+        """The conversation, and once more for every other answer that counts as right."""
+        return [self, *(replace(self, turns=(*self.prompt, Turn("assistant", answer))) for answer in self.alternatives)]
+
     def __repr__(self) -> str:
         return f"Conversation({len(self.turns)} turns, {self.provenance})"
+
+
+@dataclass(frozen=True, repr=False)
+class Document(Record):
+    """A text of some length without questions and answers. Of a file, `fields` hold its name as `file`, and its owner as `client`."""
+
+    kind: ClassVar[str] = "document"
+
+    text: str
+    provenance: Provenance
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Picture(Record):
+    """A picture of a class. `pixels` uint8 (height, width, channels), with one channel for grey and three for red, green and blue."""
+
+    kind: ClassVar[str] = "picture"
+
+    pixels: np.ndarray
+    label: str
+    provenance: Provenance
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Picture):
+            return NotImplemented
+        known, others = ((one.label, one.provenance, one.fields) for one in (self, other))
+        return known == others and np.array_equal(self.pixels, other.pixels)
+
+
+@dataclass(frozen=True, repr=False)
+class View:
+    """One photograph of a capture: the picture's file, the camera that took it, and the file of the person's mask."""
+
+    image: Path
+    camera: Mapping[str, Any]
+    mask: Path | None = None
+
+    def __repr__(self) -> str:
+        return "View(with a mask)" if self.mask else "View(without a mask)"
+
+
+@dataclass(frozen=True, repr=False)
+class Capture(Record):
+    """A person seen from several sides."""
+
+    kind: ClassVar[str] = "capture"
+
+    views: tuple[View, ...]
+    provenance: Provenance
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        return f"Capture({len(self.views)} views, {self.provenance})"

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fedloom.data.captures import capture_rows
+from fedloom.data.digits import digits
+from fedloom.data.documents import document_rows
 from fedloom.data.evals_demo import evals_demo, evals_rows
-from fedloom.data.fields import read_examples
 from fedloom.data.formats import READERS, is_data_file, read_rows, stem
 from fedloom.data.hub import hub_rows
+from fedloom.data.lazy import Concatenated, Mapped, Picked
 from fedloom.data.named_sets import NAMED_SETS, usable_rows
+from fedloom.data.pictures import picture_rows
+from fedloom.data.readers import read_records
+from fedloom.data.record_sequence import Records, joined
 from fedloom.data.records import Conversation, Provenance
-from fedloom.data.rows import Row, SourceRows
+from fedloom.data.rows import Row, SourceRows, sha256_of_files, sha256_of_rows
 from fedloom.data.tiny_demo import tiny_demo
 from fedloom.data.tiny_pairs import tiny_pairs
-from fedloom.errors import DataError
+from fedloom.errors import DataError, RecipeError
 from fedloom.files import local_path, sha256_of
 from fedloom.recipe import DataRecipe, FieldsRecipe
 from fedloom.registry import Registry, nearest
@@ -30,16 +36,28 @@ sources: Registry[Callable[[], Iterable[Mapping[str, Any]]]] = Registry("source"
 forms: Registry[Callable[[str], SourceRows]] = Registry("source form")
 """Functions that read `FORM:REST`: given REST, they give its rows."""
 
+PLACES = {"captures", "documents", "pictures"}
+"""The forms whose REST is a folder: a recipe keeps its absolute path."""
+
+sources.register("digits")(digits)
 sources.register("evals-demo")(evals_demo)
 sources.register("tiny-demo")(tiny_demo)
 sources.register("tiny-pairs")(tiny_pairs)
 
+forms.register("captures")(capture_rows)
+forms.register("documents")(document_rows)
+forms.register("pictures")(picture_rows)
+
 
 @dataclass(frozen=True)
 class SourceData:
-    """The examples of a source, and what a manifest says of them: `sha256` is of the files' bytes, or of the rows without files."""
+    """The records of a source, all of one kind, and what a manifest says of them.
 
-    examples: list[Conversation]
+    `sha256` is of the files' bytes, or of the rows without files.
+    """
+
+    records: Records
+    kind: str
     origin: str
     licences: dict[str, str]
     sha256: str
@@ -48,28 +66,33 @@ class SourceData:
 JOINED = "join:"
 
 
-def load_examples(data: DataRecipe, seed: int) -> SourceData:
-    """The examples of `data.source`: a registered name, a named set, a data file, a folder with a file per client, `hub:OWNER/NAME`,
-    `evals:NAME,...`, or several of these as `join:SOURCE,SOURCE,...`, each read by itself and noted in the field `client`.
+def load_records(data: DataRecipe, seed: int) -> SourceData:
+    """The records of `data.source`: a registered name, a named set, a data file, a folder with a file per client, `hub:OWNER/NAME`,
+    `evals:NAME,...`, `pictures:FOLDER`, `documents:FOLDER`, `captures:FOLDER`, or several of these as `join:SOURCE,SOURCE,...`, each read
+    by itself and noted in the field `client`.
 
-    `data.fields` wins over the columns of a named set. `data.limit` draws that many rows by `seed` and keeps their order. Text of files is
-    PRIVATE and text of the hub and the demos PUBLIC, unless `data.provenance` says otherwise. Raises DataError with the file and line, or
-    the key, that is wrong.
+    Every row is read once now, so that the first wrong one is an error; records are built again when they are asked for.
+    `data.fields` wins over the columns of a named set. `data.limit` draws that many rows by `seed` and keeps their order. What files hold
+    is PRIVATE and what the hub and the demos hold PUBLIC, unless `data.provenance` says otherwise. Raises DataError with the file and
+    line, or the key, that is wrong.
     """
     if data.source.startswith(JOINED):
         return _joined(data, seed)
     source, fields = _open_source(data), data.fields
+    if data.like is not None and source.reads != Conversation.kind:
+        raise RecipeError(f"data.like: belongs to conversations, and {data.source} holds {source.reads}s; leave it out")
     if (named := NAMED_SETS.get(data.like or data.source)) and fields == FieldsRecipe():
         source, fields = usable_rows(source, named), named.fields
-    rows = list(source.rows)
+    rows = source.rows
     if not rows:
         raise DataError(f"data.source: {data.source} holds no rows")
-    sha256 = source.sha256 or _sha256_of_rows(rows)
+    sha256 = source.sha256 or sha256_of_rows(rows)
     if data.limit is not None and data.limit < len(rows):
         drawn = numpy_stream(seed, "limit").choice(len(rows), size=data.limit, replace=False)
-        rows = [rows[i] for i in sorted(drawn)]
+        rows = Picked(rows, sorted(drawn.tolist()))
     provenance = Provenance(data.provenance) if data.provenance else source.provenance
-    return SourceData(read_examples(rows, fields, provenance), source.origin, dict(source.licences), sha256)
+    records = read_records(data.source, source.reads, rows, fields, provenance)
+    return SourceData(records, source.reads, source.origin, dict(source.licences), sha256)
 
 
 def joined_parts(name: str) -> list[str]:
@@ -82,19 +105,24 @@ def _joined(data: DataRecipe, seed: int) -> SourceData:
     parts = joined_parts(data.source)
     if len(set(parts)) < max(len(parts), 1):
         raise DataError(f"data.source: {data.source} should name each source once, such as join:gsm8k,codealpaca")
-    loaded = {_client_of(part): load_examples(data.model_copy(update={"source": part}), seed) for part in parts}
+    loaded = {_client_of(part): load_records(data.model_copy(update={"source": part}), seed) for part in parts}
     if len(loaded) < len(parts):
         raise DataError(f"data.source: two sources of {data.source} would have one name; rename a file")
-    examples = [
-        replace(example, fields={**example.fields, "client": client}) for client, source in loaded.items() for example in source.examples
-    ]
+    kinds = {source.kind: part for part, source in zip(parts, loaded.values(), strict=True)}
+    if len(kinds) > 1:
+        held = " and ".join(f"{part} holds {kind}s" for kind, part in kinds.items())
+        raise DataError(f"data.source: the parts of a join should hold records of one kind, but {held}; leave one out")
+    records = joined({client: source.records for client, source in loaded.items()})
     licences = {name: licence for source in loaded.values() for name, licence in source.licences.items()}
     digest = hashlib.sha256("\n".join(f"{client}\x1f{source.sha256}" for client, source in loaded.items()).encode()).hexdigest()
-    return SourceData(examples, "; ".join(source.origin for source in loaded.values()), licences, digest)
+    return SourceData(records, records.kind, "; ".join(source.origin for source in loaded.values()), licences, digest)
 
 
 def _client_of(part: str) -> str:
-    """What a source's client is called: a file by its stem, all else by its name."""
+    """What a source's client is called: a file by its stem, the folder of a form by its name, all else as it is written."""
+    form, colon, rest = part.partition(":")
+    if colon and form in PLACES:
+        return Path(rest).name
     path = local_path(part)
     return stem(path) if is_data_file(path) else part
 
@@ -146,23 +174,17 @@ def _folder(folder: Path) -> SourceRows:
             raise DataError(f"{folder}: {taken.name} and {path.name} would both be the client '{stem(path)}'; rename one")
     if not files:
         raise DataError(f"{folder}: holds no data files; expected one file per client ({', '.join(READERS)})")
-    digest = hashlib.sha256()
-    for client, path in files.items():
-        digest.update(f"{client}\x1f{sha256_of(path)}\n".encode())
-    return SourceRows(_rows_of_clients(files), str(folder), sha256=digest.hexdigest())
+    sha256 = sha256_of_files(files)
+    rows = Concatenated([_rows_of_client(client, path) for client, path in files.items()])
+    return SourceRows(rows, str(folder), sha256=sha256)
 
 
-def _rows_of_clients(files: Mapping[str, Path]) -> Iterator[Row]:
-    for client, path in files.items():
-        try:
-            for row in read_rows(path):
-                yield Row({**row.columns, "client": client}, row.where)
-        except DataError as error:
-            raise DataError(f"client '{client}': {error}") from None
+def _rows_of_client(client: str, path: Path) -> Mapped[Row, Row]:
+    try:
+        return Mapped(read_rows(path), partial(_with_client, client))
+    except DataError as error:
+        raise DataError(f"client '{client}': {error}") from None
 
 
-def _sha256_of_rows(rows: Iterable[Row]) -> str:
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps(row.columns, ensure_ascii=False, sort_keys=True, default=str).encode() + b"\n")
-    return digest.hexdigest()
+def _with_client(client: str, row: Row) -> Row:
+    return Row({**row.columns, "client": client}, row.where)

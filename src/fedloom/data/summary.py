@@ -1,27 +1,61 @@
-"""What the clients' data looks like in numbers: sizes, answer lengths, how one-sided the answers are. Never any text of a row."""
+"""What the clients' data looks like in numbers: sizes, answer lengths, how one-sided the answers are. Never any content of a row."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from fedloom.data.clients import ClientData
+from fedloom.data.partition import LABELS
+from fedloom.data.record_sequence import described, kind_of_records, provenances
+from fedloom.data.records import Conversation
 from fedloom.recipe import DataRecipe
 
 TOP = 3
 
+COLUMNS = {
+    "train": ("train", ""),
+    "held_out": ("held out", ""),
+    "words_per_response": ("words per response", ".1f"),
+    "majority_share": ("majority answer", ".0%"),
+}
+"""Key of a summary -> its heading in a table, and how its number is written."""
+
 
 def summary(clients: Iterable[ClientData], field: str | None = None) -> list[dict[str, Any]]:
-    """One dict per client, in order.
+    """What each client holds, in order; see `holding`."""
+    return [holding(client, field) for client in clients]
 
-    client (name), train and held_out (rows), words_per_response (mean), majority_share (share of the most common response, 0 to 1), and
-    values: the most common values of `field`, the column that the partition goes by, with their counts.
+
+def holding(client: ClientData, field: str | None) -> dict[str, Any]:
+    """What one client holds, in numbers that show no content.
+
+    client (name), train and held_out (rows); of conversations, words_per_response (mean); of records with labels, majority_share (share
+    of the most common response or class, 0 to 1); and values: the most common values of `field`, the column (or the class) that the
+    partition goes by, with their counts.
     """
-    return [_row(client, field) for client in clients]
+    count = len(client.train) + len(client.held_out)
+    answers = kind_of_records(client.train) == Conversation.kind
+    words, labels, values = 0, Counter[int](), Counter[str]()
+    for record in chain(described(client.train), described(client.held_out)):
+        if label := record.label:
+            words += len(label.split())
+            labels[hash(label)] += 1  # of long answers, not the text itself
+        if field and field in record.fields:
+            values[record.fields[field]] += 1
+        elif field in LABELS and record.label and not answers:  # an answer may be long, a class is a word
+            values[record.label] += 1
+    found: dict[str, Any] = {"client": client.name, "train": len(client.train), "held_out": len(client.held_out)}
+    if answers:
+        found["words_per_response"] = words / count
+    if labels:
+        found["majority_share"] = labels.most_common(1)[0][1] / count
+    return found | {"values": dict(values.most_common(TOP))}
 
 
 def shown_field(data: DataRecipe, clients: Iterable[ClientData]) -> str | None:
@@ -29,35 +63,24 @@ def shown_field(data: DataRecipe, clients: Iterable[ClientData]) -> str | None:
 
     Of private data only the field that names the clients is shown: its values are the clients' names, which are no secret.
     """
-    public = all(row.provenance.may_leave for client in clients for row in (*client.train, *client.held_out))
+    public = all(one.may_leave for client in clients for rows in (client.train, client.held_out) for one in provenances(rows))
     field = data.partition.settings.get("field")
     return field if public or data.partition.kind == "by_field" else None
 
 
 def summary_table(clients: Iterable[ClientData], field: str | None = None) -> Table:
     """The summary as a table for the terminal; `field` as in `summary`."""
+    rows = summary(clients, field)
     table = Table()
     table.add_column("client", overflow="fold")
-    for column in ("train", "held out", "words per response", "majority answer"):
-        table.add_column(column, justify="right")
+    columns = [column for column in COLUMNS if any(column in row for row in rows)]
+    for column in columns:
+        answers = column != "majority_share" or "words_per_response" in columns
+        table.add_column(COLUMNS[column][0] if answers else "majority class", justify="right")
     if field:
         table.add_column(escape(f"{field} (rows)"), overflow="fold")
-    for row in summary(clients, field):
-        numbers = (str(row["train"]), str(row["held_out"]), f"{row['words_per_response']:.1f}", f"{row['majority_share']:.0%}")
+    for row in rows:
+        numbers = [format(row[column], COLUMNS[column][1]) if column in row else "" for column in columns]
         shown = ", ".join(f"{value} ({count})" for value, count in row["values"].items())
         table.add_row(escape(row["client"]), *numbers, *([escape(shown)] if field else []))
     return table
-
-
-def _row(client: ClientData, field: str | None) -> dict[str, Any]:
-    rows = [*client.train, *client.held_out]
-    responses = [row.response for row in rows]
-    values = Counter(row.fields[field] for row in rows if field and field in row.fields)
-    return {
-        "client": client.name,
-        "train": len(client.train),
-        "held_out": len(client.held_out),
-        "words_per_response": sum(len(response.split()) for response in responses) / len(rows),
-        "majority_share": Counter(responses).most_common(1)[0][1] / len(rows),
-        "values": dict(values.most_common(TOP)),
-    }

@@ -1,4 +1,4 @@
-"""Examples to tokens, once: rows of token ids with a mask of what is trained on, kept on disk under a hash of their content."""
+"""Conversations to tokens, once: rows of token ids with a mask of what is trained on, kept on disk under a hash of their content."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from fedloom.data.kept_rows import keep_rows, kept_rows
 from fedloom.data.records import Conversation
 from fedloom.data.templates import VERSION, render
 from fedloom.errors import ModelError
-from fedloom.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -103,21 +101,15 @@ def token_key(examples: Sequence[Conversation], tokenizer: Any, template: str, m
 
 def cached_rows(examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, folder: Path) -> Path:
     """The file in `folder` that holds the tokens of `examples`, made when it is not there yet."""
-    path = folder / f"{token_key(examples, tokenizer, template, max_length)}.safetensors"
-    if not path.exists():
+
+    def made() -> tuple[dict[str, Tensor], int]:
         rows = tokenise(examples, tokenizer, template, max_length)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # tokens are as private as the text they stand for
-        tensors = {"ids": rows.ids, "supervised": rows.supervised.to(torch.uint8), "starts": rows.starts}
-        write_atomic(path, save(tensors, metadata={"truncated": str(rows.truncated)}))
-    return path
+        return {"ids": rows.ids, "supervised": rows.supervised.to(torch.uint8), "starts": rows.starts}, rows.truncated
+
+    return keep_rows(folder, token_key(examples, tokenizer, template, max_length), made)
 
 
 def load_rows(path: Path) -> TokenRows:
     """Rows that `cached_rows` wrote, mapped from disk."""
-    try:
-        with safe_open(path, "pt") as file:
-            truncated = int(file.metadata()["truncated"])
-            return TokenRows(file.get_tensor("ids"), file.get_tensor("supervised").bool(), file.get_tensor("starts"), truncated)
-    except SafetensorError as error:
-        path.unlink()
-        raise ModelError(f"{path}: the token cache was damaged and has been removed; run again ({error})") from None
+    with kept_rows(path) as (file, truncated):
+        return TokenRows(file.get_tensor("ids"), file.get_tensor("supervised").bool(), file.get_tensor("starts"), truncated)

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
-from fedloom.data.clients import ClientData
-from fedloom.evaluation.majority import majority_exact
-from fedloom.federation.engine import Engine
-from fedloom.federation.observer import Observer
+from fedloom.federation.opening import open_federation
 from fedloom.federation.rounds import Federation, evaluate, run_rounds
+from fedloom.federation.run_folder import RunFolder
 from fedloom.recipe import AlgorithmRecipe, FederationRecipe, Recipe
-from fedloom.runfolder import RunFolder
 from fedloom.state import State
-from fedloom.workshop import Workshop, algorithm_of, task_of
 
 
-def record_majority(clients: Iterable[ClientData], metric: Callable[[int | None, str | None, str, float], None]) -> None:
-    """Record held_out/majority/exact_match per client and for all rows together."""
-    right = rows = 0
-    for client in clients:
-        if client.held_out:
-            exact = majority_exact(client.train, client.held_out)
-            metric(0, client.name, "held_out/majority/exact_match", exact / len(client.held_out))
-            right, rows = right + exact, rows + len(client.held_out)
-    if rows:
-        metric(0, None, "held_out/majority/exact_match", right / rows)
+class Closing(Protocol):
+    def close(self) -> None: ...
 
 
 def baseline_recipes(recipe: Recipe, kind: str, owners: int, left_out: Collection[int] = ()) -> dict[str, Recipe]:
@@ -58,48 +46,40 @@ def baseline_recipes(recipe: Recipe, kind: str, owners: int, left_out: Collectio
     return {"centralized": recipe.model_copy(update=alone | centralized)}
 
 
-def run_baselines(workshop: Workshop, folder: RunFolder, kinds: Iterable[str], observer: Observer) -> list[dict[str, Any]]:
-    """Train and measure the baselines of `kinds` (local, centralized), each in a folder of its own; gives their held-out events.
+Opener = Callable[[Recipe, RunFolder, str, str], Federation]
+"""Makes the federation of a baseline: its recipe, its folder, its name, and the label that its results carry."""
 
-    They run side by side when there are several workers, the longest first. A baseline that has finished is not run again.
+
+def run_baselines(
+    recipes: Mapping[str, tuple[str, Recipe]], folder: RunFolder, open_baseline: Opener, start: State, side_by_side: Closing | None
+) -> list[dict[str, Any]]:
+    """Train from `start` and measure each of `recipes` (name -> kind and recipe) in a folder of its own; gives their held-out events.
+
+    With `side_by_side`, the workers that they share, they run at the same time. A baseline that has finished is not run again.
     """
-    owners = [client.name for client in workshop.data.clients]
-    malicious = [k for k, name in enumerate(owners) if workshop.rows[name].malicious]
-    recipes = {
-        name: (kind, recipe)
-        for kind in sorted(kinds)
-        for name, recipe in baseline_recipes(workshop.recipe, kind, len(owners), malicious).items()
-    }
 
     def one(name: str) -> tuple[str, list[dict[str, Any]]]:
         kind, recipe = recipes[name]
-        return kind, _train_and_measure(workshop, recipe, RunFolder(folder.path / "baselines" / name), name, kind, observer)
+        federation = open_baseline(recipe, RunFolder(folder.path / "baselines" / name), name, kind)
+        return kind, _train_and_measure(federation, start)
 
-    if workshop.worker_count == 1:
+    if side_by_side is None:
         measured = [one(name) for name in recipes]
     else:
         with ThreadPoolExecutor(len(recipes) or 1) as threads:
             try:
                 measured = list(threads.map(one, recipes))
             except BaseException:
-                workshop.workers.close()  # or the other baselines would go on to their ends before the error is seen
+                side_by_side.close()  # or the other baselines would go on to their ends before the error is seen
                 raise
     return [event for kind in dict.fromkeys(kind for kind, _ in measured) for event in _means([e for k, e in measured if k == kind])]
 
 
-def _train_and_measure(
-    workshop: Workshop, recipe: Recipe, folder: RunFolder, name: str, label: str, observer: Observer
-) -> list[dict[str, Any]]:
-    malicious = [client for client, rows in workshop.rows.items() if rows.malicious]
-    engine: Engine = workshop.engine(recipe, folder, left_out=malicious)
-    measured = [client.name for client in workshop.data.clients]
-    task, algorithm = task_of(recipe), algorithm_of(recipe)
-    federation = Federation(
-        recipe.federation, task, algorithm, engine, folder, recipe.seed, measured=measured, label=label, name=name, observer=observer
-    )
-    state: State = run_rounds(federation, workshop.start)
-    evaluate(federation, state, recipe.federation.rounds)
-    return [event for event in folder.metrics() if event["name"].startswith("held_out/")]
+def _train_and_measure(federation: Federation, start: State) -> list[dict[str, Any]]:
+    open_federation(federation)
+    state = run_rounds(federation, start)
+    evaluate(federation, state, federation.terms.rounds)
+    return [event for event in federation.folder.metrics() if event["name"].startswith("held_out/")]
 
 
 def _means(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

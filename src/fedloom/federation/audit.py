@@ -5,14 +5,16 @@ Each audit entry holds the hash of the one before it, so that a line that is cha
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fedloom.errors import FedloomError
-from fedloom.files import append_line, read_lines
+from fedloom.files import append_line, disk_errors_named, read_lines
 
 
 class WireLog:
@@ -41,17 +43,35 @@ class WireLog:
 
 
 class AuditLog:
-    """Appends events (started, round, refused, resumed, finished) to a chain of hashes."""
+    """Appends events (started, round, refused, resumed, finished) to a chain of hashes. Several processes may write to one log."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        lines = read_lines(path)
-        self._last = lines[-1]["sha256"] if lines else ""
 
     def enter(self, event: str, **facts: Any) -> None:
-        entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **facts, "previous": self._last}
-        entry["sha256"] = self._last = _hash(entry)
-        append_line(self.path, entry)
+        with disk_errors_named(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                previous = _last_hash(file)
+                entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **facts, "previous": previous}
+                entry["sha256"] = _hash(entry)
+                file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+
+
+def _last_hash(file: BinaryIO) -> str:
+    """The hash of the last whole line; a torn line that a killed writer left behind it is cut off."""
+    end = file.seek(0, os.SEEK_END)
+    for back in (1 << 12, 1 << 20, end):
+        start = file.seek(max(0, end - back))
+        tail = file.read()
+        whole = tail[: tail.rfind(b"\n") + 1]
+        if start == 0 or whole.count(b"\n") > 1:
+            break
+    if len(whole) < len(tail):
+        file.truncate(start + len(whole))
+    file.seek(0, os.SEEK_END)
+    return str(json.loads(whole.splitlines()[-1])["sha256"]) if whole else ""
 
 
 def verify(path: Path) -> int:

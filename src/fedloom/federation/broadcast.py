@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fedloom.federation.codec import codecs
-from fedloom.federation.messages import Message, encode
+from fedloom.federation.messages import NO_ENVELOPE, Envelope, Message, encode
 from fedloom.state import State
 
 
@@ -27,15 +27,20 @@ class Broadcast:
         reference: State | None = None,
         held: Mapping[str, int] | None = None,
         used: Mapping[str, int] | None = None,
+        envelope: Envelope = NO_ENVELOPE,
     ) -> None:
+        self._envelope = envelope
         self.codec = codec
         self.reference = reference
         self.held = dict(held or {})
         self.used = dict(used or {})
 
-    def open_round(self, round_number: int, state: State, extras: Mapping[str, State], learning_rate: float) -> None:
-        """Settle what `round_number` starts from. Call again with the same arguments for a round that is done again."""
-        self._round, self._extras, self._report = round_number, extras, {"learning_rate": learning_rate}
+    def open_round(self, round_number: int, state: State, extras: Mapping[str, State], report: Mapping[str, float]) -> None:
+        """Settle what `round_number` starts from, and the numbers of `report` that every client is told (learning_rate, deadline).
+
+        Call again with the same arguments for a round that is done again.
+        """
+        self._round, self._extras, self._report = round_number, extras, report
         self._coded, self._start = None, state
         if self.codec != "fp32" and self.reference is not None:
             coder = codecs.get(self.codec)
@@ -46,8 +51,11 @@ class Broadcast:
         """The bytes that `client` is sent in this round."""
         if self._coded is not None and self.held.get(client) == self._round - 1:
             sections = {"difference": self._start, **self._extras}
-            return encode(Message("train", self._round, client, sections, self._told(client)), self.codec, {"difference": self._coded})
-        return encode(Message("train", self._round, client, {"state": self._start, **self._extras}, self._told(client)))
+            return encode(self._message(client, sections), self.codec, {"difference": self._coded})
+        return encode(self._message(client, {"state": self._start, **self._extras}))
+
+    def _message(self, client: str, sections: Mapping[str, State]) -> Message:
+        return Message("train", self._round, client, sections, self._told(client), self._envelope)
 
     def _told(self, client: str) -> dict[str, float]:
         return {**self._report, "used": self.used.get(client, 0)}

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fedloom.registry import Registry
-
 
 @dataclass(frozen=True)
 class Assignment:
@@ -52,6 +50,3 @@ class Engine(Protocol):
     def late_replies(self, round_number: int) -> Iterator[Reply]:
         """What has come in by `round_number` of work that was handed out in earlier rounds, in an order that does not depend on speed."""
         ...
-
-
-engines: Registry[object] = Registry("engine")

@@ -49,3 +49,9 @@ class ClientMemory:
 
     def _path(self, round_number: int) -> Path:
         return self.folder / f"round-{round_number:05d}.memory"
+
+
+def forget_memories(sites: Path) -> None:
+    """Remove what the sites under `sites` kept between the rounds of a run that is over."""
+    for path in sites.glob("*/*/round-*.memory"):
+        path.unlink()

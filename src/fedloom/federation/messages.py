@@ -1,9 +1,10 @@
 """Messages: the only thing that crosses between parties. A JSON header and tensors in safetensors, never pickle, never text of an example.
 
-    8 bytes  b"FEDLOOM1"
-    4 bytes  length of the header, little endian
-    header   JSON, deflated: kind, round, client, codec, layouts, sections, report, hash of the payload
-    payload  safetensors: the coded tensors `section/part`
+    8 bytes   b"FEDLOOM2"
+    16 bytes  the run, 32 bytes the hash of the terms: fixed, so that messages of equal content have equal lengths in all runs
+    4 bytes   length of the header, little endian
+    header    JSON, deflated: kind, federation, round, client, codec, layouts, sections, report, body, hash of the payload
+    payload   safetensors: the coded tensors `section/part`
 
 Everything that a receiver relies on is checked before it is used, and a message that fails is refused with the reason.
 """
@@ -12,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
-import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,33 +25,56 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from fedloom.data.records import Conversation
 from fedloom.errors import PrivateDataError, RefusedMessageError
+from fedloom.federation.bodies import BODIES, Body, checked_numbers, one_line
 from fedloom.federation.codec import Codec, check_parts, codecs
 from fedloom.state import Layout, State
 
-MAGIC = b"FEDLOOM1"
+MAGIC, OLD_MAGIC = b"FEDLOOM2", b"FEDLOOM1"
+"""Checkpoints of older runs begin with OLD_MAGIC: they name no run and no terms. A message on the wire may not."""
 MAX_HEADER = 64 << 20
 """Bytes that a header may have when inflated: room for a model of a million tensors, no room for a bomb."""
-MAX_REASON = 300
-"""Letters of a refusal's reason that are kept."""
 
-Scalar = float | int | str
+FILES = ("checkpoint", "memory")
+"""Kinds that are written to a disk of this program's own and never sent: their reports may have any key, such as a client's name."""
+KEY = re.compile(r"[a-z0-9_]+([/.-][a-z0-9_]+)*")
+LONGEST_KEY = 64
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Which conversation a message belongs to: the `run` (32 hex digits), the `federation` in it (the run's own, or a baseline's), and the
+    hash of the terms that both sides have `agreed` on (64 hex digits)."""
+
+    run: str = "0" * 32
+    federation: str = ""
+    agreed: str = "0" * 64
+
+
+NO_ENVELOPE = Envelope()
+"""That of a file."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message. `sections` are States by name, `report` plain scalars (examples, steps, losses)."""
+    """One message. `sections` are States by name, `report` numbers (examples, steps, losses), `body` what its kind allows beside them."""
 
     kind: str
     round: int
     client: str
     sections: Mapping[str, State] = field(default_factory=dict)
-    report: Mapping[str, Scalar] = field(default_factory=dict)
+    report: Mapping[str, float] = field(default_factory=dict)
+    envelope: Envelope = NO_ENVELOPE
+    body: Body | None = None
 
     def __post_init__(self) -> None:
-        _refuse_text(self.report)
-        _refuse_text(self.sections)
+        for key, value in self.report.items():
+            _check_number(self.kind, key, value)
+        for name, state in self.sections.items():
+            if not isinstance(state, State):
+                raise PrivateDataError(f"section '{name}' of a message is a {type(state).__name__}; only tensors may leave a client")
+        if self.body is not None and type(self.body) is not BODIES.get(self.kind):
+            raise PrivateDataError(f"a {type(self.body).__name__} was put into a message of kind {self.kind}, which may not hold one")
 
 
 @dataclass(frozen=True)
@@ -60,6 +84,7 @@ class Expected:
     kind: str
     round: int
     client: str
+    envelope: Envelope = NO_ENVELOPE
     layout: Layout | None = None
     sections: frozenset[str] | None = None
     max_bytes: int | None = None
@@ -81,16 +106,33 @@ def encode(message: Message, codec: str = "fp32", coded: Mapping[str, Mapping[st
     payload = save(tensors)
     header = {
         "kind": message.kind,
+        "federation": message.envelope.federation,
         "round": message.round,
         "client": message.client,
         "codec": codec,
         "layouts": [layout.entries for layout in layouts],
         "sections": sections,
         "report": dict(message.report),
+        "body": None if message.body is None else message.body.plain(),
         "sha256": hashlib.sha256(payload).hexdigest(),
     }
     packed = zlib.compress(json.dumps(header).encode())
-    return b"".join([MAGIC, struct.pack("<I", len(packed)), packed, payload])
+    opening = [MAGIC, bytes.fromhex(message.envelope.run), bytes.fromhex(message.envelope.agreed)]
+    return b"".join([*opening, struct.pack("<I", len(packed)), packed, payload])
+
+
+def peek(data: bytes) -> tuple[str, int, Envelope]:
+    """The kind, round and envelope that `data` claims. Raises RefusedMessageError when there is no header to be read."""
+    header, _ = _split(data)
+    return header["kind"], header["round"], header["envelope"]
+
+
+def claims(data: bytes, kind: str) -> bool:
+    """Whether `data` has a readable header of this kind."""
+    try:
+        return peek(data)[0] == kind
+    except RefusedMessageError:
+        return False
 
 
 def _part_shared_memory(tensors: dict[str, Tensor]) -> None:
@@ -107,13 +149,7 @@ def decode(data: bytes, expected: Expected) -> Message:
     try:
         return _decode(data, expected)
     except RefusedMessageError as refusal:
-        raise RefusedMessageError(f"message of client '{expected.client}' refused: {_loggable(str(refusal))}") from None
-
-
-def _loggable(reason: str) -> str:
-    """`reason` as one short line: it may hold names that the sender chose."""
-    shown = "".join(letter if letter.isprintable() else "?" for letter in reason[:MAX_REASON])
-    return shown + "..." * (len(reason) > MAX_REASON)
+        raise RefusedMessageError(f"message of client '{expected.client}' refused: {one_line(str(refusal))}") from None
 
 
 def _decode(data: bytes, expected: Expected) -> Message:
@@ -123,6 +159,7 @@ def _decode(data: bytes, expected: Expected) -> Message:
     for key in ("kind", "round", "client"):
         if header[key] != getattr(expected, key):
             raise RefusedMessageError(f"{key} is {header[key]!r}, expected {getattr(expected, key)!r}")
+    _check_envelope(header["envelope"], expected.envelope)
     if hashlib.sha256(payload).hexdigest() != header["sha256"]:
         raise RefusedMessageError("the payload does not have the hash that its header gives")
     codec, layouts = _codec(header), [_layout(entries) for entries in header["layouts"]]
@@ -137,16 +174,41 @@ def _decode(data: bytes, expected: Expected) -> Message:
         raise RefusedMessageError(f"tensors that belong to no section: {sorted(tensors)[:3]}")
     if expected.sections is not None and set(sections) != expected.sections:
         raise RefusedMessageError(f"sections are {sorted(sections)}, expected {sorted(expected.sections)}")
-    return Message(header["kind"], header["round"], header["client"], sections, _report(header["report"]))
+    report, body = checked_numbers(header["report"]), _body(header)
+    try:
+        return Message(header["kind"], header["round"], header["client"], sections, report, header["envelope"], body)
+    except PrivateDataError as error:
+        raise RefusedMessageError(str(error)) from None
+
+
+def _check_envelope(found: Envelope, expected: Envelope) -> None:
+    if found.federation != expected.federation:
+        raise RefusedMessageError(f"federation is {found.federation!r}, expected {expected.federation!r}")
+    for key in ("run", "agreed"):
+        if getattr(found, key) != getattr(expected, key):
+            what = "it belongs to another run" if key == "run" else "its sender has agreed on other terms"
+            raise RefusedMessageError(f"{what} ({getattr(found, key)[:8]}, expected {getattr(expected, key)[:8]})")
+
+
+def _body(header: dict[str, Any]) -> Body | None:
+    """The body of the type that the kind allows, or none. Raises RefusedMessageError for a body where none may be."""
+    if header["body"] is None:
+        return None
+    if header["kind"] not in BODIES:
+        raise RefusedMessageError("it has a body, which its kind may not have")
+    return BODIES[header["kind"]].read(header["body"])
 
 
 def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
-    if data[: len(MAGIC)] != MAGIC:
+    """The header, with the envelope in it, and the payload."""
+    old = data[: len(OLD_MAGIC)] == OLD_MAGIC
+    if not old and data[: len(MAGIC)] != MAGIC:
         raise RefusedMessageError("it is not a message of this program or of another version")
-    start = len(MAGIC) + 4
+    named = len(MAGIC) if old else len(MAGIC) + 48
+    start = named + 4
     if len(data) < start:
         raise RefusedMessageError("it is cut off in its header")
-    (length,) = struct.unpack("<I", data[len(MAGIC) : start])
+    (length,) = struct.unpack("<I", data[named:start])
     if len(data) < start + length:
         raise RefusedMessageError("it is cut off in its header")
     inflate = zlib.decompressobj()
@@ -157,11 +219,19 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
         header = json.loads(text)
     except (zlib.error, ValueError, RecursionError):
         raise RefusedMessageError("its header cannot be read") from None
-    kinds = {"kind": str, "round": int, "client": str, "codec": str, "layouts": list, "sections": dict, "report": dict, "sha256": str}
+    if old and isinstance(header, dict):
+        header |= {"federation": "", "body": None}
+    kinds = {
+        "kind": str, "federation": str, "round": int, "client": str, "codec": str, "layouts": list, "sections": dict, "report": dict,
+        "sha256": str,
+    }  # fmt: skip
     for key, kind in kinds.items():
         if not isinstance(header, dict) or not isinstance(header.get(key), kind):
             raise RefusedMessageError(f"its header has no '{key}'")
-    return header, memoryview(data)[start + length :]
+    run, agreed = ("0" * 32, "0" * 64) if old else (data[named - 48 : named - 32].hex(), data[named - 32 : named].hex())
+    return header | {"envelope": Envelope(run, header["federation"], agreed), "body": header.get("body")}, memoryview(data)[
+        start + length :
+    ]
 
 
 def _codec(header: dict[str, Any]) -> Codec:
@@ -199,22 +269,9 @@ def _section(name: str, parts: dict[str, Tensor], layout: Layout, codec: Codec, 
     return state
 
 
-def _report(report: dict[str, Any]) -> dict[str, Scalar]:
-    for key, value in report.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise RefusedMessageError(f"report '{key}' is not a scalar")
-        if not isinstance(value, str) and not abs(value) <= sys.float_info.max:
-            raise RefusedMessageError(f"report '{key}' is not finite")
-    return report
-
-
-def _refuse_text(value: Any) -> None:
-    """A Conversation has no way into a message, whatever it is wrapped in."""
-    if isinstance(value, Conversation):
-        raise PrivateDataError(f"a {value.provenance} example was put into a message; only tensors and measures may leave a client")
-    if isinstance(value, Mapping):
-        for item in value.values():
-            _refuse_text(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            _refuse_text(item)
+def _check_number(kind: str, key: str, value: Any) -> None:
+    """Raise PrivateDataError for anything but a number under a name that this program would write: no text may cross in a report."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PrivateDataError(f"report '{one_line(str(key))}' of a message is a {type(value).__name__}; a report holds numbers")
+    if kind not in FILES and (len(key) > LONGEST_KEY or not KEY.fullmatch(key)):
+        raise PrivateDataError(f"report '{one_line(str(key))}' of a message is no name; use small letters, digits and _ / . -")

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from time import perf_counter
 
+from fedloom.agreed import Agreed
 from fedloom.algorithms import Algorithm
-from fedloom.errors import FedloomError, RefusedMessageError, RunStoppedError
+from fedloom.errors import DataError, FedloomError, RefusedMessageError, RunStoppedError
+from fedloom.federation.bodies import Failure
 from fedloom.federation.broadcast import Broadcast
 from fedloom.federation.checkpoint import Checkpoint, Handout, last_checkpoint, save_checkpoint
 from fedloom.federation.codec import codecs
 from fedloom.federation.engine import Assignment, Engine, Reply
-from fedloom.federation.messages import Expected, Message, decode, encode
+from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, claims, decode, encode
 from fedloom.federation.monitor import UpdateMonitor
 from fedloom.federation.observer import Observer
+from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.sampling import draw_clients
 from fedloom.federation.schedule import learning_rate
 from fedloom.recipe import FederationRecipe
-from fedloom.runfolder import RunFolder
 from fedloom.state import State
-from fedloom.tasks.base import Task
+from fedloom.tasks import Task
 
 REPORTED = ("examples", "loss", "first_loss", "steps", "tokens", "seconds", "truncated_share")
 """Numbers that every client reports of its training."""
@@ -34,17 +37,17 @@ ALLOWANCE = 1 << 20
 class Federation:
     """One algorithm over one set of clients, writing to one folder. A baseline is a federation too, in a folder of its own.
 
+    `run` is the id of the run, 32 hex digits; with the federation's `name` and the hash of what is `agreed` it stands in every message.
     The joined state is measured on the clients `measured` every `evaluate_every` rounds, under the name `label`; with
     `measure_start`, so is the state it starts from, under the name base. `probe` measures a state in further ways, on the server, and
     always the one that it starts from, so that a fall is seen.
     """
 
     terms: FederationRecipe
-    task: Task
-    algorithm: Algorithm
+    agreed: Agreed
     engine: Engine
     folder: RunFolder
-    seed: int
+    run: str = NO_ENVELOPE.run
     evaluate_every: int = 0
     measured: Sequence[str] = ()
     measure_start: bool = False
@@ -52,6 +55,30 @@ class Federation:
     name: str = ""
     probe: Callable[[State], Mapping[str, float]] | None = None
     observer: Observer = field(default_factory=Observer)
+    _rewound: bool = field(default=False, init=False)
+
+    @cached_property
+    def task(self) -> Task:
+        return self.agreed.task
+
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        return self.agreed.algorithm
+
+    @property
+    def seed(self) -> int:
+        return self.agreed.seed
+
+    @property
+    def envelope(self) -> Envelope:
+        return Envelope(self.run, self.name, self.agreed.sha256)
+
+    def rewind(self) -> None:
+        """Cut off, once, what a killed run wrote into the logs after its last checkpoint."""
+        if not self._rewound:
+            checkpoint = last_checkpoint(self.folder.checkpoints)
+            self.folder.cut(checkpoint.lengths if checkpoint else {})
+            self._rewound = True
 
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> None:
         self.folder.metric(round_number, client, name, value)
@@ -65,17 +92,15 @@ def run_rounds(federation: Federation, start: State) -> State:
     Raises RunStoppedError when a round stays below quorum: the checkpoint of the round before stands, and the run can be resumed.
     """
     terms, algorithm = federation.terms, federation.algorithm
+    federation.rewind()
     checkpoint = last_checkpoint(federation.folder.checkpoints)
     if checkpoint is None:
-        federation.folder.cut({})
         if federation.measure_start:
             evaluate(federation, start, 0, "base")
         else:
             _ask_probe(federation, start, 0, "base")
         checkpoint = Checkpoint(0, start, lengths=federation.folder.lengths())
         save_checkpoint(federation.folder.checkpoints, checkpoint)
-    else:
-        federation.folder.cut(checkpoint.lengths)
     for number in range(checkpoint.round + 1, terms.rounds + 1):
         checkpoint = _round(federation, checkpoint, number)
         save_checkpoint(federation.folder.checkpoints, checkpoint)
@@ -86,29 +111,29 @@ def run_rounds(federation: Federation, start: State) -> State:
 
 
 def evaluate(federation: Federation, state: State, round_number: int, label: str | None = None) -> None:
-    """Measure `state` on the held-out rows; records held_out/<label>/loss, exact_match and rows, per client and for all rows together."""
-    label, clients = label or federation.label, federation.measured
+    """Measure `state` on the held-out rows; records held_out/LABEL/MEASURE and rows, per client and for all rows together."""
+    label, clients, task = label or federation.label, federation.measured, federation.task
     stage = f"{federation.name or label} measured"
     federation.observer.stage(stage, len(clients))
-    total = {"loss": 0.0, "tokens": 0.0, "exact": 0.0, "rows": 0.0}
+    total = task.no_sums()
 
     def assignments() -> Iterator[Assignment]:
         for client in clients:
-            message = encode(Message("evaluate", round_number, client, {"state": state}))
+            message = encode(Message("evaluate", round_number, client, {"state": state}, {}, federation.envelope))
             federation.folder.wire.enter(round_number, client, "down", "evaluate", message)
             yield Assignment(client, "evaluate", round_number, message)
 
-    for reply in _in_order(federation.engine.dispatch(assignments(), federation.terms.deadline), clients):
+    for reply in in_order(federation.engine.dispatch(assignments(), federation.terms.deadline), clients):
         try:
-            expected = Expected("measures", round_number, reply.client, sections=frozenset(), max_bytes=ALLOWANCE)
-            measures = _numbers(_take(federation, reply, expected), total)
+            expected = Expected("measures", round_number, reply.client, federation.envelope, sections=frozenset(), max_bytes=ALLOWANCE)
+            sums = _numbers(take(federation, reply, expected), task.sum_names)
         except FedloomError as error:
             federation.observer.client_done(stage, reply.client, str(error))
             federation.metric(round_number, reply.client, "client/failed", 1)
             continue
         federation.observer.client_done(stage, reply.client, None)
-        _record_measures(federation, round_number, reply.client, label, measures)
-        total = {key: total[key] + measures[key] for key in total}
+        _record_measures(federation, round_number, reply.client, label, sums)
+        total = {key: total[key] + sums[key] for key in total}
     _record_measures(federation, round_number, None, label, total)
     _ask_probe(federation, state, round_number, label)
 
@@ -119,9 +144,9 @@ def _ask_probe(federation: Federation, state: State, number: int, label: str) ->
 
 
 def _record_measures(federation: Federation, number: int, client: str | None, label: str, sums: Mapping[str, float]) -> None:
-    if sums["rows"] and sums["tokens"]:
-        federation.metric(number, client, f"held_out/{label}/loss", sums["loss"] / sums["tokens"])
-        federation.metric(number, client, f"held_out/{label}/exact_match", sums["exact"] / sums["rows"])
+    if sums["rows"] and sums["terms"]:
+        for name, value in federation.task.values(sums).items():
+            federation.metric(number, client, f"held_out/{label}/{name}", value)
         federation.metric(number, client, f"held_out/{label}/rows", sums["rows"])
 
 
@@ -133,7 +158,7 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
         algorithm = federation.algorithm
         algorithm.start(before.state, len(federation.engine.clients()))
         memory = dict(before.memory)
-        broadcast = Broadcast(terms.codec, memory.pop("broadcast/reference", None), before.held, before.used)
+        broadcast = Broadcast(terms.codec, memory.pop("broadcast/reference", None), before.held, before.used, federation.envelope)
         algorithm.restore(memory)
         taken = _collect(federation, broadcast, before, number, attempt)
         needed = max(min(terms.quorum, len(federation.engine.clients())), algorithm.needs_clients)
@@ -184,7 +209,7 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
     clients = [client for client in federation.engine.clients() if client not in before.waiting]
     drawn = draw_clients(clients, terms.per_round or len(clients), federation.seed, number, attempt)
     rate = learning_rate(federation.task, number, terms.rounds)
-    broadcast.open_round(number, algorithm.state, algorithm.broadcast(), rate)
+    broadcast.open_round(number, algorithm.state, algorithm.broadcast(), {"learning_rate": rate, "deadline": terms.deadline})
     federation.metric(number, None, "train/learning_rate", rate)
     stage = f"{federation.name} round {number}/{terms.rounds}".strip()
     late = _late_replies(federation, before.waiting, number)
@@ -223,7 +248,7 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
         begun = intake.waiting.pop(reply.client)
         if take(reply, begun):
             broadcast.arrived_late(reply.client, begun.round)
-    for reply in _in_order(federation.engine.dispatch(assignments(), terms.deadline), drawn):
+    for reply in in_order(federation.engine.dispatch(assignments(), terms.deadline), drawn):
         intake.down_bytes += down[reply.client]
         federation.metric(number, reply.client, "traffic/down_bytes", down[reply.client])
         if reply.still_at_work and algorithm.takes_late:
@@ -253,11 +278,11 @@ def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     algorithm, codec = federation.algorithm, codecs.get(federation.terms.codec)
     layout, sections = algorithm.layout_of(reply.client), frozenset({"update", *algorithm.needs_extras})
     room = len(sections) * sum(dtype.itemsize * length for dtype, length in codec.parts(layout.numel).values()) + ALLOWANCE
-    expected = Expected("update", begun.round, reply.client, layout, sections, room, federation.terms.max_update_norm)
-    message = _take(federation, reply, expected)
+    expected = Expected("update", begun.round, reply.client, federation.envelope, layout, sections, room, federation.terms.max_update_norm)
+    message = take(federation, reply, expected)
     _numbers(message, REPORTED)
     extras = {name: state for name, state in message.sections.items() if name != "update"}
-    numbers = {key: float(value) for key, value in message.report.items() if isinstance(value, int | float)}
+    numbers = {key: float(value) for key, value in message.report.items()}
     numbers["staleness"] = float(algorithm.steps_taken - begun.steps_taken)
     algorithm.add(message.sections["update"], numbers["examples"], extras, numbers, reply.client)
     return message
@@ -271,11 +296,18 @@ def _record_training(federation: Federation, number: int, message: Message, size
     federation.metric(number, message.client, "traffic/up_bytes", size)
 
 
-def _take(federation: Federation, reply: Reply, expected: Expected) -> Message:
-    """The checked message of a reply, entered in the wire log. Raises FedloomError with the reason when there is none."""
+def take(federation: Federation, reply: Reply, expected: Expected) -> Message:
+    """The checked message of a reply, entered in the wire log.
+
+    Raises a FedloomError with the reason when there is none; a DataError when the site says that its data is at fault.
+    """
     if reply.message is None:
         raise FedloomError(reply.error or "no reply")
     federation.folder.wire.enter(expected.round, reply.client, "up", expected.kind, reply.message)
+    if claims(reply.message, "failed"):
+        message = decode(reply.message, Expected("failed", expected.round, reply.client, expected.envelope, max_bytes=ALLOWANCE))
+        reason = message.body.reason if isinstance(message.body, Failure) else "no reason given"
+        raise (DataError if message.report.get("exit_code") == DataError.exit_code else FedloomError)(reason)
     return decode(reply.message, expected)
 
 
@@ -284,16 +316,16 @@ def _numbers(message: Message, names: Mapping[str, float] | Sequence[str]) -> di
     found = {}
     for name in names:
         value = message.report.get(name)
-        if isinstance(value, str) or value is None or value < 0:
+        if value is None or value < 0:
             raise RefusedMessageError(f"message of client '{message.client}' refused: its report has no valid '{name}'")
         found[name] = float(value)
     return found
 
 
-def _in_order(replies: Iterator[Reply], clients: Sequence[str]) -> Iterator[Reply]:
+def in_order(replies: Iterator[Reply], clients: Sequence[str]) -> Iterator[Reply]:
     """Replies in the order of `clients`, each as soon as those before it are there: sums do not depend on who was faster.
 
-    A client that the engine has forgotten is a failure at the end.
+    A client without a reply counts as failed.
     """
     waiting: dict[str, Reply] = {}
     coming = deque(clients)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import cos, pi
 
-from fedloom.tasks.base import Task
+from fedloom.tasks import Task
 
 
 def learning_rate(task: Task, round_number: int, rounds: int) -> float:

@@ -50,7 +50,7 @@ def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> Load
 
     Raises ModelError, in one line, when the model cannot be found, read or put on the device; MissingExtraError without bitsandbytes.
     """
-    device = _device(recipe.device)
+    device = device_named(recipe.device)
     quantization = _quantization(recipe, device, keep=None if labels is None else ["score"])
     source = _find(recipe)
     silence = contextlib.redirect_stderr(io.StringIO()) if source.gguf else contextlib.nullcontext()
@@ -91,7 +91,8 @@ class _Source:
     id: str
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device that `model.device` names; auto is cuda, then mps, then cpu. Raises ModelError for one that this machine does not have."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

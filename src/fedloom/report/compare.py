@@ -1,36 +1,42 @@
-"""Several runs side by side: their results, their costs, and the recipe keys in which they differ."""
+"""A comparison of several runs: their results, their costs, and the recipe keys in which they differ."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from fedloom.errors import RecipeError
-from fedloom.report.drawing import MUTED, label, line, rounds_axis, run_look, styled
-from fedloom.report.html import byte_text, duration
-from fedloom.report.results import MEASURES, shown
-from fedloom.report.runfolder import RunRecord, dotted, read_run
+from fedloom.measures import Measure
+from fedloom.report.drawing import MUTED, label, line, percent, rounds_axis, run_look, styled, value_axis
+from fedloom.report.record import RunRecord, dotted, read_run, united
+from fedloom.report.text import byte_text, capitalised, duration, with_unit
+
+PANELS = 3
+"""Measures side by side in the figure; further ones stand below."""
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run of a comparison. `differs`: dotted recipe key -> this run's value, for the keys in which the runs are not all alike."""
+    """One run of a comparison.
+
+    `measures` maps every held-out measure that any of the runs has to this run's final value, None where it has none. `differs` maps
+    every dotted recipe key in which the runs differ to this run's value.
+    """
 
     name: str
     status: str
     algorithm: str | None
     rounds: int
-    held_out_loss: float | None
-    exact_match: float | None
+    measures: dict[str, float | None]
     traffic_bytes: int
     seconds: float | None
     differs: dict[str, Any]
@@ -38,35 +44,33 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side. `notes` say what keeps their numbers from being compared like with like."""
+    """Runs side by side, with the measures that any of them has. `notes` say why their numbers may not be comparable."""
 
     records: tuple[RunRecord, ...]
+    measures: tuple[Measure, ...]
     runs: tuple[ComparedRun, ...]
     notes: tuple[str, ...]
 
     def rows(self) -> list[dict[str, Any]]:
-        """A plain mapping per run, ready for JSON: a value that is not finite, which JSON cannot hold, is null."""
-        return [
-            {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in vars(run).items()}
-            for run in self.runs
-        ]
+        """A plain mapping per run, ready for JSON, which cannot hold a value that is not finite: such a value becomes null."""
+        return [vars(run) | {"measures": {name: _finite(value) for name, value in run.measures.items()}} for run in self.runs]
 
     def table(self) -> Table:
-        """A row per run; the best result is bold."""
-        table = Table(title="Runs compared (bold: best)", title_justify="left", box=SIMPLE_HEAD)
+        """A row per run; the best value of a measure is bold."""
+        title = "Runs compared (bold: best)"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         table.caption, table.caption_justify = "\n".join(self.notes) or None, "left"
         table.add_column("run", overflow="fold")
-        for title in ("algorithm", "rounds", "exact\nmatch", "held-out\nloss", "traffic", "time"):
-            table.add_column(title, justify="left" if title == "algorithm" else "right")
-        best_match = max(_finite(run.exact_match for run in self.runs), default=None)
-        best_loss = min(_finite(run.held_out_loss for run in self.runs), default=None)
+        measured = (with_unit(measure).replace(" ", "\n") for measure in self.measures)  # narrow columns: runs may have many measures
+        for title in ("algorithm", "rounds", *measured, "traffic", "time"):
+            table.add_column(Text(title), justify="left" if title == "algorithm" else "right")
+        best = {measure.name: measure.best(run.measures[measure.name] for run in self.runs) for measure in self.measures}
         for run in self.runs:
             table.add_row(
                 Text(run.name if run.status == "finished" else f"{run.name} ({run.status})"),
                 Text(run.algorithm or "–"),
                 str(run.rounds),
-                Text(shown(run.exact_match, "exact_match"), style="bold" if run.exact_match == best_match else ""),
-                Text(shown(run.held_out_loss, "loss"), style="bold" if run.held_out_loss == best_loss else ""),
+                *(_cell(measure, run.measures[measure.name], best[measure.name]) for measure in self.measures),
                 byte_text(run.traffic_bytes),
                 "–" if run.seconds is None else duration(run.seconds),
             )
@@ -83,58 +87,71 @@ class Comparison:
 
     @styled
     def figure(self) -> Figure:
-        """Above the final exact match and held-out loss of each run as bars, below how they came about over the rounds."""
-        figure = Figure(figsize=(9.6, 4.2 + 0.28 * len(self.runs)), layout="constrained")
-        grid = figure.subplots(2, 2, height_ratios=(0.6 + 0.28 * len(self.runs), 3))
-        for column, (measure, title) in enumerate(MEASURES.items()):
-            finals = [record.final(f"held_out/federated/{measure}") for record in self.records]
-            lengths = [value if value is not None and math.isfinite(value) else 0.0 for value in finals]
-            bars, curves = grid[0][column], grid[1][column]
-            for i, record in enumerate(self.records):
-                look = run_look(i)
-                bars.barh(i, lengths[i], 0.7, color=look["color"])
-                bars.annotate(shown(finals[i], measure), (lengths[i], i), (4, 0), textcoords="offset points", va="center", color=MUTED)
-                if curve := [(r, v) for r, v in record.series(f"held_out/federated/{measure}") if math.isfinite(v)]:
-                    line(curves, curve, linewidth=1.8, markersize=4, **look)
-            bars.set_title(f"{title[0].upper()}{title[1:]}")
-            bars.set_yticks(range(len(self.runs)), [label(run.name, 22) for run in self.runs] if column == 0 else [""] * len(self.runs))
-            bars.set_ylim(len(self.runs) - 0.4, -0.6)
-            bars.margins(x=0.16)
-            bars.grid(visible=False, axis="y")
-            curves.set_xlabel("round")
-            curves.set_ylim(bottom=0)
-            rounds_axis(curves)
-            if measure == "exact_match":
-                bars.xaxis.set_major_formatter(PercentFormatter(1.0))
-                curves.yaxis.set_major_formatter(PercentFormatter(1.0))
+        """Per measure, the final value of each run as a bar and, below, its values over the rounds. Three measures side by side."""
+        across, bands = min(len(self.measures), PANELS) or 1, -(-len(self.measures) // PANELS) or 1
+        bars_height = 0.6 + 0.28 * len(self.runs)
+        figure = Figure(figsize=(1.6 + 4 * across, bands * (3.6 + bars_height)), layout="constrained")
+        grid = figure.subplots(2 * bands, across, height_ratios=(bars_height, 3) * bands, squeeze=False)
+        for axes in grid.flat[len(self.measures) :]:
+            axes.set_axis_off()
+        for place, measure in enumerate(self.measures):
+            band, column = divmod(place, PANELS)
+            bars, curves = grid[2 * band][column], grid[2 * band + 1][column]
+            for axes in (bars, curves):
+                axes.set_axis_on()
+            self._bars(bars, measure, named=column == 0)
+            self._curves(curves, measure)
         return figure
+
+    def _bars(self, axes: Axes, measure: Measure, named: bool) -> None:
+        for i, run in enumerate(self.runs):
+            final = run.measures[measure.name]
+            length = _finite(final) or 0.0
+            axes.barh(i, length, 0.7, color=run_look(i)["color"])
+            axes.annotate(measure.shown(final), (length, i), (4, 0), textcoords="offset points", va="center", color=MUTED)
+        axes.set_title(capitalised(with_unit(measure)))
+        axes.set_yticks(range(len(self.runs)), [label(run.name, 22) if named else "" for run in self.runs])
+        axes.set_ylim(len(self.runs) - 0.4, -0.6)
+        axes.margins(x=0.2)
+        axes.grid(visible=False, axis="y")
+        percent(axes.xaxis, measure)
+
+    def _curves(self, axes: Axes, measure: Measure) -> None:
+        for i, record in enumerate(self.records):
+            curve = [(r, v) for r, v in record.series(f"held_out/federated/{measure.name}") if math.isfinite(v)]
+            if curve:
+                line(axes, curve, linewidth=1.8, markersize=4, **run_look(i))
+        axes.set_xlabel("round")
+        axes.set_ylabel(with_unit(measure))
+        value_axis(axes, measure)
+        rounds_axis(axes)
 
 
 def compare(paths: Sequence[str | Path]) -> Comparison:
-    """The runs in the folders `paths`, in that order. Raises RecipeError for fewer than two runs or a folder that is no run."""
+    """Compare the runs in the folders `paths`, in that order. Raises RecipeError for fewer than two runs or a folder that is no run."""
     if len(paths) < 2:
         raise RecipeError("a comparison needs at least two run folders: fedloom compare RUN RUN")
     records = tuple(read_run(path) for path in paths)
     recipes = [dotted(record.recipe) for record in records]
     keys = [key for key in dict.fromkeys(key for recipe in recipes for key in recipe) if key != "name" and _differ(recipes, key)]
+    measures = united(record.measures for record in records)
     folders = [record.folder.resolve().name for record in records]
     names = [name if folders.count(name) == 1 else str(record.folder) for name, record in zip(folders, records, strict=True)]
     runs = tuple(
-        _compared(record, name, {key: recipe.get(key) for key in keys})
+        _compared(record, name, measures, {key: recipe.get(key) for key in keys})
         for record, name, recipe in zip(records, names, recipes, strict=True)
     )
-    return Comparison(records, runs, tuple(_notes(records, runs)))
+    return Comparison(records, measures, runs, tuple(_notes(records, runs)))
 
 
-def _compared(record: RunRecord, name: str, differs: dict[str, Any]) -> ComparedRun:
+def _compared(record: RunRecord, name: str, measures: Sequence[Measure], differs: dict[str, Any]) -> ComparedRun:
     seconds = record.manifest.get("seconds")
     return ComparedRun(
         name,
         str(record.manifest.get("status") or "unfinished"),
         record.recipe_value("algorithm.name"),
         record.rounds_done(),
-        record.final("held_out/federated/loss"),
-        record.final("held_out/federated/exact_match"),
+        {measure.name: record.final(f"held_out/federated/{measure.name}") for measure in measures},
         int(record.manifest.get("traffic_bytes") or record.wire.bytes),
         None if seconds is None else float(seconds),
         differs,
@@ -150,18 +167,22 @@ def _notes(records: Sequence[RunRecord], runs: Sequence[ComparedRun]) -> list[st
     hashes = {(record.manifest.get("data") or {}).get("sha256") for record in records}
     held_out = {record.final("held_out/federated/rows") for record in records}
     if len(hashes - {None}) > 1 or len(held_out - {None}) > 1:
-        found.append("the runs were measured on different data: their results do not compare")
+        found.append("the runs were measured on different data: their results cannot be compared")
     elif any(key in run.differs for run in runs for key in ("seed", "data.held_out", "data.limit", "evaluate.max_rows")):
         found.append("the runs draw their held-out rows differently (seed, data or evaluate keys): compare their results with care")
     if any("task.kind" in run.differs for run in runs):
-        found.append("the runs have different tasks: their losses, and what counts as right, are not the same measures")
+        found.append("the runs have different tasks: a measure of the same name may count something else in each")
     if len({run.rounds for run in runs}) > 1:
         found.append("the runs have not trained for the same number of rounds")
     return found
 
 
-def _finite(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None and math.isfinite(value)]
+def _cell(measure: Measure, value: float | None, best: float | None) -> Text:
+    return Text(measure.shown(value), style="bold" if value is not None and value == best else "")
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _as_written(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""How every plot looks, and its way onto a page: palette, type, frame, SVG.
+"""What all plots share: colours, fonts, frame, axes, legend, and the conversion to SVG.
 
-The colours are Okabe and Ito's, which stay apart for colour-blind readers. Systems and clients take theirs from separate halves of it, so
-that one colour never means two things in a report. matplotlib's global state is neither read nor changed.
+The colours are Okabe and Ito's, which colour-blind readers can tell apart. Systems and clients have no colour in common. matplotlib's
+global settings are neither read nor changed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from fedloom.measures import Measure
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,11 +66,11 @@ STYLE = {
 
 
 LEGEND_LETTERS = 42
-"""Letters that the columns of a legend may have side by side."""
+"""Most letters in one line of a legend."""
 
 
 def styled(plot: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: draw in our style, whatever the user's matplotlib settings are."""
+    """Decorator: draw with the settings in `STYLE`, whatever the user's matplotlib settings are."""
 
     @functools.wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -78,7 +81,7 @@ def styled(plot: Callable[P, R]) -> Callable[P, R]:
 
 
 def frame(title: str, x: str, y: str, height: float = 3.3, grid: str = "y") -> tuple[Figure, Axes]:
-    """An empty figure of 4.8 inches by `height` with one pair of axes: narrow enough to be read on a phone."""
+    """An empty figure with one pair of axes, 4.8 by `height` inches: narrow enough to be read on a phone."""
     figure = Figure(figsize=(4.8, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title)
@@ -89,12 +92,12 @@ def frame(title: str, x: str, y: str, height: float = 3.3, grid: str = "y") -> t
 
 
 def rounds_axis(axes: Axes) -> None:
-    """Whole numbers only on the axis of rounds."""
+    """Only whole numbers on the axis of rounds."""
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
 
 
 def legend_below(figure: Figure) -> None:
-    """A legend under the axes, where it covers no data."""
+    """Put the legend below the axes, so that it covers no data."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels:
         columns = min(3, len(labels))
@@ -104,7 +107,7 @@ def legend_below(figure: Figure) -> None:
 
 
 def label(name: str, width: int = 16) -> str:
-    """A name as a plot can show it: not longer than `width`, and never taken for a formula or for a hidden label."""
+    """A name for a plot: cut to `width` letters; `$`, which begins a formula, and a leading `_`, which hides a label, made harmless."""
     short = name if len(name) <= width else f"{name[: width - 1]}…"
     short = short.replace("$", r"\$")
     return f" {short}" if short.startswith("_") else short
@@ -126,16 +129,24 @@ def run_look(index: int) -> dict[str, Any]:
     }
 
 
-def byte_unit(largest: float) -> tuple[float, str]:
-    """The divisor and the name of the unit in which up to `largest` bytes read well (decimal units)."""
-    for divisor, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if largest >= divisor:
-            return divisor, name
-    return 1.0, "bytes"
+def value_axis(axes: Axes, measure: Measure) -> None:
+    """Scale the vertical axis for values of `measure`, after they have been drawn. A share goes from 0 to 100 per cent. Where lower is
+    better the axis begins at zero, unless a value lies below it."""
+    percent(axes.yaxis, measure)
+    if measure.is_share:
+        axes.set_ylim(0, 1.02)
+    elif measure.better == "lower" and axes.dataLim.y0 >= 0:
+        axes.set_ylim(bottom=0)
+
+
+def percent(axis: Axis, measure: Measure) -> None:
+    """Per cent on the axis of a share."""
+    if measure.is_share:
+        axis.set_major_formatter(PercentFormatter(1.0))
 
 
 def columns(axes: Axes, at: Sequence[float], heights: Sequence[float], bottom: Sequence[float], width: float, **look: Any) -> None:
-    """Bars while there are few enough to be seen one by one, else one stepped area."""
+    """Bars at up to `MANY_ROUNDS` places, else one stepped area."""
     if len(at) <= MANY_ROUNDS:
         axes.bar(at, heights, width, bottom=bottom, **look)
     else:
@@ -144,7 +155,7 @@ def columns(axes: Axes, at: Sequence[float], heights: Sequence[float], bottom: S
 
 
 def line(axes: Axes, series: Sequence[tuple[int, float]], **look: Any) -> None:
-    """A line over rounds, with a marker at each while there are few enough to be told apart."""
+    """A line over rounds, with a marker at each round unless there are many."""
     if len(series) > MANY_ROUNDS // 2:
         look["marker"] = None
     axes.plot([round_ for round_, _ in series], [value for _, value in series], **look)
@@ -152,15 +163,15 @@ def line(axes: Axes, series: Sequence[tuple[int, float]], **look: Any) -> None:
 
 @styled
 def svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element for a page: the same bytes for the same figure, text as text, ids that no other figure has."""
+    """The figure as an `<svg>` element for a page. The same figure gives the same bytes; text stays text; no other figure has its ids."""
     buffer = io.StringIO()
     with warnings.catch_warnings():
-        # A name in a script that the layout font lacks is drawn by the browser's own font.
+        # The layout font may lack the letters of a name; the browser then draws them with another font.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     drawn = buffer.getvalue()
     drawn = drawn[drawn.index("<svg") :]
-    # The style element would reach into the page around it.
+    # The style element would apply to the whole page.
     drawn = re.sub(r"<style.*?</style>", "", drawn, flags=re.DOTALL)
     prefix = f"f{hashlib.sha256(drawn.encode()).hexdigest()[:8]}-"
     drawn = re.sub(r'(?<=\sid=")(?=[^"]*")', prefix, drawn)

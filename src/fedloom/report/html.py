@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that needs nothing beside itself, neither network nor scripts."""
+"""The report of a run: one HTML page that needs no network, no scripts and no other file."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from matplotlib.figure import Figure
 
 from fedloom.files import write_atomic
 from fedloom.report import plots, safety
-from fedloom.report.drawing import byte_unit, svg
+from fedloom.report.drawing import svg
 from fedloom.report.markup import Html, folded, joined, row, table, tag
 from fedloom.report.notes import notes
-from fedloom.report.results import MANY_CLIENTS, MEASURES, Results, measured_clients, results, shown
-from fedloom.report.runfolder import RunRecord, read_run
+from fedloom.report.record import RunRecord, read_run
+from fedloom.report.results import MANY_CLIENTS, Results, measured_clients, results
+from fedloom.report.text import byte_text, capitalised, duration, with_direction, with_unit
 
 STYLE_SHEET = Path(__file__).with_name("report.css")
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write `report.html` into the run folder, from whatever the run has so far, and give its path.
+    """Write `report.html` into the run folder, from what the run has written so far, and give its path.
 
     Raises RecipeError when the folder is no run, FedloomError when its files are damaged or the page cannot be written.
     """
@@ -33,7 +34,7 @@ def write_report(run_folder: Path) -> Path:
 
 
 def page(record: RunRecord) -> str:
-    """The report as HTML: the same text for the same run folder."""
+    """The report as HTML. The same run folder gives the same text."""
     head = tag(
         "head",
         Html('<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'),
@@ -45,7 +46,8 @@ def page(record: RunRecord) -> str:
         *(tag("p", alert, class_="alarm") for alert in safety.alerts(record)),
         _cards(record),
         _results(record),
-        _safety(record),
+        _probes(record),
+        _finish(record),
         _figures(record),
         _samples(record),
         _holdings(record),
@@ -53,22 +55,6 @@ def page(record: RunRecord) -> str:
         _section("How it was run", _recipe(record), _versions(record)),
     ]
     return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', sections)), lang='en')}\n"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 42 s, 12 min 34 s, 3 h 05 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.1f} s" if whole < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def byte_text(count: float) -> str:
-    """A number of bytes with its unit, decimal: 470.4 MB."""
-    divisor, unit = byte_unit(count)
-    return f"{count / divisor:.1f} {unit}" if divisor > 1 else f"{count:.0f} {unit}"
 
 
 def _name(record: RunRecord) -> str:
@@ -106,18 +92,23 @@ def _listed(names: Sequence[str]) -> str:
 
 def _cards(record: RunRecord) -> Html:
     cards = [
-        tag("div", tag("dt", term), tag("dd", value, tag("small", below)), class_="card best" if term in MEASURES.values() else "card")
-        for term, value, below in _card_texts(record)
+        tag("div", tag("dt", term), tag("dd", value, tag("small", below)), class_=class_)
+        for class_, texts in (("card best", _measure_cards(record)), ("card", _cost_cards(record)))
+        for term, value, below in texts
     ]
     return tag("dl", cards, class_="cards")
 
 
-def _card_texts(record: RunRecord) -> Iterator[tuple[str, str, str]]:
-    """(term, value, what stands below it)."""
-    for measure, title in MEASURES.items():
-        after, before = (record.final(f"held_out/{system}/{measure}") for system in ("federated", "base"))
+def _measure_cards(record: RunRecord) -> Iterator[tuple[str, str, str]]:
+    """(title, value, text below the value) for every held-out measure of the joined model."""
+    for measure in record.measures:
+        after, before = (record.final(f"held_out/{system}/{measure.name}") for system in ("federated", "base"))
         if after is not None:
-            yield title, shown(after, measure), "federated" if before is None else f"base model {shown(before, measure)}"
+            yield with_unit(measure), measure.shown(after), "federated" if before is None else f"base model {measure.shown(before)}"
+
+
+def _cost_cards(record: RunRecord) -> Iterator[tuple[str, str, str]]:
+    """(title, value, text below the value) for what the run did and what it cost."""
     planned = record.recipe_value("federation.rounds")
     yield "rounds", str(record.rounds_done()), f"of {planned}" if planned else ""
     clients, drawn = len(record.clients()), record.recipe_value("federation.per_round")
@@ -138,7 +129,7 @@ def _card_texts(record: RunRecord) -> Iterator[tuple[str, str, str]]:
 
 def _results(record: RunRecord) -> Html:
     found = results(record)
-    if not any(found.rows.values()):
+    if not found.blocks:
         return _section("Held-out results", tag("p", "Nothing has been measured on held-out data yet."))
     content = [tag("p", "Measured on rows that were never trained on. Bold: the best of a column."), _results_table(found)]
     if len(measured_clients(record)) > MANY_CLIENTS:
@@ -148,36 +139,44 @@ def _results(record: RunRecord) -> Html:
 
 def _results_table(found: Results) -> Html:
     bodies = []
-    for measure, systems in found.rows.items():
-        better = "higher is better" if measure == "exact_match" else "lower is better"
-        title = tag("tr", tag("th", f"{MEASURES[measure]} ({better})", scope="rowgroup", colspan=len(found.columns) + 1))
+    for block in found.blocks:
+        title = tag("tr", tag("th", with_direction(block.measure), scope="rowgroup", colspan=len(found.columns) + 1))
         lines = [
             row(
                 system.title,
-                [tag("td", shown(cell.value, measure), class_="best" if cell.best else None) for cell in system.cells],
+                [tag("td", block.measure.shown(cell.value), class_="best" if cell.best else None) for cell in system.cells],
                 class_="federated" if system.system == "federated" else None,
             )
-            for system in systems
+            for system in block.rows
         ]
-        bodies += [[title, *lines]] if lines else []
+        bodies.append([title, *lines])
     counts = row("held-out rows", ["–" if count is None else f"{count:,}" for count in found.held_out_rows], class_="count")
     return table("held-out results", ["system", *found.columns], *bodies, [counts])
 
 
-def _safety(record: RunRecord) -> Html:
-    """What the probes measured, before and after."""
+def _probes(record: RunRecord) -> Html:
+    """What the probes measured before and after training."""
     rows = safety.probe_rows(record)
     if not rows:
         return Html()
-    content = table("what probes measured", ["probe", *safety.titles(record)], [row(name, cells) for name, cells in rows])
+    content = table("what probes measured", ["measure", *safety.probe_titles(record)], [row(name, cells) for name, cells in rows])
     return _section("Safety", tag("p", "Asked on the server, of prompts that no client trains on and no repair uses."), content)
+
+
+def _finish(record: RunRecord) -> Html:
+    """What the finish steps measured."""
+    rows = safety.finish_rows(record)
+    if not rows:
+        return Html()
+    body = [row(f"{step}: {measure}", [value]) for step, measure, value in rows]
+    return _section("Finish steps", table("what the finish steps measured", ["measure", "value"], body))
 
 
 def _by_client(record: RunRecord) -> Html:
     found = results(record, many=len(record.clients()))
-    lines = [(system, measure) for measure, systems in found.rows.items() for system in systems]
-    head = [f"{system.title}, {MEASURES[measure]}" for system, measure in lines]
-    body = [row(client, [shown(system.cells[i].value, measure) for system, measure in lines]) for i, client in enumerate(found.columns)]
+    lines = [(system, block.measure) for block in found.blocks for system in block.rows]
+    head = [f"{system.title}, {with_unit(measure)}" for system, measure in lines]
+    body = [row(client, [measure.shown(system.cells[i].value) for system, measure in lines]) for i, client in enumerate(found.columns)]
     return table("results of every client", ["client", *head], body)
 
 
@@ -191,26 +190,25 @@ def _figures(record: RunRecord) -> Html:
 
 
 def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
-    levels = "Level lines: what it is compared with."
-    yield plots.held_out_curve(record, "exact_match"), f"Share of held-out rows that the joined model answers exactly. {levels}"
-    yield plots.held_out_curve(record, "loss"), f"Held-out loss of the joined model. {levels}"
-    yield plots.system_bars(record, "exact_match"), "Exact match at the end, on each client's held-out rows and on all of them."
-    yield plots.system_bars(record, "loss"), "Held-out loss at the end, on each client's held-out rows and on all of them."
-    yield safety.probe_curve(record), "Shares of test prompts, as the joined model answers them; dotted: what the finish steps changed."
+    for measure in record.measures:
+        name = capitalised(with_direction(measure))
+        yield plots.held_out_curve(record, measure), f"{name}: the joined model after each round; horizontal lines: the other systems."
+        yield plots.system_bars(record, measure), f"{name}: every system at the end, on each client's held-out rows and on all rows."
+    yield safety.probe_curve(record), "Shares of test prompts, measured on the joined model; dotted: the change by the finish steps."
     yield plots.training_loss(record), f"Training loss of the clients in each round{_fall(record)}."
     yield (
         safety.update_statistics(record),
-        "Each client's updates, mean over rounds: their length, and how they point along the step.",
+        "Each client's updates, mean over rounds: their length, and the cosine of update and server's step.",
     )
     yield plots.client_time(record), "Seconds that each client trained. A round is shorter than their sum when clients work side by side."
-    yield plots.traffic(record), "Bytes that crossed between the server and the clients in each round."
+    yield plots.traffic(record), "Bytes sent between the server and the clients in each round."
     yield plots.data_split(record.holdings()), "Rows that each client trains on, and rows that it keeps for evaluation."
     for field in distributions(record):
         yield plots.field_split(record, field), f"How each client's rows divide by {plots.field_name(record, field)}."
 
 
 def distributions(record: RunRecord) -> list[str]:
-    """The fields whose values the data summary counts for each client: label, language ..."""
+    """The fields whose values the data summary counts for each client, such as label or language."""
     found: dict[str, None] = {}
     for holding in record.holdings():
         for key, value in holding.items():
@@ -278,9 +276,11 @@ def _versions(record: RunRecord) -> Html:
 
 
 def _facts(manifest: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """The manifest as dotted keys and values, without the rows per client, which have their own table."""
+    """The manifest as dotted keys and values, without what the report shows elsewhere: rows per client and declared measures."""
     for key, value in manifest.items():
+        if (prefix, key) in (("data.", "clients"), ("", "measures")):
+            continue
         if isinstance(value, Mapping):
             yield from _facts(value, f"{prefix}{key}.")
-        elif value is not None and (prefix, key) != ("data.", "clients"):
+        elif value is not None:
             yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,10 +1,11 @@
-"""What a user sees while a run goes on: the plan, a progress bar, a table of rounds. On standard error, so that output can be piped."""
+"""What a user sees during a run: the plan, a progress bar and a table of rounds. It goes to standard error, so that output can be piped."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,25 +14,36 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from fedloom.federation.observer import Observer
-from fedloom.plan import Plan
-from fedloom.report.html import byte_text, duration
+from fedloom.measures import Measure
+from fedloom.report.text import byte_text, duration, named_unit, with_unit
 
 SHOWN = 12
-COLUMNS = {
-    "train/loss": "loss",
-    "held_out/federated/loss": "held-out loss",
-    "held_out/federated/exact_match": "exact match",
-    "round/replies": "replies",
-    "traffic": "traffic",
-    "round/seconds": "time",
-}
+"""Rounds in the table; older ones are left out."""
+
+HELD_OUT = "held_out/federated/"
+
+
+class Planned(Protocol):
+    """What the view reads of a run's plan."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def lines(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def traffic_bytes(self) -> int: ...
+    @property
+    def measures(self) -> Sequence[Measure]: ...
 
 
 class LiveView(Observer):
-    """A context manager: the live table on a terminal, a line per round elsewhere."""
+    """A context manager: a live table on a terminal; elsewhere a line per round."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
+        self._measures: dict[str, Measure] = {}
         self._rows: dict[int, dict[str, float]] = {}
         self._failures: deque[str] = deque(maxlen=4)
         self._stages: dict[str, TaskID] = {}
@@ -56,7 +68,9 @@ class LiveView(Observer):
         if self.console.is_terminal:
             self._live.stop()
 
-    def plan(self, plan: Plan) -> None:
+    def plan(self, plan: Planned) -> None:
+        """Print what the run will do. The measures of the plan become columns of the table."""
+        self._measures = {f"{HELD_OUT}{measure.name}": measure for measure in plan.measures}
         grid = Table.grid(padding=(0, 2))
         for name, text in plan.lines:
             grid.add_row(f"[bold]{name}[/]", escape(text))
@@ -83,10 +97,9 @@ class LiveView(Observer):
         row[key] = row.get(key, 0.0) + value if key == "traffic" else value
         if self.console.is_terminal:
             return
-        if name == "held_out/federated/exact_match":
-            self.console.print(
-                f"round {round_number} measured: held-out loss {row['held_out/federated/loss']:.4f}, exact match {value:.1%}"
-            )
+        if name in self._measures and self._measures.keys() <= row.keys():
+            said = ", ".join(f"{measure.title} {_with_unit(measure, row[event])}" for event, measure in self._measures.items())
+            self.console.print(f"round {round_number} measured: {escape(said)}")
         if name == "round/seconds":
             self.console.print(
                 f"round {round_number}: {_loss(row)}, {row['round/replies']:.0f} replies, {byte_text(row['traffic'])}, {duration(value)}"
@@ -99,18 +112,31 @@ class LiveView(Observer):
             self.console.print(escape(text))
 
     def _render(self) -> Group:
-        table = Table("round", *COLUMNS.values())
+        measured = {event: with_unit(measure) for event, measure in self._measures.items()}
+        columns = {"train/loss": "training loss", **measured, "round/replies": "replies", "traffic": "traffic", "round/seconds": "time"}
+        table = Table("round", *map(escape, columns.values()))
         for column in table.columns:
             column.justify = "right"
         for number in sorted(self._rows)[-SHOWN:]:
             row = self._rows[number]
-            table.add_row(str(number), *(_cell(name, row.get(name)) for name in COLUMNS))
+            table.add_row(str(number), *(self._cell(name, row.get(name)) for name in columns))
         notes = [f"[yellow]{escape(text)}[/]" for text in self._failures]
         return Group(*([table] if self._rows else []), *notes, self._progress)
 
+    def _cell(self, name: str, value: float | None) -> str:
+        if value is None:
+            return ""
+        if name in self._measures:
+            return self._measures[name].shown(value)
+        if name == "traffic":
+            return byte_text(value)
+        if name == "round/seconds":
+            return duration(value)
+        return f"{value:.0f}" if name == "round/replies" else f"{value:.4f}"
+
 
 class BriefView(Observer):
-    """A context manager for many runs in a row: one line that says where the present one is."""
+    """A context manager for many runs in a row: one line that names the current stage."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -135,15 +161,11 @@ class BriefView(Observer):
 
 
 def _loss(row: Mapping[str, float]) -> str:
-    """The training loss of a round; clients that answer late may leave a round without one."""
+    """The training loss of a round. A round in which no client replied has none."""
     return f"loss {row['train/loss']:.4f}" if "train/loss" in row else "no reply yet"
 
 
-def _cell(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    if name == "traffic":
-        return byte_text(value)
-    if name.endswith("seconds"):
-        return duration(value)
-    return f"{value:.0f}" if name.endswith("replies") else f"{value:.1%}" if name.endswith("exact_match") else f"{value:.4f}"
+def _with_unit(measure: Measure, value: float) -> str:
+    """A value in a sentence: 27.312 dB, 12.5%."""
+    unit = named_unit(measure)
+    return f"{measure.shown(value)} {unit}" if unit else measure.shown(value)

@@ -1,4 +1,4 @@
-"""Where metrics go beside the run folder: TensorBoard, MLflow, Weights & Biases. Each takes the events that metrics.jsonl takes."""
+"""Loggers: they send the metrics of a run to TensorBoard, MLflow or Weights & Biases. Each takes the same events as metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from fedloom.errors import MissingExtraError
 from fedloom.registry import Registry
-from fedloom.report.runfolder import dotted
+from fedloom.report.record import dotted
 
 
 class MetricLogger(Protocol):
-    """Takes a run's metrics as they arise. Raises MissingExtraError on construction when its library is absent."""
+    """Takes the metrics of a run one by one. Raises MissingExtraError on construction when its library is not installed."""
 
     def __init__(self, run_folder: Path, run_name: str, recipe: dict[str, Any]) -> None: ...
 
@@ -22,7 +22,7 @@ class MetricLogger(Protocol):
         """Take one event {"round": int | None, "client": str | None, "name": str, "value": float}."""
 
     def close(self) -> None:
-        """Write out what is still held back."""
+        """Write the events that have not been written yet."""
 
 
 loggers: Registry[type[MetricLogger]] = Registry("logger")
@@ -59,7 +59,7 @@ class MLflow:
             raise MissingExtraError("mlflow", "mlflow", "the logger 'mlflow'") from None
         place = os.environ.get("MLFLOW_TRACKING_URI")
         if not place:
-            # MLflow 3 refuses plain folders of files, its former default.
+            # MLflow 3 refuses a plain folder of files, which was the default of earlier versions.
             (run_folder / "mlruns").mkdir(parents=True, exist_ok=True)
             place = f"sqlite:///{(run_folder / 'mlruns' / 'mlflow.db').resolve()}"
         self._client = MlflowClient(tracking_uri=place)
@@ -90,7 +90,7 @@ class WeightsAndBiases:
             raise MissingExtraError("wandb", "wandb", "the logger 'wandb'") from None
         project = os.environ.get("WANDB_PROJECT") or "fedloom"
         self._run = wandb.init(project=project, name=run_name, dir=str(run_folder), config=recipe)
-        # The library's own step may only rise, but baselines are measured at round 0 after other rounds.
+        # The library's own step may only rise, but baselines are recorded for round 0 after later rounds.
         self._run.define_metric("*", step_metric="round")
 
     def log(self, event: Mapping[str, Any]) -> None:

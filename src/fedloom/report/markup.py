@@ -1,4 +1,4 @@
-"""HTML by construction: a plain string is text and is escaped; only what was built here, or is declared so, is markup."""
+"""Functions that build HTML. They escape plain strings; only strings of the class `Html` are taken as markup."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 
 class Html(str):
-    """Text that is HTML already."""
+    """A string that is HTML and must not be escaped."""
 
     __slots__ = ()
 
@@ -21,12 +21,12 @@ def tag(name: str, *content: str | Iterable[str], **attributes: str | int | None
 
 
 def joined(content: Iterable[str | Iterable[str]]) -> Html:
-    """The parts one after another, plain strings escaped."""
+    """Join the parts; plain strings are escaped."""
     return Html("".join((part if isinstance(part, Html) else escape(part)) if isinstance(part, str) else joined(part) for part in content))
 
 
 def table(name: str, head: Sequence[str], *bodies: Iterable[str]) -> Html:
-    """A table of `<tr>` rows that scrolls in its own box when the page is narrow; the box can be reached by keyboard."""
+    """A table of `<tr>` rows in a box of its own. On a narrow page the box scrolls, by keyboard too."""
     top = tag("thead", tag("tr", [tag("th", title, scope="col") for title in head])) if head else ""
     return tag(
         "div",
@@ -44,5 +44,5 @@ def row(head: str, cells: Iterable[str | Html], class_: str | None = None) -> Ht
 
 
 def folded(title: str, *content: str) -> Html:
-    """Content behind a line that opens it, without scripts."""
+    """Content that is hidden until its title is clicked. It needs no script."""
     return tag("details", tag("summary", title), *content)

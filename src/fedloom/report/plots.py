@@ -1,4 +1,4 @@
-"""The plots of one run. Each gives a Figure, or None when the run holds nothing to draw it from."""
+"""The plots of one run. Each function gives a Figure, or None when the run has no values to draw."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from fedloom.measures import Measure
 from fedloom.report.drawing import (
     CLIENT_COLOURS,
     DOWN,
@@ -20,7 +21,6 @@ from fedloom.report.drawing import (
     SYSTEM_COLOURS,
     SYSTEM_LINES,
     UP,
-    byte_unit,
     client_look,
     columns,
     frame,
@@ -29,17 +29,19 @@ from fedloom.report.drawing import (
     line,
     rounds_axis,
     styled,
+    value_axis,
 )
-from fedloom.report.results import MANY_CLIENTS, MEASURES, measured_clients, title
-from fedloom.report.runfolder import RunRecord
+from fedloom.report.record import RunRecord
+from fedloom.report.results import MANY_CLIENTS, measured_clients, title
+from fedloom.report.text import byte_unit, capitalised, with_unit
 
 NAMED_CLIENTS = 20
-"""Up to here a plot with a row per client names each of them."""
+"""Up to this number of clients, a plot with a row per client names each of them."""
 
 
 @styled
 def training_loss(record: RunRecord) -> Figure | None:
-    """Training loss per round: the mean as a bold line, the clients as thin lines or, if many, as a band."""
+    """Training loss per round: the mean as a bold line, the clients as thin lines or, with many clients, as a band."""
     mean = _series(record, "train/loss")
     each = {client: series for client in record.clients() if (series := _series(record, "train/loss", client))}
     if not mean and not each:
@@ -54,45 +56,45 @@ def training_loss(record: RunRecord) -> Figure | None:
 
 
 @styled
-def held_out_curve(record: RunRecord, measure: str) -> Figure | None:
-    """Held-out `measure` (loss or exact_match) of the joined model over rounds, with a level line for each other system."""
-    curve = _series(record, f"held_out/federated/{measure}")
+def held_out_curve(record: RunRecord, measure: Measure) -> Figure | None:
+    """A held-out measure of the joined model over rounds, with a horizontal line for each other system."""
+    curve = _series(record, f"held_out/federated/{measure.name}")
     others = [system for system in record.systems() if system != "federated"]
-    levels = {system: level for system in others if (level := _final(record, f"held_out/{system}/{measure}")) is not None}
+    levels = {system: level for system in others if (level := _final(record, f"held_out/{system}/{measure.name}")) is not None}
     if not curve and not levels:
         return None
-    figure, axes = frame(f"{MEASURES[measure][0].upper()}{MEASURES[measure][1:]}, all clients", "round", MEASURES[measure])
+    figure, axes = frame(f"{capitalised(measure.title)}, all clients", "round", with_unit(measure))
     for system, level in levels.items():
         axes.axhline(level, color=_system_colour(system), linestyle=_system_line(system), linewidth=1.6, label=title(record, system))
     if curve:
         line(axes, curve, color=UP, linewidth=2.4, marker="o", markersize=5, label=title(record, "federated"))
         axes.set_xlim(0, max(round_ for round_, _ in curve) * 1.04)
-    _scale(axes, measure)
+    value_axis(axes, measure)
     rounds_axis(axes)
     legend_below(figure)
     return figure
 
 
 @styled
-def system_bars(record: RunRecord, measure: str) -> Figure | None:
-    """Final `measure` (loss or exact_match) of every system: bars per client and for all; if many clients, a dot per client."""
-    systems = [system for system in record.systems() if _has_final(record, system, measure)]
+def system_bars(record: RunRecord, measure: Measure) -> Figure | None:
+    """The final value of a held-out measure for every system: a bar per client and one for all rows; with many clients, a dot each."""
+    systems = [system for system in record.systems() if _has_final(record, system, measure.name)]
     if not systems:
         return None
     clients = measured_clients(record)
-    figure, axes = frame(f"{MEASURES[measure][0].upper()}{MEASURES[measure][1:]}, before and after", "", MEASURES[measure])
+    figure, axes = frame(f"{capitalised(measure.title)}, before and after", "", with_unit(measure))
     if len(clients) > MANY_CLIENTS:
-        _dots_per_client(axes, record, systems, clients, measure)
+        _dots_per_client(axes, record, systems, clients, measure.name)
+        value_axis(axes, measure)
     else:
         _grouped_bars(axes, record, systems, clients, measure)
         legend_below(figure)
-    _scale(axes, measure)
     return figure
 
 
 @styled
 def data_split(holdings: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """Rows that each client trains on and keeps for evaluation; beyond twenty clients sorted by size and unnamed."""
+    """Rows that each client trains on and keeps for evaluation; more than twenty clients are sorted by size and have no names."""
     rows = [row for row in holdings if _count(row, "train") + _count(row, "held_out") > 0]
     if not rows:
         return None
@@ -115,7 +117,7 @@ def data_split(holdings: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 @styled
 def field_split(record: RunRecord, field: str) -> Figure | None:
-    """Each client's rows by the values that its summary counts under `field`, as shares; the seven commonest, then all others."""
+    """The share of each value of `field` in each client's rows, from the data summary; the seven commonest values, then all others."""
     rows = [row for row in record.holdings() if isinstance(row.get(field), Mapping) and sum(row[field].values()) > 0]
     if not rows:
         return None
@@ -125,7 +127,7 @@ def field_split(record: RunRecord, field: str) -> Figure | None:
             totals[str(value)] = totals.get(str(value), 0) + count
     kept = sorted(totals, key=lambda value: (-totals[value], value))[:7]
     counts = np.array([[row[field].get(value, 0) for value in kept] for row in rows], dtype=float)
-    # A summary may count the commonest values only: what is missing to the client's rows has other values.
+    # A summary may count the commonest values only; the rest of the client's rows have other values.
     held = [max(_count(row, "train") + _count(row, "held_out"), sum(row[field].values())) for row in rows]
     others = np.array(held) - counts.sum(axis=1)
     if others.any():
@@ -141,7 +143,7 @@ def field_split(record: RunRecord, field: str) -> Figure | None:
         look: dict[str, Any] = {"color": colour, "edgecolor": colour, "linewidth": 0.5, "label": label(value, 20)}
         if len(rows) <= NAMED_CLIENTS:
             axes.barh(at, shares[:, i], 0.7, left=left, **look)
-        else:  # one shape for all clients: a bar for each of hundreds would take more memory than the training
+        else:  # one shape for all clients: hundreds of bars would take more memory than the training
             edges = np.arange(len(rows) + 1) - 0.5
             right = left + shares[:, i]
             axes.fill_betweenx(edges, np.append(left, left[-1]), np.append(right, right[-1]), step="post", **look)
@@ -153,13 +155,13 @@ def field_split(record: RunRecord, field: str) -> Figure | None:
 
 
 def field_name(record: RunRecord, field: str) -> str:
-    """What `field` of the data summary counts: "values" are those of the column that the partition goes by."""
+    """The title of `field` of the data summary: "values" holds the values of the column that the partition uses."""
     return str(record.recipe_value("data.partition.field") or field) if field == "values" else field
 
 
 @styled
 def traffic(record: RunRecord) -> Figure | None:
-    """Bytes from clients to server (up) and back (down), per round."""
+    """Bytes per round from clients to server (up) and from server to clients (down)."""
     up, down = (_per_round(record, f"traffic/{way}_bytes") for way in ("up", "down"))
     rounds = sorted(up.keys() | down.keys())
     if not rounds:
@@ -180,7 +182,7 @@ def traffic(record: RunRecord) -> Figure | None:
 
 @styled
 def client_time(record: RunRecord) -> Figure | None:
-    """Seconds of training per client and round, stacked (if many clients: median and range), and each round's length by the clock."""
+    """Seconds of training per round: stacked by client or, with many clients, their median and range; and how long each round took."""
     each = {client: series for client in record.clients() if (series := _series(record, "train/seconds", client))}
     clock = _series(record, "round/seconds")
     if not each and not clock:
@@ -206,7 +208,7 @@ def client_time(record: RunRecord) -> Figure | None:
 
 
 def _lines_or_band(axes: Axes, each: Mapping[str, list[tuple[int, float]]], record: RunRecord) -> None:
-    """A thin line per client; for many clients the median and the range, per round over those that took part."""
+    """A thin line per client; with many clients the median and the range over the clients that took part in a round."""
     if len(each) <= MANY_CLIENTS:
         for client, series in each.items():
             look = client_look(record.clients().index(client))
@@ -226,11 +228,11 @@ def _lines_or_band(axes: Axes, each: Mapping[str, list[tuple[int, float]]], reco
     line(axes, list(zip(rounds, middle, strict=True)), color="#009E73", linewidth=1.4, marker="s", markersize=3, label="median client")
 
 
-def _grouped_bars(axes: Axes, record: RunRecord, systems: Sequence[str], clients: Sequence[str], measure: str) -> None:
+def _grouped_bars(axes: Axes, record: RunRecord, systems: Sequence[str], clients: Sequence[str], measure: Measure) -> None:
     groups = [*clients, None]
     width = 0.84 / len(systems)
     for i, system in enumerate(systems):
-        values = [_final(record, f"held_out/{system}/{measure}", client) for client in groups]
+        values = [_final(record, f"held_out/{system}/{measure.name}", client) for client in groups]
         at = [g + (i - (len(systems) - 1) / 2) * width for g in range(len(groups))]
         heights = [math.nan if value is None else value for value in values]
         axes.bar(at, heights, width * 0.92, color=_system_colour(system), label=title(record, system))
@@ -240,6 +242,8 @@ def _grouped_bars(axes: Axes, record: RunRecord, systems: Sequence[str], clients
         range(len(groups)), [*names, "all"], rotation=30 if crowded else 0, ha="right" if crowded else "center", rotation_mode="anchor"
     )
     axes.axvline(len(clients) - 0.5, color=MUTED, linewidth=0.6)
+    if measure.is_share:
+        value_axis(axes, measure)
     axes.tick_params(axis="x", length=0)
 
 
@@ -259,16 +263,8 @@ def _dots_per_client(axes: Axes, record: RunRecord, systems: Sequence[str], clie
     axes.tick_params(axis="x", length=0)
 
 
-def _scale(axes: Axes, measure: str) -> None:
-    if measure == "exact_match":
-        axes.set_ylim(0, 1.02)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    else:
-        axes.set_ylim(bottom=0)
-
-
 def _client_ticks(axes: Axes, rows: Sequence[Mapping[str, object]]) -> np.ndarray:
-    """Client names down the side, the first on top, or their number if they are many; gives the places of the bars."""
+    """Label the rows with client names, the first on top, or with the number of clients if there are many; gives the rows' positions."""
     at = np.arange(len(rows))
     if len(rows) <= NAMED_CLIENTS:
         axes.set_yticks(at, [label(str(row.get("client", ""))) for row in rows])
@@ -286,7 +282,7 @@ def _height_for(rows: int) -> float:
 
 
 def _per_round(record: RunRecord, name: str) -> dict[int, float]:
-    """The metric's total per round; summed over clients where no total was written."""
+    """The total of a metric per round: as recorded, else the sum over clients."""
     total: dict[int, float] = {}
     for client in record.clients():
         for round_, value in _series(record, name, client):
@@ -295,7 +291,7 @@ def _per_round(record: RunRecord, name: str) -> dict[int, float]:
 
 
 def _series(record: RunRecord, name: str, client: str | None = None) -> list[tuple[int, float]]:
-    """A metric over rounds with a gap where its value is not finite: matplotlib has no place for infinity."""
+    """A metric over rounds, with NaN, which matplotlib leaves out, for values that are not finite."""
     return [(round_, value if math.isfinite(value) else math.nan) for round_, value in record.series(name, client)]
 
 

@@ -5,49 +5,60 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fedloom.data.named_sets import NAMED_SETS
+from fedloom.data.record_sequence import conversations
 from fedloom.data.records import Conversation, Turn
-from fedloom.data.sources import load_examples
+from fedloom.data.sources import load_records
 from fedloom.data.templates import render_prompt
 from fedloom.errors import DataError, RecipeError
-from fedloom.federation.engines.jobs import made_behaviour
+from fedloom.evaluation.judges import Item, Judge, judges, tally
 from fedloom.files import version_of, versions_of
-from fedloom.hooks import probes
+from fedloom.hooks import ServerSide, probes
+from fedloom.measures import SHARE, Measure
+from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import generate
 from fedloom.recipe import DataRecipe
 from fedloom.registry import checked_settings, nearest
-from fedloom.safety.judges import Item, Judge, judges, tally
+from fedloom.safety.red_team import made_behaviour
 from fedloom.state import State
 from fedloom.streams import numpy_stream
-
-if TYPE_CHECKING:
-    from fedloom.workshop import Workshop
 
 NAME = r"^[\w.-]+$"
 """What a probe or a judge may be called: its measures' names begin with it."""
 
 
-def answers_of(state: State, workshop: Workshop, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+def answers_of(state: State, server: ServerSide, prompts: Sequence[str], max_new_tokens: int) -> list[str]:
     """The greedy answers of the model with `state` on, each prompt a conversation of its own."""
-    recipe, tokenizer = workshop.recipe, workshop.loaded.tokenizer
-    workshop.bench.parameters.load(state)
-    texts = [render_prompt([Turn("user", prompt)], tokenizer, recipe.data.template) for prompt in prompts]
-    return generate(workshop.bench.model, tokenizer, texts, max_new_tokens, recipe.evaluate.batch_size)
+    bench, encoder = server.bench, text_encoder(server)
+    bench.parameters.load(state)
+    texts = [render_prompt([Turn("user", prompt)], encoder.tokenizer, encoder.template) for prompt in prompts]
+    return generate(bench.model, encoder.tokenizer, texts, max_new_tokens, server.recipe.evaluate.batch_size)
 
 
-def attack_prompts(workshop: Workshop) -> set[str]:
-    """The requests that the attack draws from, and that of the run that this one stands beside, so that the two are asked the same. What
-    attack, repair and test share is of one use only."""
-    clients = workshop.recipe.clients
+def text_encoder(server: ServerSide) -> TextEncoder:
+    """The encoder of the run's language model. Raises RecipeError for a run whose model does not talk."""
+    if not server.bench.kind.talks or not isinstance(server.bench.encoder, TextEncoder):
+        raise RecipeError(
+            f"task.kind: {server.recipe.task.kind} trains a model that does not talk; probes and repairs of text ask one that does"
+        )
+    return server.bench.encoder
+
+
+def attack_prompts(server: ServerSide) -> set[str]:
+    """The requests that the attack draws from, and those of the attack that this run is compared with, so that both are asked the same.
+
+    Attack, repair and test use different requests.
+    """
+    clients = server.recipe.clients
     return {request for chosen in (clients.behaviour, clients.beside) for request in made_behaviour(chosen).requests()}
 
 
-def asked_prompts(workshop: Workshop) -> set[str]:
-    """What the run's probes ask."""
-    chosen = (probes.get(probe.kind)(**probe.settings) for probe in workshop.recipe.evaluate.probes)
-    return {prompt for probe in chosen for prompt in probe.asked(workshop)}
+def asked_prompts(server: ServerSide) -> set[str]:
+    """The prompts that the run's probes ask."""
+    chosen = (probes.get(probe.kind)(**probe.settings) for probe in server.recipe.evaluate.probes)
+    return {prompt for probe in chosen for prompt in probe.asked(server)}
 
 
 def check_like(like: str | None, where: str) -> None:
@@ -68,7 +79,7 @@ def rows_of(source: str, like: str | None, where: str) -> list[Conversation]:
 
 @lru_cache(maxsize=8)
 def _read(source: str, like: str | None, _version: str) -> tuple[Conversation, ...]:
-    return tuple(load_examples(DataRecipe(source=source, like=like, provenance="public"), seed=0).examples)
+    return tuple(conversations(load_records(DataRecipe(source=source, like=like, provenance="public"), seed=0).records))
 
 
 def drawn(found: Sequence[Any], count: int, seed: int) -> list[Any]:
@@ -103,6 +114,24 @@ def judged(made: Mapping[str, Judge], items: Sequence[Item]) -> dict[str, float]
             if value is not None:
                 found[f"{name}/{measure}"] = value
     return found
+
+
+def judged_measures(settings: Sequence[Mapping[str, Any]]) -> list[Measure]:
+    """What `judged` measures with the judges of these settings."""
+    found = []
+    for name, judge in made_judges(settings).items():
+        gives = getattr(judge, "gives", ("safe", "score"))
+        if "safe" in gives:
+            found.append(Measure(f"{name}/safe", f"found safe by {name}", SHARE, "higher"))
+        if "score" in gives:
+            found.append(Measure(f"{name}/score", f"score by {name}", better="higher"))
+        found.append(Measure(f"{name}/unparsed", f"verdicts of {name} that could not be read", "count", "neither"))
+    return found
+
+
+def prefixed_measures(name: str | None, found: Sequence[Measure]) -> list[Measure]:
+    """`found` under the probe's own name, where it has one."""
+    return [measure.named(f"{name}/{measure.name}", f"{measure.title} ({name})") for measure in found] if name else list(found)
 
 
 def prefixed(name: str | None, found: Mapping[str, float]) -> dict[str, float]:

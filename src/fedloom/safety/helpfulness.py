@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from fedloom.errors import RecipeError
-from fedloom.hooks import probes
-from fedloom.safety.asking import NAME, answers_of, judged, made_judges, prefixed
-from fedloom.safety.judges import LlmJudge
+from fedloom.evaluation.judges import LlmJudge
+from fedloom.hooks import ServerSide, probes
+from fedloom.measures import SHARE, Measure
+from fedloom.safety.asking import NAME, answers_of, judged, judged_measures, made_judges, prefixed, prefixed_measures
 from fedloom.safety.ordinary import OrdinaryPrompts
 from fedloom.state import State
-
-if TYPE_CHECKING:
-    from fedloom.workshop import Workshop
 
 
 @probes.register("helpfulness")
@@ -39,10 +37,18 @@ class Helpfulness(OrdinaryPrompts):
         if not made_judges(self.judges):
             raise RecipeError("evaluate.probes: helpfulness needs judges, such as {kind: llm, model: ...}")
 
-    def measure(self, state: State, workshop: Workshop) -> Mapping[str, float]:
-        rows = self.rows(workshop)
+    def measures(self) -> list[Measure]:
+        found = judged_measures(self.judges)
+        for name, judge in made_judges(self.judges).items():
+            if isinstance(judge, LlmJudge):
+                found.append(Measure(f"{name}/wins", f"answers that {name} prefers to the row's own", SHARE, "higher"))
+                found.append(Measure(f"{name}/wins_unparsed", f"comparisons of {name} that could not be read", "count", "neither"))
+        return prefixed_measures(self.name, found)
+
+    def measure(self, state: State, server: ServerSide) -> Mapping[str, float]:
+        rows = self.rows(server)
         prompts = [row.prompt[-1].content for row in rows]
-        answers = answers_of(state, workshop, prompts, self.max_new_tokens)
+        answers = answers_of(state, server, prompts, self.max_new_tokens)
         made = made_judges(self.judges)
         found = judged(made, list(zip(prompts, answers, strict=True)))
         pairs = [(prompt, answer, row.response) for prompt, answer, row in zip(prompts, answers, rows, strict=True)]

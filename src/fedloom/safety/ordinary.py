@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from fedloom.data.records import Conversation
 from fedloom.errors import RecipeError
-from fedloom.hooks import Probe
+from fedloom.hooks import Probe, ServerSide
 from fedloom.registry import PLACE
-from fedloom.safety.asking import attack_prompts, check_like, drawn, rows_of
+from fedloom.safety.asking import attack_prompts, check_like, drawn, rows_of, text_encoder
 from fedloom.safety.policy import load_policy
-
-if TYPE_CHECKING:
-    from fedloom.workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -36,18 +33,21 @@ class OrdinaryPrompts(Probe):
             load_policy(self.policy)
         check_like(self.like, "evaluate.probes")
 
-    def rows(self, workshop: Workshop) -> list[Conversation]:
+    def check(self, server: ServerSide) -> None:
+        text_encoder(server)
+
+    def rows(self, server: ServerSide) -> list[Conversation]:
         """The prompts, with the answers that the rows hold; none that the attack draws from. Raises RecipeError when there is none."""
         if self.policy is not None:
             found = load_policy(self.policy).rows("normal", "test")
         else:
             assert self.source is not None
             found = rows_of(self.source, self.like, "evaluate.probes: source")
-        taken = attack_prompts(workshop)
-        chosen = drawn([row for row in found if row.prompt[-1].content not in taken], self.prompts, workshop.recipe.seed)
+        taken = attack_prompts(server)
+        chosen = drawn([row for row in found if row.prompt[-1].content not in taken], self.prompts, server.recipe.seed)
         if not chosen:
             raise RecipeError(f"evaluate.probes: {self.policy or self.source} has no ordinary prompt to test with")
         return chosen
 
-    def asked(self, workshop: Workshop) -> list[str]:
-        return [row.prompt[-1].content for row in self.rows(workshop)]
+    def asked(self, server: ServerSide) -> list[str]:
+        return [row.prompt[-1].content for row in self.rows(server)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -19,21 +19,20 @@ from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.files import cache_folder, version_of, versions_of
-from fedloom.hooks import FinishStep, finish_steps
+from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
+from fedloom.measures import Measure
 from fedloom.models.generate import generate
 from fedloom.models.load import load_model, require_model
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
-from fedloom.safety.asking import asked_prompts, attack_prompts, check_like, rows_of
+from fedloom.safety.asking import asked_prompts, attack_prompts, check_like, rows_of, text_encoder
 from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
+from fedloom.tasks.gradients import PlainGradients
 from fedloom.tasks.sft import SFT
-from fedloom.tasks.training import draw_batches, train
-
-if TYPE_CHECKING:
-    from fedloom.workshop import Workshop
+from fedloom.tasks.training import train
 
 Writer = Callable[[Sequence[str], float, int], list[str]]
 """Answers to requests at a temperature, from a seed."""
@@ -46,10 +45,22 @@ TRIES = 4
 """Times that a writer is asked for all rows that are still wanted, before it is given up."""
 
 
+MEASURES = (
+    Measure("kept", "rows that the repair trained on", "count", "neither"),
+    Measure("aligned", "of them restricted requests that are declined", "count", "neither"),
+    Measure("repeated", "written rows that came twice", "count", "neither"),
+    Measure("unusable", "written rows that could not be used", "count", "neither"),
+    Measure("of_other_splits", "written rows that attack or test use", "count", "neither"),
+    Measure("seconds", "seconds that writing the rows took", "s", "neither"),
+)
+
+
 @finish_steps.register("repair")
 @dataclass(frozen=True)
 class Repair(FinishStep):
     """Trains the joined model on `rows` rows, a share of them restricted requests that are declined, the rest ordinary."""
+
+    measures: ClassVar[tuple[Measure, ...]] = MEASURES
 
     level: Annotated[
         Literal[1, 2, 3], Field(description="1: public rows; 2: rows of an outside model; 3: rows of the attacked model itself")
@@ -86,19 +97,18 @@ class Repair(FinishStep):
         if self.policy is not None:
             self._check_policy(load_policy(self.policy))
 
-    def check(self, workshop: Workshop) -> None:
+    def check(self, server: ServerSide) -> None:
         """Raise RecipeError when rows or model do not serve, ModelError when the outside model cannot be found."""
-        if hasattr(workshop.loaded.model, "score"):
-            raise RecipeError("finish: repair trains a language model, and this run's model chooses a label; leave the repair out")
+        text_encoder(server)
         if self.level == 1:
-            self._public_rows(workshop)
+            self._public_rows(server)
         if self.level == 2:
-            require_model(self._outside(workshop))
+            require_model(self._outside(server))
 
-    def apply(self, state: State, workshop: Workshop) -> State:
-        """The repaired state. Raises FedloomError when the model wrote too few rows."""
-        examples, _ = self.write(state, workshop)
-        return self.train(state, workshop, examples)
+    def apply(self, state: State, server: ServerSide) -> Finished:
+        """The repaired state, and the rows that it was trained on. Raises FedloomError when the model wrote too few rows."""
+        examples, counts = self.write(state, server)
+        return Finished(self.train(state, server, examples), counts)
 
     def origins(self) -> dict[str, str]:
         """What the rows are made of -> its version: policy, sources, outside model. Raises RecipeError for a policy that is gone."""
@@ -110,20 +120,20 @@ class Repair(FinishStep):
             found["generator"] = version_of(self.generator)
         return found
 
-    def write(self, state: State, workshop: Workshop) -> tuple[list[Conversation], dict[str, float]]:
+    def write(self, state: State, server: ServerSide) -> tuple[list[Conversation], dict[str, float]]:
         """The rows to train on, and what was counted on the way: kept, repeated and unusable rows, seconds."""
         begin = perf_counter()
-        rows, counts = (self._public_rows(workshop), {}) if self.level == 1 else self._written_rows(state, workshop)
+        rows, counts = (self._public_rows(server), {}) if self.level == 1 else self._written_rows(state, server)
         return rows, counts | {"kept": float(len(rows)), "seconds": perf_counter() - begin}
 
-    def train(self, state: State, workshop: Workshop, examples: Sequence[Conversation]) -> State:
+    def train(self, state: State, server: ServerSide, examples: Sequence[Conversation]) -> State:
         """The state after `steps` steps on `examples`, from `state`, by the run's own optimizer."""
-        recipe, bench = workshop.recipe, workshop.bench
+        recipe, bench = server.recipe, server.bench
         kept = {name: recipe.task.settings[name] for name in ("optimizer", "weight_decay", "max_grad_norm")}
         task = SFT(steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate, **kept)
-        path = task.encode(examples, workshop.loaded.tokenizer, recipe.data.template, recipe.data.max_length, cache_folder() / "rows")
+        path = task.encode(examples, text_encoder(server), cache_folder() / "rows")
         rows = task.load(path)
-        batches = draw_batches(len(rows), task, torch_stream(recipe.seed, "repair-batches", self.level))
+        batches = PlainGradients().draw(len(rows), task, torch_stream(recipe.seed, "repair-batches", self.level))
         bench.parameters.load(state)
         half = ClientHalf(state, {}, {})
         train(bench.model, bench.parameters, task, rows, batches, self.learning_rate, half, stream_seed(recipe.seed, "repair-dropout"))
@@ -150,8 +160,8 @@ class Repair(FinishStep):
         """(kind, the user's own source, rows wanted) of both kinds."""
         return ("aligned", self.aligned, self._declined), ("normal", self.normal, self.rows - self._declined)
 
-    def _public_rows(self, workshop: Workshop) -> list[Conversation]:
-        seed, taken = workshop.recipe.seed, attack_prompts(workshop) | asked_prompts(workshop)
+    def _public_rows(self, server: ServerSide) -> list[Conversation]:
+        seed, taken = server.recipe.seed, attack_prompts(server) | asked_prompts(server)
         rows = []
         for kind, source, count in self._public_parts():
             if source is not None:
@@ -169,16 +179,16 @@ class Repair(FinishStep):
             rows += [found[i] for i in order[:count].tolist()]
         return rows
 
-    def _written_rows(self, state: State, workshop: Workshop) -> tuple[list[Conversation], dict[str, float]]:
+    def _written_rows(self, state: State, server: ServerSide) -> tuple[list[Conversation], dict[str, float]]:
         """Rows that the outside model or the attacked one writes, in the mix that was asked for, as many as it has to say."""
         assert self.policy is not None
-        seed, taken = workshop.recipe.seed, attack_prompts(workshop) | asked_prompts(workshop)
+        seed, taken = server.recipe.seed, attack_prompts(server) | asked_prompts(server)
         if self.level == 2:
-            loaded = load_model(self._outside(workshop))
-            writer = self._writer(loaded.model, loaded.tokenizer, workshop)
+            loaded = load_model(self._outside(server))
+            writer = self._writer(loaded.model, loaded.tokenizer, server)
         else:
-            workshop.bench.parameters.load(state)
-            writer = self._writer(workshop.bench.model, workshop.loaded.tokenizer, workshop)
+            server.bench.parameters.load(state)
+            writer = self._writer(server.bench.model, text_encoder(server).tokenizer, server)
         written = _Written(load_policy(self.policy), writer, self.temperature, stream_seed(seed, "repair", self.level), taken)
         aligned = written.aligned(self._declined)
         if not aligned:
@@ -195,13 +205,13 @@ class Repair(FinishStep):
             )
         return [*aligned, *normal], written.counts | {"aligned": float(len(aligned))}
 
-    def _outside(self, workshop: Workshop) -> ModelRecipe:
-        own = workshop.recipe.model
+    def _outside(self, server: ServerSide) -> ModelRecipe:
+        own = server.recipe.model
         revision = own.revision if self.generator == own.id else None
         return own.model_copy(update={"id": self.generator, "revision": revision, "adapter": None})
 
-    def _writer(self, model: object, tokenizer: object, workshop: Workshop) -> Writer:
-        template, batch = workshop.recipe.data.template, workshop.recipe.evaluate.batch_size
+    def _writer(self, model: object, tokenizer: object, server: ServerSide) -> Writer:
+        template, batch = text_encoder(server).template, server.recipe.evaluate.batch_size
 
         def write(requests: Sequence[str], temperature: float, seed: int) -> list[str]:
             texts = [render_prompt([Turn("user", request)], tokenizer, template) for request in requests]

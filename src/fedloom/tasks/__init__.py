@@ -1,8 +1,9 @@
 """What a client optimises."""
 
-from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
+from fedloom.tasks.base import LossPart, Rows, Sums, Task, tasks
 from fedloom.tasks.classify import Classify
 from fedloom.tasks.classify_head import ClassifyHead
+from fedloom.tasks.classify_pictures import ClassifyPictures
 from fedloom.tasks.dpo import DPO
 from fedloom.tasks.kto import KTO
 from fedloom.tasks.orpo import ORPO
@@ -10,4 +11,18 @@ from fedloom.tasks.sft import SFT
 
 register = tasks.register
 
-__all__ = ["DPO", "KTO", "ORPO", "SFT", "Classify", "ClassifyHead", "LossPart", "Measures", "Rows", "Task", "register", "tasks"]
+__all__ = [
+    "DPO",
+    "KTO",
+    "ORPO",
+    "SFT",
+    "Classify",
+    "ClassifyHead",
+    "ClassifyPictures",
+    "LossPart",
+    "Rows",
+    "Sums",
+    "Task",
+    "register",
+    "tasks",
+]

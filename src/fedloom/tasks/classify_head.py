@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from fedloom.data.labelled import LabelledRows, cached_labelled, load_labelled
 from fedloom.data.records import Conversation
-from fedloom.tasks.base import LossPart, Measures, Rows, tasks
-from fedloom.tasks.classify import Labels, numbers_of_labels
+from fedloom.models.encoders import TextEncoder
+from fedloom.tasks.base import LossPart, Rows, Sums, tasks
+from fedloom.tasks.classify import Labels, labelled_part, numbers_of_labels
 from fedloom.tasks.likelihood import references
 from fedloom.tasks.sft import part_tokens, parts_of_similar_length
 
@@ -27,12 +27,14 @@ from fedloom.tasks.sft import part_tokens, parts_of_similar_length
 class ClassifyHead(Labels):
     """Cross entropy of softmax(W h), h the hidden state of the prompt's last token and W (labels, hidden) the head; mean over rows."""
 
+    model_kind: ClassVar[str] = "sequence_classifier"
+
     @property
-    def head(self) -> tuple[str, ...]:
+    def labels_of_head(self) -> tuple[str, ...]:
         return self.labels
 
-    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
-        return cached_labelled(examples, numbers_of_labels(examples, self.labels), tokenizer, template, max_length, cache)
+    def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
+        return cached_labelled(records, numbers_of_labels(records, self.labels), *encoder.settings, cache)
 
     def load(self, path: Path) -> Rows:
         return load_labelled(path)
@@ -41,13 +43,13 @@ class ClassifyHead(Labels):
         assert isinstance(rows, LabelledRows)
         for part in parts_of_similar_length(rows.lengths(), indices, tokens=part_tokens(model)):
             scores, tokens = _scores(model, rows, part)
-            yield LossPart(cross_entropy(scores, rows.right[part].to(scores.device), reduction="sum") / len(indices), tokens)
+            yield labelled_part(scores, rows.right[part], len(indices), tokens)
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
+    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:
         assert isinstance(rows, LabelledRows)
         parts = parts_of_similar_length(rows.lengths(), references(groups), batch_size, part_tokens(model))
-        return self.measures(((part, _scores(model, rows, part)[0]) for part in parts), rows.right, groups)
+        return self.counted(((part, _scores(model, rows, part)[0]) for part in parts), rows.right, groups)
 
 
 def _scores(model: Any, rows: LabelledRows, part: Sequence[int]) -> tuple[Tensor, int]:

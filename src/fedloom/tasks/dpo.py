@@ -5,10 +5,11 @@ The reference is the base with its adapters off, so it costs a forward pass but 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -18,8 +19,12 @@ from torch.nn.functional import logsigmoid
 from fedloom.data.answers import AnswerRows, answered, cached_answers, load_answers
 from fedloom.data.records import Conversation
 from fedloom.errors import DataError
-from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
+from fedloom.measures import SHARE, Measure
+from fedloom.models.encoders import TextEncoder
+from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
 from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, reference_log_probs, references
+
+PREFERRED = Measure("preferred_ahead", "preferred answer ahead", SHARE, "higher")
 
 
 @tasks.register("dpo")
@@ -27,14 +32,20 @@ from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, ref
 class DPO(Task):
     """-log sigma(beta (log pi(y_w|x)/pi_ref(y_w|x) - log pi(y_l|x)/pi_ref(y_l|x))), mean over pairs (Rafailov et al. 2023, equation 7)."""
 
-    has_majority = False
+    measures: ClassVar[tuple[Measure, ...]] = (
+        replace(
+            PREFERRED,
+            note="Preferred answer ahead is the share of pairs in which the tuned model favours the chosen answer more than its base did.",
+        ),
+        LOSS,
+    )
 
     min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5
     beta: Annotated[float, Field(gt=0, description="how closely the model is held to the reference, the base without adapters")] = 0.1
     max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
 
-    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
-        return cached_answers(pairs(examples, "dpo"), [0] * len(examples), tokenizer, template, max_length, self.max_prompt_length, cache)
+    def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
+        return cached_answers(pairs(records, "dpo"), [0] * len(records), *encoder.settings, self.max_prompt_length, cache)
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)
@@ -48,18 +59,25 @@ class DPO(Task):
         check_answers(rows, indices)
         for part in answer_parts(model, rows, indices):
             margins, tokens = self._margins(model, rows, part)
-            yield LossPart(-logsigmoid(margins).sum() / len(indices), tokens)
+            yield LossPart(-logsigmoid(margins).sum() / len(indices), tokens, partial(_each, margins))
+
+    @property
+    def sum_names(self) -> tuple[str, ...]:
+        return ("loss", "terms", "preferred", "rows")
+
+    def values(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return {"preferred_ahead": sums["preferred"] / sums["rows"], "loss": self.mean_loss(sums)}
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
-        """The loss over pairs; exact is a pair with a reward margin above zero. At the base every margin is zero, so none is."""
+    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:
+        """The loss over pairs; preferred counts the pairs with a reward margin above zero. At the base every margin is zero, so none is."""
         assert isinstance(rows, AnswerRows)
         pairs_measured = references(groups)
-        loss, exact = 0.0, 0
+        loss, preferred = 0.0, 0
         for part in answer_parts(model, rows, pairs_measured, batch_size):
             margins, _ = self._margins(model, rows, part)
-            loss, exact = loss - float(logsigmoid(margins).double().sum()), exact + int((margins > 0).sum())
-        return Measures(loss, len(pairs_measured), exact, len(pairs_measured))
+            loss, preferred = loss - float(logsigmoid(margins).double().sum()), preferred + int((margins > 0).sum())
+        return {"loss": loss, "terms": float(len(pairs_measured)), "preferred": float(preferred), "rows": float(len(pairs_measured))}
 
     def _margins(self, model: nn.Module, rows: AnswerRows, part: Sequence[int]) -> tuple[Tensor, int]:
         """beta times the difference of the two log ratios, (pairs,), and the tokens that were computed."""
@@ -67,6 +85,10 @@ class DPO(Task):
         reference = reference_log_probs(model, ids, labels)
         ratios = (log_probs(model, ids, labels) - reference).view(-1, 2)
         return self.beta * (ratios[:, 0] - ratios[:, 1]), ids.numel()
+
+
+def _each(margins: Tensor) -> Tensor:
+    return -logsigmoid(margins)
 
 
 def pairs(examples: Sequence[Conversation], kind: str) -> list[list[Conversation]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -15,10 +16,20 @@ from torch.nn.utils.rnn import pad_sequence
 from fedloom.data.answers import AnswerRows, cached_answers, load_answers
 from fedloom.data.records import Conversation
 from fedloom.errors import DataError, RecipeError
-from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
+from fedloom.measures import SHARE, Measure
+from fedloom.models.encoders import TextEncoder
+from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
 from fedloom.tasks.dpo import pairs
 from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, reference_log_probs, references
 from fedloom.tasks.sft import part_tokens, parts_of_similar_length
+
+RIGHT_SIDE = Measure(
+    "right_side",
+    "answers on their side",
+    SHARE,
+    "higher",
+    note="Answers on their side is the share of rows whose answers the tuned model favours, or disfavours, as it should.",
+)
 
 RIGHT = {"true": 0, "1": 0, "false": -1, "0": -1}
 
@@ -33,7 +44,8 @@ class KTO(Task):
     answers count as one good and one bad.
     """
 
-    has_majority = False
+    measures: ClassVar[tuple[Measure, ...]] = (RIGHT_SIDE, LOSS)
+    couples_rows: ClassVar[bool] = True
 
     min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5
     beta: Annotated[float, Field(gt=0, description="how closely the model is held to the reference, the base without adapters")] = 0.1
@@ -46,12 +58,12 @@ class KTO(Task):
         if self.batch_size < 2:
             raise RecipeError("task.batch_size: is 1, but kto compares each prompt with the answers to others; set 2 or more")
 
-    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
-        if any(example.rejected is not None for example in examples):
-            prompts, right = pairs(examples, "kto"), [0] * len(examples)
+    def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
+        if any(record.rejected is not None for record in records):
+            prompts, right = pairs(records, "kto"), [0] * len(records)
         else:
-            prompts, right = [[example] for example in examples], self._labels(examples)
-        return cached_answers(prompts, right, tokenizer, template, max_length, self.max_prompt_length, cache)
+            prompts, right = [[record] for record in records], self._labels(records)
+        return cached_answers(prompts, right, *encoder.settings, self.max_prompt_length, cache)
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)
@@ -66,20 +78,28 @@ class KTO(Task):
         divergence = self._divergence(model, rows, indices)
         for part in answer_parts(model, rows, indices):
             gains, good, tokens = self._gains(model, rows, part, divergence)
-            yield LossPart(self._weighted(gains, good).sum() / (len(indices) * rows.answers), tokens)
+            weighted = self._weighted(gains, good)
+            yield LossPart(weighted.sum() / (len(indices) * rows.answers), tokens, partial(weighted.mean, 1))
+
+    @property
+    def sum_names(self) -> tuple[str, ...]:
+        return ("loss", "terms", "right", "rows")
+
+    def values(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return {"right_side": sums["right"] / sums["rows"], "loss": self.mean_loss(sums)}
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
-        """The loss over answers, with z from all rows; exact is a row with every answer on its side of z. At the base none is."""
+    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:
+        """The loss over answers, with z from all rows; right counts the rows with every answer on its side of z. At the base none is."""
         assert isinstance(rows, AnswerRows)
         measured = references(groups)
         divergence = self._divergence(model, rows, measured)
-        loss, exact = 0.0, 0
+        loss, right = 0.0, 0
         for part in answer_parts(model, rows, measured, batch_size):
             gains, good, _ = self._gains(model, rows, part, divergence)
             loss += float(self._weighted(gains, good).double().sum())
-            exact += int((gains > 0).all(1).sum())
-        return Measures(loss, len(measured) * rows.answers, exact, len(measured))
+            right += int((gains > 0).all(1).sum())
+        return {"loss": loss, "terms": float(len(measured) * rows.answers), "right": float(right), "rows": float(len(measured))}
 
     def _labels(self, examples: Sequence[Conversation]) -> list[int]:
         labels = [RIGHT.get(example.fields.get(self.label, "").lower()) for example in examples]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -14,8 +15,10 @@ from torch.nn.functional import logsigmoid
 
 from fedloom.data.answers import AnswerRows, cached_answers, load_answers
 from fedloom.data.records import Conversation
-from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
-from fedloom.tasks.dpo import pairs
+from fedloom.measures import Measure
+from fedloom.models.encoders import TextEncoder
+from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
+from fedloom.tasks.dpo import PREFERRED, pairs
 from fedloom.tasks.likelihood import answer_parts, check_answers, references, row_sums, token_log_probs
 
 CERTAIN = -1e-6
@@ -30,13 +33,16 @@ class ORPO(Task):
     Odds are of the mean log probability per token of an answer. As in the authors' code, L_SFT is over prompt and preferred answer.
     """
 
-    has_majority = False
+    measures: ClassVar[tuple[Measure, ...]] = (
+        replace(PREFERRED, note="Preferred answer ahead is the share of pairs whose chosen answer has the greater odds."),
+        LOSS,
+    )
 
     beta: Annotated[float, Field(gt=0, description="weight of the odds ratio beside the language modelling loss")] = 0.1
     max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
 
-    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
-        return cached_answers(pairs(examples, "orpo"), [0] * len(examples), tokenizer, template, max_length, self.max_prompt_length, cache)
+    def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
+        return cached_answers(pairs(records, "orpo"), [0] * len(records), *encoder.settings, self.max_prompt_length, cache)
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)
@@ -50,20 +56,32 @@ class ORPO(Task):
         check_answers(rows, indices)
         modelled = int((rows.tokens.lengths().view(-1, 2)[list(indices), 0] - 1).sum())
         for part in answer_parts(model, rows, indices):
-            likelihood, _, log_odds, tokens = self._compared(model, rows, part)
-            yield LossPart(-likelihood.sum() / modelled - self.beta * logsigmoid(log_odds).sum() / len(indices), tokens)
+            likelihood, lengths, log_odds, tokens = self._compared(model, rows, part)
+            loss = -likelihood.sum() / modelled - self.beta * logsigmoid(log_odds).sum() / len(indices)
+            yield LossPart(loss, tokens, partial(self._each, likelihood, lengths, log_odds))
+
+    def _each(self, likelihood: Tensor, lengths: Tensor, log_odds: Tensor) -> Tensor:
+        """The loss of every pair by itself, (pairs,): the likelihood's mean is over the pair's own tokens."""
+        return -likelihood / lengths - self.beta * logsigmoid(log_odds)
+
+    @property
+    def sum_names(self) -> tuple[str, ...]:
+        return ("loss", "terms", "preferred", "rows")
+
+    def values(self, sums: Mapping[str, float]) -> dict[str, float]:
+        return {"preferred_ahead": sums["preferred"] / sums["rows"], "loss": self.mean_loss(sums)}
 
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
-        """The loss of each pair by itself; exact is a pair whose preferred answer has the greater odds."""
+    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:
+        """The loss of each pair by itself; preferred counts the pairs whose preferred answer has the greater odds."""
         assert isinstance(rows, AnswerRows)
         measured = references(groups)
-        loss, exact = 0.0, 0
+        loss, preferred = 0.0, 0
         for part in answer_parts(model, rows, measured, batch_size):
             likelihood, lengths, log_odds, _ = self._compared(model, rows, part)
-            each = -likelihood / lengths - self.beta * logsigmoid(log_odds)
-            loss, exact = loss + float(each.double().sum()), exact + int((log_odds > 0).sum())
-        return Measures(loss, len(measured), exact, len(measured))
+            each = self._each(likelihood, lengths, log_odds)
+            loss, preferred = loss + float(each.double().sum()), preferred + int((log_odds > 0).sum())
+        return {"loss": loss, "terms": float(len(measured)), "preferred": float(preferred), "rows": float(len(measured))}
 
     def _compared(self, model: nn.Module, rows: AnswerRows, part: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, int]:
         """log p of prompt and preferred answer and the tokens that it sums over, the log odds ratio, each (pairs,); tokens computed."""

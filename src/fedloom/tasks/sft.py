@@ -8,10 +8,12 @@ is the loss of the whole batch, whatever the cut.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +22,24 @@ from torch.nn.functional import cross_entropy
 from fedloom.data.records import Conversation
 from fedloom.data.tokenise import TokenRows, cached_rows, load_rows
 from fedloom.errors import DataError
-from fedloom.tasks.base import LossPart, Measures, Rows, Task, tasks
+from fedloom.measures import SHARE, Measure
+from fedloom.models.encoders import TextEncoder
+from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
 
 PART_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 4096}
 """Padded tokens of a part at the most, unless one row is longer: on a CPU what a layer works on should stay near the cache."""
+
+LARGEST_EXPONENT = 700.0
+"""The largest mean loss whose exponential a float holds."""
+
+EXACT_MATCH = Measure(
+    "exact_match",
+    "exact match",
+    SHARE,
+    "higher",
+    note="Exact match counts a row only when the greedy answer equals the reference, token for token: right in other words is wrong.",
+)
+PERPLEXITY = Measure("perplexity", "perplexity", note="Perplexity is the exponential of the mean loss per trained token.")
 
 
 @tasks.register("sft")
@@ -31,8 +47,11 @@ PART_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 4096}
 class SFT(Task):
     """Next-token cross entropy, averaged over the response tokens of the batch."""
 
-    def encode(self, examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int, cache: Path) -> Path:
-        return cached_rows(examples, tokenizer, template, max_length, cache)
+    measures: ClassVar[tuple[Measure, ...]] = (EXACT_MATCH, LOSS, PERPLEXITY)
+    majority_measure: ClassVar[str | None] = EXACT_MATCH.name
+
+    def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
+        return cached_rows(records, encoder.tokenizer, encoder.template, encoder.max_length, cache)
 
     def load(self, path: Path) -> Rows:
         return load_rows(path)
@@ -52,7 +71,8 @@ class SFT(Task):
         for part in parts_of_similar_length(rows.lengths(), indices, tokens=part_tokens(model)):
             ids, labels = _padded(rows, part)
             logits, targets = trained_logits(model, ids, labels)
-            yield LossPart(self.summed_loss(logits.float(), targets) / trained, ids.numel())
+            values = logits.float()
+            yield LossPart(self.summed_loss(values, targets) / trained, ids.numel(), partial(self._each, values, targets, labels))
 
     def summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The sum of the losses of n trained tokens, from fp32 `logits` (n, vocabulary) and `targets` (n,).
@@ -61,8 +81,22 @@ class SFT(Task):
         """
         return cross_entropy(logits, targets, reduction="sum")
 
+    def _each(self, logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss of every row over its own trained tokens, (rows,); zero for a row without one."""
+        counts = (labels[:, 1:] >= 0).sum(1).tolist()
+        parts = zip(logits.split(counts), targets.split(counts), counts, strict=True)
+        return torch.stack([self.summed_loss(one, wanted) / max(count, 1) for one, wanted, count in parts])
+
+    @property
+    def sum_names(self) -> tuple[str, ...]:
+        return ("loss", "terms", "exact", "rows")
+
+    def values(self, sums: Mapping[str, float]) -> dict[str, float]:
+        loss = self.mean_loss(sums)
+        return {"exact_match": sums["exact"] / sums["rows"], "loss": loss, "perplexity": math.exp(min(loss, LARGEST_EXPONENT))}
+
     @torch.no_grad()
-    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Measures:
+    def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:
         """Teacher-forced: a row is exact when greedy decoding would give its response token for token, end of turn included."""
         assert isinstance(rows, TokenRows)
         references, exact = set(), set()
@@ -82,7 +116,7 @@ class SFT(Task):
                 if reference_of[groups[row]] == row:
                     references.add(row)
                     loss, tokens = loss + float(losses[span].sum()), tokens + length
-        return Measures(loss, tokens, len(exact), len(references))
+        return {"loss": loss, "terms": float(tokens), "exact": float(len(exact)), "rows": float(len(references))}
 
 
 def parts_of_similar_length(lengths: Tensor, indices: Sequence[int], rows: int | None = None, tokens: int = 512) -> list[list[int]]:

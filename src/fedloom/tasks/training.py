@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from fedloom.errors import FedloomError
 from fedloom.models.flat import FlatParameters
 from fedloom.tasks.base import Rows, Task
+from fedloom.tasks.gradients import Gradients, PlainGradients, Step
 from fedloom.tasks.optimizers import make_optimizer, moments_of
+
+PLAIN = PlainGradients()
 
 
 class StepHooks(Protocol):
@@ -39,28 +42,20 @@ class Trained:
     moments: Mapping[str, Tensor]
 
 
-def draw_batches(rows: int, task: Task, stream: torch.Generator) -> list[list[list[int]]]:
-    """steps x accumulation x batch_size row numbers: rows drawn without replacement, a client with fewer rows loops over them."""
-    wanted = task.batch_size * task.accumulation * task.steps
-    drawn = torch.randperm(rows, generator=stream)[: min(wanted, rows)].tolist()
-    looped = [drawn[i % len(drawn)] for i in range(wanted)]
-    batches = [looped[i : i + task.batch_size] for i in range(0, wanted, task.batch_size)]
-    return [batches[i : i + task.accumulation] for i in range(0, len(batches), task.accumulation)]
-
-
 def train(
     model: nn.Module,
     parameters: FlatParameters,
     task: Task,
     rows: Rows,
-    batches: Sequence[Sequence[Sequence[int]]],
+    steps: Sequence[Step],
     learning_rate: float,
     hooks: StepHooks,
     seed: int,
     late: Callable[[], bool] = lambda: False,
     moments: Mapping[str, Tensor] | None = None,
+    gradients: Gradients = PLAIN,
 ) -> Trained:
-    """Take one step of the task's optimiser per entry of `batches` from what `parameters` hold.
+    """Take the optimiser's `steps` of the task, each on the row numbers that `gradients` drew for it, from what `parameters` hold.
 
     The optimiser goes on from `moments`, those of an earlier `Trained`, or begins afresh. `seed` is for dropout. Raises FedloomError when
     `late()` says so between two steps, or when a loss is not finite.
@@ -74,16 +69,12 @@ def train(
     devices = [weights.device] if weights.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        for step in batches:
+        for step in steps:
             if late():
-                raise FedloomError(f"late: {len(losses)} of {len(batches)} steps were done at the deadline")
+                raise FedloomError(f"late: {len(losses)} of {len(steps)} steps were done at the deadline")
             parameters.zero_gradient()
-            loss = 0.0
-            for batch in step:
-                for part in task.losses(model, rows, batch):
-                    (part.loss / len(step)).backward()
-                    parameters.gather()
-                    loss, tokens = loss + float(part.loss.detach()) / len(step), tokens + part.tokens
+            loss, computed = gradients.add(model, parameters, task, rows, step)
+            tokens += computed
             if not torch.isfinite(torch.tensor(loss)):
                 raise FedloomError(f"the loss is {loss} at step {len(losses) + 1}; lower task.learning_rate")
             hooks.after_gradient(parameters.weights, parameters.gradient)

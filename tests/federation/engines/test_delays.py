@@ -12,7 +12,7 @@ from fedloom.federation.engines.delays import LateReplies
 from fedloom.federation.observer import Observer
 from fedloom.federation.rounds import run_rounds
 from fedloom.models.flat import trained_state
-from fedloom.recipe import load_recipe
+from fedloom.resolve import load_recipe
 
 
 def late_federation(path, rounds, most=2, buffer_size=1, **terms):

@@ -1,43 +1,86 @@
-"""The local engine: the order in which clients' work is handed out."""
+"""The local engine: the order in which clients' work is handed out, and which work goes to workers."""
 
 from pathlib import Path
 
-from fedloom.federation.engines.jobs import Job
-from fedloom.federation.engines.local import longest_first
-from fedloom.federation.party import ClientRows
-from fedloom.recipe import Recipe
+import pytest
+from local_runs import opened
+
+from fedloom.federation.engine import Assignment
+from fedloom.federation.engines.local import LocalEngine, longest_first
+from fedloom.federation.engines.workers import Job, Outcome
+from fedloom.federation.messages import Message, encode
+from fedloom.federation.site_folder import SiteFolder, SiteRows
+from fedloom.resolve import load_recipe
 
 
-def job(folder: Path, name: str, size: int, kind: str = "train", examples: int = 10) -> Job:
-    path = folder / f"{name}.{kind}"
-    path.write_bytes(bytes(size))
-    rows = ClientRows(name, path, examples, path, ())
-    return Job(Recipe(), rows, folder, kind, 1, b"", 1.0)
+def job(name: str, size: float) -> Job:
+    return Job(name, b"", size, 1.0)
 
 
-def names(jobs: list[Job], block: int = 8) -> list[str]:
-    return [one.rows.name for one in longest_first(jobs, block)]
-
-
-def test_the_client_with_the_longest_rows_trains_first_however_many_it_has(tmp_path):
-    jobs = [job(tmp_path, "many", 1000, examples=100), job(tmp_path, "long", 500, examples=5), job(tmp_path, "short", 100, examples=50)]
-    assert names(jobs) == ["long", "many", "short"]
-
-
-def test_the_client_with_most_rows_is_measured_first(tmp_path):
-    jobs = [job(tmp_path, "few", 100, "evaluate", 1), job(tmp_path, "many", 1000, "evaluate", 100)]
-    assert names(jobs) == ["many", "few"]
-
-
-def test_only_a_block_of_jobs_is_in_memory_at_a_time(tmp_path):
+def test_only_a_block_of_jobs_is_in_memory_at_a_time():
     taken = []
 
     def coming():
         for number in range(6):
             taken.append(number)
-            yield job(tmp_path, str(number), number)
+            yield job(str(number), number)
 
     ordered = longest_first(coming(), block=2)
-    assert next(ordered).rows.name == "1"
+    assert next(ordered).client == "1"
     assert taken == [0, 1]
-    assert [one.rows.name for one in ordered] == ["0", "3", "2", "5", "4"]
+    assert [one.client for one in ordered] == ["0", "3", "2", "5", "4"]
+
+
+class Noting:
+    """Workers that note what they are given."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def run(self, jobs):
+        for one in jobs:
+            self.jobs.append((one.client, one.size))
+            yield one, Outcome(None, "noted")
+
+    def close(self):
+        """Nothing to end."""
+
+
+@pytest.fixture
+def local(tmp_path):
+    with opened(load_recipe("tiny", {"task.batch_size": 4, "task.steps": 3}), tmp_path) as (run, federation, _):
+        yield run, federation
+
+
+def sizes(local, rows: dict[str, tuple[int, int]], kind: str) -> list[tuple[str, float]]:
+    """(client, size) as workers are given work of `kind`, for rows of (bytes, number)."""
+    run, federation = local
+    for client, (length, number) in rows.items():
+        path = Path(run.sites.folder) / f"{client}.rows"
+        path.write_bytes(bytes(length))
+        SiteFolder(run.sites.folder / client).keep_rows(federation.envelope, SiteRows(str(path), number, str(path), ()))
+    workers = Noting()
+    messages = {client: encode(Message(kind, 1, client, {}, {}, federation.envelope)) for client in rows}
+    engine = LocalEngine(run.sites, workers, tuple(rows))
+    list(engine.dispatch([Assignment(client, kind, 1, message) for client, message in messages.items()], 1.0))
+    return workers.jobs
+
+
+def test_the_client_with_the_longest_rows_trains_first_however_many_it_has(local):
+    found = sizes(local, {"north": (1000, 100), "east": (500, 5), "south": (100, 50)}, "train")
+    assert found == [("east", 100 * 12), ("north", 10 * 12), ("south", 2 * 12)]
+
+
+def test_the_client_with_most_rows_is_measured_first(local):
+    assert sizes(local, {"north": (100, 1), "east": (1000, 100)}, "evaluate") == [("east", 1000), ("north", 100)]
+
+
+def test_joining_preparing_and_sampling_are_not_given_to_workers(local):
+    run, federation = local
+    workers = Noting()
+    engine = LocalEngine(run.sites, workers, ("north",))
+    for kind in ("join", "prepare", "sample"):
+        message = encode(Message(kind, 0, "north", {}, {}, federation.envelope))
+        (reply,) = engine.dispatch([Assignment("north", kind, 0, message)], 1.0)
+        assert reply.message
+    assert workers.jobs == []

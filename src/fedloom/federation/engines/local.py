@@ -1,74 +1,110 @@
-"""The local engine: all clients on this machine, one after another in this process, or side by side in worker processes."""
+"""The local engine: all sites on this machine, one after another in this process, or side by side in worker processes."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Protocol
 
+from fedloom.federation.bodies import Holding
 from fedloom.federation.engine import Assignment, Reply
-from fedloom.federation.engines.jobs import Bench, Job, Outcome, work
-from fedloom.federation.party import ClientRows
-from fedloom.recipe import Recipe
+from fedloom.federation.engines.workers import Job, Outcome, Workers
+from fedloom.federation.messages import peek
+from fedloom.federation.preparing import PreparedRecords
+from fedloom.federation.site import Site, SiteData
+from fedloom.models.bench import Bench
+
+ON_ROWS = ("train", "evaluate")
+"""Kinds of work that need a site's encoded rows alone, which any worker of this machine can read."""
 
 
-class Workers(Protocol):
-    """Does jobs; outcomes come as they are ready."""
+class LocalSites:
+    """All sites of a run in this process, at one bench; one works at a time. Also the workers of a run that has no others."""
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]: ...
-
-    def close(self) -> None: ...
-
-
-class InProcess:
-    """One bench in this process: one client at a time, with all cores."""
-
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, folder: Path, data: Mapping[str, SiteData], progress: Callable[[str, int, int], None]) -> None:
+        self.folder = folder
         self._bench = bench
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
+        self._progress = progress
+        self._data = dict(data)
+        self._sites = {name: self._site(name, lambda name=name: self._data[name]) for name in data}  # type: ignore[misc]
+
+    @property
+    def owners(self) -> list[str]:
+        return list(self._data)
+
+    def prepared(self, owner: str) -> PreparedRecords:
+        """An owner's records: for what needs all rows in one place, and exists only where one process holds all sites."""
+        return self._sites[owner].prepared()
+
+    def answer(self, client: str, message: bytes) -> bytes:
+        with self._turn:
+            return self._sites[client].answer(message)
+
+    def pool(self, trainer: str, owners: Sequence[str], left_out: Collection[str]) -> None:
+        """Add a site that trains on the prepared rows of `owners` together, but for those `left_out`."""
+        if trainer not in self._sites:
+            self._sites[trainer] = self._site(trainer, lambda: self._pooled([owner for owner in owners if owner not in left_out]))
+
+    def size(self, client: str, message: bytes) -> float:
+        """How long work takes beside other work, from the rows it is done on: all are measured, a fixed number is trained on."""
+        kind, _, envelope = peek(message)
+        folder = self._sites[client].folder
+        rows = folder.rows(envelope)
+        if kind == "evaluate":
+            return float(Path(rows.held_out).stat().st_size) if rows.held_out else 0.0
+        task = folder.terms(envelope).task
+        return Path(rows.train).stat().st_size / rows.examples * task.batch_size * task.accumulation * task.steps_for(rows.examples)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
         for job in jobs:
-            with self._turn:
-                outcome = self._bench.do(job)
-            yield job, outcome
+            yield job, Outcome(self.answer(job.client, job.message))
 
     def close(self) -> None:
         """Nothing to end."""
 
+    def _site(self, name: str, data: Callable[[], SiteData]) -> Site:
+        return Site(name, self.folder / name, self._bench, data, lambda done, total: self._progress(name, done, total))
+
+    def _pooled(self, owners: Sequence[str]) -> SiteData:
+        records = [record for owner in owners for record in self._sites[owner].prepared().train]
+        return SiteData(records, [], "", Holding({"train": len(records), "held_out": 0}), prepared=True)
+
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """The clients `trainers`, over shared `workers`; `rows` are what they, and others that are only measured on, hold.
+    """The clients `trainers` among the sites of this machine.
 
-    `folder` is where clients keep what is theirs.
+    `workers` do what needs encoded rows alone; everything else is done in this process.
     """
 
+    sites: LocalSites
     workers: Workers
-    recipe: Recipe
-    rows: Mapping[str, ClientRows]
     trainers: Sequence[str]
-    folder: Path
 
     def clients(self) -> Sequence[str]:
         return self.trainers
 
     def dispatch(self, assignments: Iterable[Assignment], deadline: float) -> Iterator[Reply]:
         """A client's `deadline` runs from when it begins: on one machine clients queue, and that is not their fault."""
-        jobs = (self._job(assignment, deadline) for assignment in assignments)
+        coming = iter(assignments)
+        first = next(coming, None)
+        if first is None:
+            return
+        coming = chain([first], coming)
+        if first.kind not in ON_ROWS:
+            for assignment in coming:
+                yield Reply(assignment.client, self.sites.answer(assignment.client, assignment.message))
+            return
+        jobs = (Job(one.client, one.message, self.sites.size(one.client, one.message), deadline) for one in coming)
         for job, outcome in self.workers.run(longest_first(jobs)):
-            yield Reply(job.rows.name, outcome.message, outcome.error)
+            yield Reply(job.client, outcome.message, outcome.error)
 
     def late_replies(self, round_number: int) -> Iterator[Reply]:
         """None: a client that is not done at its deadline has failed."""
         return iter(())
-
-    def _job(self, assignment: Assignment, deadline: float) -> Job:
-        rows = self.rows[assignment.client]
-        return Job(self.recipe, rows, self.folder / rows.name, assignment.kind, assignment.round, assignment.message, deadline)
 
 
 def longest_first(jobs: Iterable[Job], block: int = 8) -> Iterator[Job]:
@@ -78,4 +114,4 @@ def longest_first(jobs: Iterable[Job], block: int = 8) -> Iterator[Job]:
     """
     coming = iter(jobs)
     while some := list(islice(coming, block)):
-        yield from sorted(some, key=work, reverse=True)
+        yield from sorted(some, key=lambda job: job.size, reverse=True)

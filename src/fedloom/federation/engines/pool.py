@@ -22,9 +22,9 @@ from pathlib import Path
 from torch import nn
 
 from fedloom.errors import RunStoppedError
-from fedloom.federation.engines.jobs import Job, Outcome, work
+from fedloom.federation.engines.workers import Job, Outcome
+from fedloom.models.bench import BenchPlan
 from fedloom.models.share import write_shared
-from fedloom.recipe import Recipe
 
 GRACE = 60.0
 """Seconds after a client's deadline at which a silent worker is ended: a client checks the clock only between steps."""
@@ -33,12 +33,12 @@ GRACE = 60.0
 class WorkerPool:
     """`workers` processes for the jobs of one run. Use as a context manager; processes start when first needed."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, workers: int, threads: int) -> None:
+    def __init__(self, model: nn.Module, plan: BenchPlan, sites: Path, workers: int, threads: int) -> None:
         self.workers = workers
         self._scratch = tempfile.TemporaryDirectory(prefix="fedloom-weights-")
         self._weights = Path(self._scratch.name) / "base.safetensors"
         write_shared(model, self._weights)
-        self._recipe, self._threads = recipe, threads
+        self._plan, self._sites, self._threads = plan, sites, threads
         self._jobs: queue.PriorityQueue[_Waiting] = queue.PriorityQueue()
         self._count = itertools.count()
         self._closing = threading.Event()
@@ -83,7 +83,7 @@ class WorkerPool:
         """Queue a job. One that comes after the pool was closed would wait for ever, since no supervisor is left to take it."""
         with self._gate:
             if not self._closing.is_set():
-                self._jobs.put(_Waiting(-work(job), next(self._count), (job, results)))
+                self._jobs.put(_Waiting(-job.size, next(self._count), (job, results)))
                 return
         results.put((job, Outcome(None, "the run is stopping")))
 
@@ -96,7 +96,7 @@ class WorkerPool:
                 results.put((job, Outcome(None, "the run is stopping")))
                 continue
             if worker is None:
-                worker = _start(self._recipe, self._weights, self._threads)
+                worker = _start(self._plan, self._sites, self._weights, self._threads)
                 self._live.add(worker.process)
                 if self._closing.is_set():
                     worker.process.kill()
@@ -138,13 +138,13 @@ class _Lost:
     reason: str
 
 
-def _start(recipe: Recipe, weights: Path, threads: int) -> _Worker:
+def _start(plan: BenchPlan, sites: Path, weights: Path, threads: int) -> _Worker:
     ours, theirs = Pipe()
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, "-m", "fedloom.federation.engines.worker", str(theirs.fileno())]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     theirs.close()
-    ours.send((recipe, weights, threads))
+    ours.send((plan, sites, weights, threads))
     return _Worker(process, ours)
 
 

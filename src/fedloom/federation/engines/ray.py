@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from fedloom.errors import MissingExtraError
-from fedloom.federation.engines.jobs import Bench, Job, Outcome, trained_model
-from fedloom.recipe import Recipe
+from fedloom.federation.engines.workers import Job, Outcome, SitesOnBench
+from fedloom.models.bench import BenchPlan, make_bench
 
 TRIES = 3
 """Actors that may die over one job before its client is given up for the round."""
@@ -20,7 +21,7 @@ TRIES = 3
 class RayWorkers:
     """`workers` actors, each with a share of the GPUs where there are any. Joins the cluster of RAY_ADDRESS, or starts one of its own."""
 
-    def __init__(self, recipe: Recipe, workers: int, threads: int) -> None:
+    def __init__(self, plan: BenchPlan, sites: Path, workers: int, threads: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
@@ -33,7 +34,7 @@ class RayWorkers:
             ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
         gpus = ray.cluster_resources().get("GPU", 0)
         self._make = ray.remote(num_cpus=0, num_gpus=gpus / workers if gpus else 0)(RayBench).remote
-        self._arguments = recipe.plain(), threads
+        self._arguments = plan, sites, threads
         self._actors = [self._make(*self._arguments) for _ in range(workers)]
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
@@ -72,13 +73,11 @@ class RayWorkers:
 class RayBench:
     """An actor: a model of its own, and one job at a time."""
 
-    def __init__(self, recipe: dict[str, Any], threads: int) -> None:
+    def __init__(self, plan: BenchPlan, sites: Path, threads: int) -> None:
         import torch
 
-        from fedloom.recipe import load_recipe
-
         torch.set_num_threads(threads)
-        self._bench = Bench(trained_model(load_recipe(recipe)))
+        self._sites = SitesOnBench(make_bench(plan), sites)
 
     def do(self, job: Job) -> Outcome:
-        return self._bench.do(job)
+        return self._sites.do(job)

@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from fedloom.federation.engines.jobs import Bench, trained_model
+from fedloom.federation.engines.workers import SitesOnBench
+from fedloom.models.bench import make_bench
 from fedloom.models.share import map_shared
-from fedloom.recipe import load_recipe
 
 
 def main() -> None:
@@ -21,14 +21,13 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     line = Connection(int(sys.argv[1]))
     try:
-        recipe, weights, threads = line.recv()
+        plan, folder, weights, threads = line.recv()
         torch.set_num_threads(threads)
-        recipe = load_recipe(recipe)
-        model = trained_model(recipe)
-        map_shared(model, weights)
-        bench = Bench(model)
+        bench = make_bench(plan)
+        map_shared(bench.model, weights)
+        sites = SitesOnBench(bench, folder)
         while True:
-            line.send(bench.do(line.recv()))
+            line.send(sites.do(line.recv()))
     except (EOFError, ConnectionError):
         return
 

@@ -1,0 +1,127 @@
+"""What server and clients agree on before round 1, as plain JSON with a hash that both sides compare.
+
+It holds what decides the result: task, algorithm, codec, seed, prepare steps, how rows are encoded, and the model by the hash of its
+weights. It holds no source of data, no path and no code: each side knows by itself where its rows and its model are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fedloom.algorithms import Algorithm, algorithms
+from fedloom.errors import FedloomError, RefusedMessageError
+from fedloom.files import local_path, version_of
+from fedloom.hooks import PrepareStep, prepare_steps
+from fedloom.models.bench import Bench
+from fedloom.recipe import ModelRecipe, Recipe
+from fedloom.registry import settings_of
+from fedloom.tasks import Task, tasks
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """The terms of one federation. `content` is plain JSON."""
+
+    content: Mapping[str, Any]
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @cached_property
+    def task(self) -> Task:
+        settings = dict(self.content["task"])
+        return tasks.get(settings.pop("kind"))(**_with_tuples(settings))
+
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        settings = dict(self.content["algorithm"])
+        return algorithms.get(settings.pop("name"))(**settings)
+
+    @cached_property
+    def prepare(self) -> list[PrepareStep]:
+        return [made_step(step) for step in self.content["prepare"]]
+
+    @property
+    def codec(self) -> str:
+        return str(self.content["codec"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.content["seed"])
+
+    @property
+    def evaluation_batch(self) -> int:
+        return int(self.content["evaluation"]["batch_size"])
+
+    @property
+    def most_held_out(self) -> int | None:
+        """Held-out rows that a client measures at the most."""
+        found: int | None = self.content["evaluation"]["max_rows"]
+        return found
+
+
+def agree(recipe: Recipe, bench: Bench, clients: int) -> Agreed:
+    """The terms of `recipe` for `clients` clients and the model on `bench`."""
+    task = recipe.task.model_dump(mode="json")
+    if task.get("passes") is not None and task.get("participations") is None:
+        task["participations"] = recipe.federation.rounds * min(recipe.federation.per_round or clients, clients) / clients
+    content = {
+        "version": VERSION,
+        "task": task,
+        "algorithm": recipe.algorithm.model_dump(mode="json"),
+        "codec": recipe.federation.codec,
+        "seed": recipe.seed,
+        "evaluation": {"batch_size": recipe.evaluate.batch_size, "max_rows": recipe.evaluate.max_rows},
+        "data": {"template": recipe.data.template, "max_length": recipe.data.max_length},
+        "model": model_terms(recipe.model, bench.sha256),
+        "prepare": [_without_paths(step.model_dump(mode="json")) for step in recipe.prepare],
+        "privacy": None,
+    }
+    return Agreed(json.loads(json.dumps(content)))
+
+
+def read_terms(content: Mapping[str, Any]) -> Agreed:
+    """The terms that the other side has sent. Raises RefusedMessageError for terms of another version, or with parts unknown here."""
+    if content.get("version") != VERSION:
+        raise RefusedMessageError(
+            f"its terms have version {content.get('version')}, this program reads {VERSION}; use one version everywhere"
+        )
+    agreed = Agreed(content)
+    try:
+        _ = agreed.task, agreed.algorithm, agreed.prepare, agreed.codec, agreed.seed, agreed.evaluation_batch, agreed.most_held_out
+    except (FedloomError, KeyError, TypeError, ValueError) as error:
+        raise RefusedMessageError(f"its terms cannot be met here: {error}") from None
+    return agreed
+
+
+def model_terms(model: ModelRecipe, sha256: str) -> dict[str, Any]:
+    """What has to be the same about a model on all sides."""
+    adapter = model.adapter.model_dump(mode="json") if model.adapter else None
+    return {"sha256": sha256, "dtype": model.dtype, "quantization": model.quantization, "adapter": adapter}
+
+
+def made_step(settings: Mapping[str, Any]) -> PrepareStep:
+    """The prepare step with these settings, `kind` among them."""
+    own = dict(settings)
+    step: PrepareStep = prepare_steps.get(own.pop("kind"))(**own)
+    return step
+
+
+def _without_paths(step: dict[str, Any]) -> dict[str, Any]:
+    """A prepare step's settings with local files and folders by their hash in place of their path."""
+    places = [setting.name for setting in settings_of(prepare_steps.get(step["kind"])) if setting.place]
+    found = {name: step[name] for name in places if isinstance(step.get(name), str) and local_path(step[name]).exists()}
+    return step | {name: version_of(path).replace(path, "").strip() for name, path in found.items()}
+
+
+def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` with lists as tuples, as the frozen settings of tasks hold them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}

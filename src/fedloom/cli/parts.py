@@ -1,0 +1,64 @@
+"""What the commands share: consoles, arguments, and how a run is stopped politely."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fedloom.errors import RecipeError
+from fedloom.files import disk_errors_named
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# A pipe has no width: rich would take 80 columns and cut cells.
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+err = Console(stderr=True)
+
+
+def preset_completions(incomplete: str) -> list[str]:
+    from fedloom.resolve import preset_names
+
+    return [name for name in preset_names() if name.startswith(incomplete)]
+
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A YAML file, or the name of a preset.", autocompletion=preset_completions)
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set: rounds=20 algorithm.name=scaffold")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+RepairOption = Annotated[int | None, typer.Option("--repair", help="The model that the repair of this level made.", min=1, max=3)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
+
+
+def draw(figure: Figure, picture: Path) -> None:
+    if picture.suffix not in (".png", ".svg"):
+        raise RecipeError(f"--picture {picture}: should end in .png or .svg")
+    if not picture.absolute().parent.is_dir():
+        raise RecipeError(f"--picture {picture}: there is no folder {picture.parent}; make it first")
+    with disk_errors_named(picture):
+        figure.savefig(picture, dpi=150)
+
+
+def recipe_of(run_folder: Path) -> Any:
+    from fedloom.resolve import load_recipe
+
+    return load_recipe(run_folder / "recipe.yaml")
+
+
+class stoppable:  # noqa: N801 - reads as a statement
+    """Let a polite kill (SIGTERM) stop a run as Ctrl-C does: with its checkpoint."""
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)

@@ -1,0 +1,131 @@
+"""The commands that use what runs have left: chat, export, report, compare, clean."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedloom.cli.parts import AsJson, RepairOption, RunArgument, draw, err, out, recipe_of
+from fedloom.errors import RecipeError
+from fedloom.files import disk_errors_named
+
+if TYPE_CHECKING:
+    pass
+
+
+def chat(
+    run_folder: RunArgument,
+    max_new_tokens: Annotated[int, typer.Option(help="Length of an answer in tokens.", min=1)] = 256,
+    temperature: Annotated[float, typer.Option(help="0: always the likeliest word; above: drawn.", min=0)] = 0.0,
+    system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
+    repair: RepairOption = None,
+) -> None:
+    """Talk to the tuned model of a run. An empty line or Ctrl-D ends it; /new starts over."""
+    from fedloom.chat import open_chat
+    from fedloom.data.records import Turn
+
+    with err.status("loading the model"):
+        answer = open_chat(run_folder, max_new_tokens, temperature, repair)
+    opening = [Turn("system", system)] if system else []
+    turns = list(opening)
+    while True:
+        try:
+            question = input("you: " if sys.stdin.isatty() else "").strip()
+        except (EOFError, KeyboardInterrupt):
+            return
+        if not question:
+            return
+        if question == "/new":
+            turns = list(opening)
+            continue
+        turns.append(Turn("user", question))
+        said = ""
+        try:
+            for piece in answer(turns):
+                said += piece
+                print(piece, end="", flush=True)
+        except KeyboardInterrupt:
+            err.print("[dim](cut short)[/]", end="")
+        print()
+        turns.append(Turn("assistant", said))
+
+
+def export(
+    run_folder: RunArgument,
+    target: Annotated[Path, typer.Argument(help="The new folder.")],
+    merge: Annotated[bool, typer.Option("--merge", help="A whole model with the adapter merged in, instead of the adapter alone.")] = False,
+    repair: RepairOption = None,
+) -> None:
+    """Hand the result out: the adapter in PEFT's format, or with --merge a whole model that needs no PEFT.
+
+    A run without an adapter (model.adapter: null) has trained a whole model, which is handed out as it is.
+    """
+    from fedloom.federation.run_folder import RunFolder
+    from fedloom.local_run import bench_plan
+    from fedloom.models.adapters import merge as merge_adapter
+    from fedloom.outcome import read
+    from fedloom.studies.repaired import existing_repair
+
+    finished = read(run_folder)
+    if finished.adapter_sha256 is None:
+        raise RecipeError(f"{run_folder}: has no adapter yet; finish the run with `fedloom resume {run_folder}`")
+    if target.exists():
+        raise RecipeError(f"{target}: exists already; choose another folder")
+    recipe = recipe_of(run_folder)
+    trained = finished.adapter_path if repair is None else RunFolder(existing_repair(run_folder, repair)).trained
+    if merge and recipe.model.adapter is not None:
+        merge_adapter(recipe.model.id, trained, target, bench_plan(recipe).labels)
+    else:
+        with disk_errors_named(target):
+            shutil.copytree(trained, target)
+    print(f"{target}: written")
+
+
+def report(run_folder: RunArgument) -> None:
+    """Write the report of a run anew, and print where it is: one HTML file, readable without network."""
+    from fedloom.report.html import write_report
+
+    print(write_report(run_folder))
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")],
+    picture: Annotated[Path | None, typer.Option("--picture", help="Draw the comparison into this .png or .svg file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put runs side by side: results, costs, and the recipe keys in which they differ."""
+    from fedloom.report.compare import compare as compared
+
+    comparison = compared(runs)
+    if picture:
+        draw(comparison.figure(), picture)
+    if as_json:
+        print(json.dumps(comparison.rows()))
+    else:
+        out.print(comparison.table())
+        if comparison.runs[0].differs:
+            out.print(comparison.differences())
+
+
+def clean(
+    models: Annotated[bool, typer.Option("--models", help="Remove fetched models and packages too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Free disk space: remove what was made of clients' rows from the cache, with --models everything in it. Run folders are left alone."""
+    from fedloom.housekeeping import PRIVATE, kept, remove
+    from fedloom.report.text import byte_text
+
+    doomed = [folder for folder in kept() if models or folder.kind in PRIVATE]
+    if not doomed:
+        out.print("there is nothing to remove")
+        return
+    for folder in doomed:
+        print(f"{folder.path}: {byte_text(folder.bytes)}, {folder.what}")
+    if yes or typer.confirm("Remove?"):
+        for folder in doomed:
+            remove(folder)

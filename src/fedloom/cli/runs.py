@@ -1,0 +1,153 @@
+"""The commands that run recipes: run, demo, resume, sweep, validate."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, err, out, stoppable
+from fedloom.errors import FedloomError, RecipeError
+
+if TYPE_CHECKING:
+    from fedloom.outcome import Run
+
+
+def run(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME-TIME.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe: train across its clients, measure, and write the report.
+
+    Ctrl-C is safe: go on with `fedloom resume RUN`. Example: `fedloom run tiny rounds=6 algorithm.name=fedprox`
+    """
+    from fedloom.overrides import parse_overrides
+    from fedloom.resolve import load_recipe
+
+    resolved = load_recipe(recipe, parse_overrides(overrides or []))  # before torch is imported: a typing error is answered at once
+    from fedloom.outcome import new_folder
+    from fedloom.report.live import LiveView
+    from fedloom.run import run as start
+
+    folder = out_folder or new_folder(resolved)
+    with _unfinished_told(folder, as_json), stoppable(), LiveView(err) as view:
+        finished = start(resolved, folder, view)
+    _show_run(finished, as_json)
+
+
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds and rows: a third of the time.")] = False,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME-TIME.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a real small model across four owners, and compare: the preset sft_smollm2, minutes on two cores.
+
+    Fetches a model (93 MB) and demo data (46 MB) once.
+    """
+    run("sft_smollm2", ["rounds=2", "steps=3", "max_rows=10"] if quick else None, out_folder, as_json)
+
+
+def resume(run_folder: RunArgument, as_json: AsJson = False) -> None:
+    """Go on with a run that was stopped or killed; it ends in the same bytes as if it had not been."""
+    from fedloom.report.live import LiveView
+    from fedloom.run import resume as go_on
+
+    with _unfinished_told(run_folder, as_json), stoppable(), LiveView(err) as view:
+        finished = go_on(run_folder, view)
+    _show_run(finished, as_json)
+
+
+def sweep(
+    recipe: RecipeArgument,
+    words: Annotated[list[str], typer.Argument(metavar="KEY=A,B,C...", help="Values to try: algorithm.name=fedavg,scaffold seed=1,2,3")],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the sweep; the same command again goes on in it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe over a grid of values: a run per cell, each once, then a table of means and spreads over seeds, and a picture.
+
+    Example: `fedloom sweep tiny algorithm.name=fedavg,fedprox,scaffold seed=1,2,3 --out runs/algorithms`
+    """
+    from fedloom.report.live import BriefView
+    from fedloom.studies.sweep import Cell, held_out_measures, plan_sweep, run_sweep, summarise, written
+    from fedloom.studies.sweep_table import sweep_table, write_sweep
+
+    grid = plan_sweep(recipe, words, out_folder)
+
+    def tell(number: int, cell: Cell, what: str) -> None:
+        values = " ".join(f"{key}={written(value)}" for key, value in cell.values.items())
+        err.print(f"[bold]{number}/{len(grid.cells)}[/] {escape(values)}: {escape(what)}", highlight=False)
+
+    with stoppable(), BriefView(err) as view:
+        done = run_sweep(grid, view, tell)
+    results, measures = summarise(done), held_out_measures(done)
+    table, picture = write_sweep(results, measures, out_folder)
+    if as_json:
+        print(
+            json.dumps({"sweep": str(out_folder), "cells": len(grid.cells), "finished": len(done), "results": [vars(r) for r in results]})
+        )
+    else:
+        out.print(sweep_table(results, measures))
+        out.print(f"table    {table}\npicture  {picture}")
+    if len(done) < len(grid.cells):
+        raise FedloomError(f"{len(grid.cells) - len(done)} of {len(grid.cells)} cells failed; mend them and give the same command again")
+
+
+def validate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Check a recipe without running it: every key, name and value."""
+    from fedloom.overrides import parse_overrides
+    from fedloom.resolve import load_recipe
+
+    checked = load_recipe(recipe, parse_overrides(overrides or []))
+    out.print(f"{escape(recipe)}: valid ({checked.task.kind}, {checked.algorithm.name}, {checked.federation.rounds} rounds)")
+
+
+@contextlib.contextmanager
+def _unfinished_told(run_folder: Path, as_json: bool) -> Iterator[None]:
+    """With --json, a run that stops or fails prints its object as a finished one does; a wrong recipe is no run."""
+    try:
+        yield
+    except FedloomError as error:
+        if as_json and error.exit_code != RecipeError.exit_code:
+            from fedloom.outcome import read
+
+            print(_json_of(read(run_folder)))
+        raise
+
+
+def _show_run(finished: Run, as_json: bool) -> None:
+    from fedloom.chat import talks
+    from fedloom.report.record import read_run
+    from fedloom.report.tables import finish_table, probes_table, results_table
+    from fedloom.resolve import load_recipe
+
+    record = read_run(finished.folder)
+    for table in (results_table(record), probes_table(record), finish_table(record)):
+        if table is not None:
+            (err if as_json else out).print(table)
+    if as_json:
+        print(_json_of(finished))
+        return
+    trained = finished.adapter_path
+    print(f"{trained.name:8} {trained}\nreport   {finished.folder / 'report.html'}")
+    if talks(load_recipe(finished.folder / "recipe.yaml")):
+        print(f"chat     fedloom chat {finished.folder}")
+
+
+def _json_of(run: Run) -> str:
+    facts = {
+        "run": str(run.folder),
+        "status": run.status,
+        "rounds": run.rounds,
+        "adapter_sha256": run.adapter_sha256,
+        "metrics": dict(run.metrics),
+        "traffic_bytes": run.traffic_bytes,
+        "seconds": round(run.seconds, 3),
+    }
+    return json.dumps(facts)

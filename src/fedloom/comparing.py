@@ -1,0 +1,34 @@
+"""What the joined model is compared with when the run is over: the majority answer, and the baselines that train."""
+
+from __future__ import annotations
+
+from fedloom.evaluation.baselines import baseline_recipes, run_baselines
+from fedloom.evaluation.majority import record_majority
+from fedloom.federation.rounds import Federation
+from fedloom.federation.run_folder import RunFolder
+from fedloom.local_run import LocalRun
+from fedloom.recipe import Recipe
+
+TRAINED = ("centralized", "local")
+
+
+def compare(local: LocalRun, folder: RunFolder, federation: Federation) -> None:
+    """Measure the recipe's baselines, and record their held-out measures. Both kinds need all owners' rows in this process."""
+    wanted, measure = local.recipe.evaluate.baselines, federation.task.majority_measure
+    if "majority" in wanted and measure is not None:
+        record_majority(local.sites, measure, federation.metric)
+    owners = local.sites.owners
+    malicious = [number for number, name in enumerate(owners) if name in local.malicious]
+    recipes = {
+        name: (kind, recipe)
+        for kind in TRAINED
+        if kind in wanted
+        for name, recipe in baseline_recipes(local.recipe, kind, len(owners), malicious).items()
+    }
+
+    def open_baseline(recipe: Recipe, own: RunFolder, name: str, label: str) -> Federation:
+        return local.federation(recipe, own, local.malicious, name=name, label=label, observer=federation.observer)
+
+    side_by_side = local.workers if local.worker_count > 1 else None
+    for event in run_baselines(recipes, folder, open_baseline, local.start, side_by_side):
+        federation.metric(event["round"], event["client"], event["name"], event["value"])

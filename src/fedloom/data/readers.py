@@ -1,0 +1,34 @@
+"""Readers: how the rows of a source become records, by the kind of record that the source says its rows hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from fedloom.data.captures import read_captures
+from fedloom.data.documents import read_documents
+from fedloom.data.fields import read_conversations
+from fedloom.data.pictures import read_pictures
+from fedloom.data.record_sequence import Records, as_records
+from fedloom.data.records import Capture, Conversation, Document, Picture, Provenance, Record
+from fedloom.data.rows import Row
+from fedloom.errors import RecipeError
+from fedloom.recipe import FieldsRecipe
+from fedloom.registry import Registry
+
+readers: Registry[Callable[[Sequence[Row], FieldsRecipe, Provenance], Sequence[Record]]] = Registry("reader")
+"""Functions of rows, `data.fields` and provenance that give a record for each row, in order."""
+
+readers.register(Conversation.kind)(read_conversations)
+readers.register(Document.kind)(read_documents)
+readers.register(Picture.kind)(read_pictures)
+readers.register(Capture.kind)(read_captures)
+
+
+def read_records(source: str, kind: str, rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> Records:
+    """The records of `kind` that `rows` of the source called `source` hold.
+
+    Raises DataError with file and line for a row that does not fit, RecipeError for `data.fields` of another kind than conversations.
+    """
+    if kind != Conversation.kind and fields != FieldsRecipe():
+        raise RecipeError(f"data.fields: belongs to conversations, and {source} holds {kind}s; leave it out")
+    return as_records(kind, readers.get(kind)(rows, fields, provenance))

@@ -1,0 +1,183 @@
+"""What a message may hold beside tensors and numbers: one body, of the type that its kind allows, and nothing else.
+
+A body is built from typed values and checked again when it is read. Text of a row has one way across: `Samples`, which takes PUBLIC records
+only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from fedloom.data.records import Provenance, Record
+from fedloom.errors import PrivateDataError, RefusedMessageError
+
+LONGEST_REASON = 300
+"""Characters of a failure's reason that are kept."""
+LONGEST_TEXT = 20_000
+"""Characters of a sampled text that are kept."""
+MOST_SAMPLES = 1000
+MOST_COUNTS = 100_000
+
+
+class Body(Protocol):
+    kinds: ClassVar[tuple[str, ...]]
+
+    def plain(self) -> Any: ...
+
+    @classmethod
+    def read(cls, plain: Any) -> Body: ...
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What server and clients agree on: plain JSON (`fedloom.agreed`)."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("join",)
+
+    content: Mapping[str, Any]
+
+    def plain(self) -> Any:
+        return dict(self.content)
+
+    @classmethod
+    def read(cls, plain: Any) -> Terms:
+        if not isinstance(plain, dict):
+            raise RefusedMessageError("its terms are no JSON object")
+        return cls(plain)
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a client says of its rows when it joins: numbers, and counts of values that it allows to be known."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("joined",)
+
+    numbers: Mapping[str, float]
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def plain(self) -> Any:
+        return {"numbers": dict(self.numbers), "counts": {name: dict(values) for name, values in self.counts.items()}}
+
+    @classmethod
+    def read(cls, plain: Any) -> Holding:
+        if not isinstance(plain, dict) or set(plain) != {"numbers", "counts"}:
+            raise RefusedMessageError("its holding is not readable")
+        return cls(checked_numbers(plain["numbers"]), _counts(plain["counts"]))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of a client's rows in its prepare steps: provenance -> what happened ("kept" or a reason) -> rows."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("prepared",)
+
+    counts: Mapping[str, Mapping[str, int]]
+
+    def plain(self) -> Any:
+        return {name: dict(values) for name, values in self.counts.items()}
+
+    @classmethod
+    def read(cls, plain: Any) -> Kept:
+        return cls(_counts(plain))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question with its reference answer, and the answers of two models to it."""
+
+    prompt: str
+    reference: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Answers to PUBLIC rows. Built with `of`, which is given the records that the texts come from."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("samples",)
+
+    items: tuple[Sample, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[Sample], records: Sequence[Record]) -> Samples:
+        """Raises PrivateDataError when one of `records`, the rows behind `items`, is not PUBLIC."""
+        for record in records:
+            if record.provenance is not Provenance.PUBLIC:
+                raise PrivateDataError(f"a sample of a {record.provenance} row was put into a message; only public rows are sampled")
+        return cls(tuple(items))
+
+    def plain(self) -> Any:
+        return [{name: text[:LONGEST_TEXT] for name, text in asdict(item).items()} for item in self.items]
+
+    @classmethod
+    def read(cls, plain: Any) -> Samples:
+        names = {"prompt", "reference", "before", "after"}
+        if not isinstance(plain, list) or len(plain) > MOST_SAMPLES:
+            raise RefusedMessageError("its samples are no list, or too many")
+        for item in plain:
+            if not isinstance(item, dict) or set(item) != names or not all(isinstance(text, str) for text in item.values()):
+                raise RefusedMessageError("a sample is not readable")
+        return cls(tuple(Sample(**{name: text[:LONGEST_TEXT] for name, text in item.items()}) for item in plain))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a client has no other answer: a sentence of this program, without text of a row."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("failed",)
+
+    reason: str
+
+    def plain(self) -> Any:
+        return one_line(self.reason)
+
+    @classmethod
+    def read(cls, plain: Any) -> Failure:
+        if not isinstance(plain, str):
+            raise RefusedMessageError("its reason is no text")
+        return cls(one_line(plain))
+
+
+BODIES: dict[str, type[Body]] = {kind: body for body in (Terms, Holding, Kept, Samples, Failure) for kind in body.kinds}
+"""kind of message -> the type of its body. A message of another kind has none."""
+
+
+def one_line(text: str) -> str:
+    """`text` as one short printable line: it may hold names that a sender chose."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text[:LONGEST_REASON])
+    return shown + "..." * (len(text) > LONGEST_REASON)
+
+
+def checked_numbers(found: Any) -> dict[str, float]:
+    """`found` as a mapping of finite numbers. Raises RefusedMessageError for anything else."""
+    if not isinstance(found, dict):
+        raise RefusedMessageError("its numbers are no JSON object")
+    for key, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RefusedMessageError(f"report '{key}' is no number")
+        if not _finite(value):
+            raise RefusedMessageError(f"report '{key}' is not finite")
+    return found
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
+
+
+def _counts(found: Any) -> dict[str, dict[str, int]]:
+    if not isinstance(found, dict) or not all(isinstance(values, dict) for values in found.values()):
+        raise RefusedMessageError("its counts are not readable")
+    if sum(map(len, found.values())) > MOST_COUNTS:
+        raise RefusedMessageError(f"it counts more than {MOST_COUNTS} values")
+    for values in found.values():
+        for count in values.values():
+            if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 1 << 53:
+                raise RefusedMessageError("one of its counts is no whole number of rows")
+    return found

@@ -1,0 +1,121 @@
+"""A site's work on its encoded rows: one round of training, or the sums over its held-out rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fedloom.agreed import Agreed
+from fedloom.errors import FedloomError
+from fedloom.federation.codec import codecs, with_feedback
+from fedloom.federation.memory import ClientMemory
+from fedloom.federation.messages import Message, encode
+from fedloom.federation.site_folder import SiteRows
+from fedloom.models.bench import Bench
+from fedloom.state import State
+from fedloom.streams import stream_seed, torch_stream
+from fedloom.tasks import Rows
+from fedloom.tasks.gradients import PlainGradients
+from fedloom.tasks.training import train
+
+REFERENCE = "reference"
+RESIDUAL = "residual/"
+OPTIMIZER = "optimizer"
+
+
+@dataclass(frozen=True)
+class LocalWork:
+    """The client `client` at the bench, under the terms `agreed`, with its rows and its memory."""
+
+    client: str
+    bench: Bench
+    agreed: Agreed
+    rows: SiteRows
+    memory: ClientMemory
+
+    def train(self, message: Message) -> bytes:
+        """The update after the steps of one round. The report of `message` holds learning_rate, and deadline in seconds from now."""
+        agreed, parameters, number, client = self.agreed, self.bench.parameters, message.round, self.client
+        task, rows = agreed.task, agreed.task.load(Path(self.rows.train))
+        end = time.monotonic() + message.report["deadline"] if "deadline" in message.report else None
+        used = int(message.report.get("used", number - 1))
+        memory = self.memory.before(min(used + 1, number))
+        start = _start(message, memory)
+        received = {name: state for name, state in message.sections.items() if name not in ("state", "difference")}
+        own = {name: state for name, state in memory.items() if name not in (REFERENCE, OPTIMIZER) and not name.startswith(RESIDUAL)}
+        device = parameters.weights.device
+        half = agreed.algorithm.local_training(start.to(device), _on(device, received), _on(device, own), client)
+        rate = message.report["learning_rate"]
+        parameters.load(half.start)
+        report = self._loss_before(rows)
+        gradients = PlainGradients()
+        steps = gradients.draw(len(rows), task, torch_stream(agreed.seed, "batches", number, client))
+        dropout = stream_seed(agreed.seed, "dropout", number, client)
+        done = train(
+            self.bench.model,
+            parameters,
+            task,
+            rows,
+            steps,
+            rate,
+            half,
+            dropout,
+            lambda: end is not None and time.monotonic() > end,
+            memory.get(OPTIMIZER),
+            gradients,
+        )
+        result = half.finish(parameters.state().to(device), done.steps, rate)
+        if result.memory and not own and message.report.get("used"):
+            raise FedloomError(f"this client has lost what it kept of round {used}, and cannot go on in this run; start a new one")
+        sections = _on("cpu", {"update": result.update, **result.extras})
+        coded, residuals = {}, {}
+        if agreed.codec != "fp32":
+            for name, state in sections.items():
+                coded[name], residuals[RESIDUAL + name] = with_feedback(codecs.get(agreed.codec), state, memory.get(RESIDUAL + name))
+            residuals[REFERENCE] = start
+        moments = {OPTIMIZER: State.of(done.moments)} if task.keep_optimizer and done.moments else {}
+        self.memory.save(number, {**_on("cpu", result.memory), **residuals, **moments}, used)
+        report |= {
+            "examples": self.rows.examples,
+            "loss": done.loss,
+            "first_loss": done.first_loss,
+            "steps": done.steps,
+            "tokens": done.tokens,
+            "seconds": done.seconds,
+            "truncated_share": rows.truncated / len(rows),
+        }
+        return encode(Message("update", number, client, sections, report, message.envelope), agreed.codec, coded)
+
+    def evaluate(self, message: Message) -> bytes:
+        """The task's sums over the held-out rows with the state of `message` on."""
+        task = self.agreed.task
+        self.bench.parameters.load(message.sections["state"])
+        sums = task.no_sums()
+        if self.rows.held_out is not None:
+            held_out = task.load(Path(self.rows.held_out))
+            sums = task.evaluate(self.bench.model, held_out, self.rows.groups, self.agreed.evaluation_batch)
+        return encode(Message("measures", message.round, self.client, {}, sums, message.envelope))
+
+    def _loss_before(self, rows: Rows) -> dict[str, float]:
+        """The mean loss over all rows at the weights received, for the algorithms that weigh clients by it."""
+        task = self.agreed.task
+        if "loss_before" not in self.agreed.algorithm.needs_report:
+            return {}
+        return {"loss_before": task.mean_loss(task.evaluate(self.bench.model, rows, range(len(rows)), self.agreed.evaluation_batch))}
+
+
+def _start(message: Message, memory: Mapping[str, State]) -> State:
+    """The global state: sent whole, or as the difference to what this client had in the round before."""
+    if "state" in message.sections:
+        return message.sections["state"]
+    if REFERENCE not in memory:
+        raise FedloomError("the server sent a difference, but this client has lost the state it refers to")
+    return memory[REFERENCE] + message.sections["difference"]
+
+
+def _on(device: torch.device | str, states: Mapping[str, State]) -> dict[str, State]:
+    return {name: state.to(device) for name, state in states.items()}

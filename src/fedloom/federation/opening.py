@@ -1,0 +1,143 @@
+"""What happens between the server and its clients before round 1, and once at the end: they join, they prepare, they answer samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.federation.bodies import Holding, Kept, Sample, Samples, Terms
+from fedloom.federation.engine import Assignment
+from fedloom.federation.messages import Expected, Message, encode
+from fedloom.federation.rounds import ALLOWANCE, Federation, in_order, take
+from fedloom.state import State
+
+BEFORE = 0
+"""The round that is named in messages of the opening."""
+
+
+@dataclass
+class Opened:
+    """What the server knows of its clients' data: what each says of its rows, and what became of them in the prepare steps."""
+
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    prepared: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    kept: dict[str, dict[str, int]] = field(default_factory=dict)
+    """provenance -> what happened to rows ("kept", or a reason) -> rows, of all clients together."""
+    batch_seconds: float = 0.0
+    """How long a forward pass over one batch takes at the first client."""
+
+    def rows(self, name: str) -> int:
+        """The rows of all clients, `name` being train or held_out."""
+        return int(sum(report[name] for report in self.prepared.values()))
+
+
+def open_federation(federation: Federation, timed: bool = False) -> Opened:
+    """Let the owners, then further trainers that pool several of them, join and prepare.
+
+    With `timed` the first client measures one batch. Raises DataError or FedloomError, naming the client, when one of them cannot, and
+    RecipeError for an algorithm that needs the rows of several owners in one place where no process has them.
+    """
+    _check_pooling(federation)
+    federation.rewind()
+    opened = Opened()
+    owners = list(federation.measured)
+    trainers = [client for client in federation.engine.clients() if client not in federation.measured]
+    for clients in filter(None, (owners, trainers)):
+        _join(federation, clients, opened)
+        told = _exchange(federation, clients)
+        _prepare(federation, clients, told, opened, timed and clients is owners)
+    return opened
+
+
+def samples(federation: Federation, before: State, after: State, count: int, max_new_tokens: int) -> dict[str, tuple[Sample, ...]]:
+    """Answers of the models `before` and `after` to up to `count` PUBLIC held-out rows of each client."""
+    report = {"count": float(count), "max_new_tokens": float(max_new_tokens)}
+    found = {}
+    sections = {"before": before, "after": after}
+    for client, message in _ask(federation, federation.measured, "sample", "samples", lambda client: report, sections=sections):
+        if isinstance(message.body, Samples) and message.body.items:
+            found[client] = message.body.items[:count]
+    return found
+
+
+def _check_pooling(federation: Federation) -> None:
+    trainers = federation.algorithm.trainers(list(federation.measured)) or {}
+    for trainer, owners in trainers.items():
+        if len(owners) > 1 and trainer not in federation.engine.clients():
+            name = federation.agreed.content["algorithm"]["name"]
+            raise RecipeError(
+                f"algorithm.name: {name} needs the rows of all owners in one process, and here each owner has a process of its own;"
+                " choose another algorithm, or run it on one machine that holds all rows"
+            )
+
+
+def _join(federation: Federation, clients: Sequence[str], opened: Opened) -> None:
+    terms = Terms(federation.agreed.content)
+    for client, message in _ask(federation, clients, "join", "joined", lambda client: {}, terms):
+        if not isinstance(message.body, Holding):
+            raise FedloomError(f"client '{client}' said nothing of its rows when it joined")
+        opened.holdings[client] = message.body
+
+
+def _exchange(federation: Federation, clients: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Ask for counts where a prepare step exchanges them; client -> STEP/NAME -> the number that it is told."""
+    told: dict[str, dict[str, float]] = {client: {} for client in clients}
+    steps = {number: step for number, step in enumerate(federation.agreed.prepare) if step.exchanges}
+    if not steps:
+        return told
+    counts = {client: message.report for client, message in _ask(federation, clients, "prepare", "prepared", lambda client: {"counts": 1})}
+    for number, step in steps.items():
+        own = {
+            client: {name.partition("/")[2]: value for name, value in report.items() if name.startswith(f"{number}/")}
+            for client, report in counts.items()
+        }
+        for client, numbers in step.plan(own).items():
+            told[client] |= {f"{number}/{name}": value for name, value in numbers.items()}
+    return told
+
+
+def _prepare(federation: Federation, clients: Sequence[str], told: Mapping[str, Mapping[str, float]], opened: Opened, timed: bool) -> None:
+    def report(client: str) -> dict[str, float]:
+        return {**told[client], **({"timed": 1} if timed and client == clients[0] else {})}
+
+    for client, message in _ask(federation, clients, "prepare", "prepared", report):
+        opened.prepared[client] = message.report
+        opened.batch_seconds = message.report.get("batch_seconds", opened.batch_seconds)
+        if isinstance(message.body, Kept):
+            for provenance, found in message.body.counts.items():
+                totals = opened.kept.setdefault(provenance, {})
+                for what, count in found.items():
+                    totals[what] = totals.get(what, 0) + count
+
+
+def _ask(
+    federation: Federation,
+    clients: Sequence[str],
+    kind: str,
+    answer: str,
+    report: Callable[[str], Mapping[str, float]],
+    body: Terms | None = None,
+    sections: Mapping[str, State] | None = None,
+) -> Iterator[tuple[str, Message]]:
+    """Send every client a message of `kind`; gives (client, checked reply). A client that fails ends it: nothing is trained yet."""
+
+    def assignments() -> Iterator[Assignment]:
+        for client in clients:
+            message = encode(Message(kind, BEFORE, client, sections or {}, report(client), federation.envelope, body))
+            federation.folder.wire.enter(BEFORE, client, "down", kind, message)
+            yield Assignment(client, kind, BEFORE, message)
+
+    stage = f"{federation.name} {kind}".strip()
+    federation.observer.stage(stage, len(clients))
+    for reply in in_order(federation.engine.dispatch(assignments(), math.inf), clients):
+        expected = Expected(answer, BEFORE, reply.client, federation.envelope, sections=frozenset(), max_bytes=ALLOWANCE)
+        try:
+            message = take(federation, reply, expected)
+        except FedloomError as error:
+            federation.observer.client_done(stage, reply.client, None)
+            text = str(error) if f"client '{reply.client}'" in str(error) else f"client '{reply.client}': {error}"
+            raise (DataError if isinstance(error, DataError) else FedloomError)(text) from None
+        federation.observer.client_done(stage, reply.client, None)
+        yield reply.client, message

@@ -1,0 +1,119 @@
+"""A site's prepare hook: its records go through the prepare steps, are counted by provenance, and are encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from fedloom.agreed import Agreed
+from fedloom.data.records import Record
+from fedloom.errors import DataError
+from fedloom.federation.site_folder import SiteRows
+from fedloom.files import cache_folder
+from fedloom.hooks import PrepareContext
+from fedloom.models.bench import Bench
+from fedloom.streams import numpy_stream, torch_stream
+from fedloom.tasks.gradients import PlainGradients
+
+KEPT = "kept"
+LEFT_OUT = "left_out"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class PreparedRecords:
+    """A site's records after every step: what it trains on, what it measures, and what became of its rows."""
+
+    train: Sequence[Record]
+    held_out: Sequence[Record]
+    counts: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The prepare steps of `agreed` at `client`, on records of a source with the hash `sha256`."""
+
+    client: str
+    agreed: Agreed
+    bench: Bench
+    sha256: str
+    progress: Progress
+
+    def counts(self, records: Sequence[Record]) -> dict[str, float]:
+        """STEP/NAME -> number: what the steps that exchange counts send up."""
+        found: dict[str, float] = {}
+        for number, step in enumerate(self.agreed.prepare):
+            if step.exchanges:
+                found |= {f"{number}/{name}": value for name, value in step.counts(self._context(number, records, {})).items()}
+        return found
+
+    def prepared(self, train: Sequence[Record], held_out: Sequence[Record], told: Mapping[str, float]) -> PreparedRecords:
+        """`train` after every step, with `told` the server's numbers as STEP/NAME; the held-out records that are measured are drawn."""
+        counts: dict[str, Counter[str]] = {}
+        records = train
+        for number, step in enumerate(self.agreed.prepare):
+            own = {name.partition("/")[2]: value for name, value in told.items() if name.startswith(f"{number}/")}
+            done = step.apply(self._context(number, records, own))
+            records = done.records
+            counts.setdefault(LEFT_OUT, Counter()).update(done.left_out)
+        if not records:
+            raise DataError(f"prepare: client '{self.client}' has no rows left to train on")
+        if self.agreed.prepare:
+            for record in records:
+                counts.setdefault(str(record.provenance), Counter())[KEPT] += 1
+        return PreparedRecords(records, self._measured(held_out), {key: dict(value) for key, value in counts.items() if value})
+
+    def encoded(self, records: PreparedRecords) -> SiteRows:
+        """The encoded rows on this machine. Raises DataError, naming the client, for rows that the task cannot take."""
+        task = self.agreed.task
+        for record in (*records.train[:1], *records.held_out[:1]):
+            if record.kind != task.record:
+                raise DataError(
+                    f"client '{self.client}': task.kind: {self.agreed.content['task']['kind']} takes {task.record}s, but its rows are"
+                    f" {record.kind}s; choose another task or source"
+                )
+        answers = [(group, answer) for group, record in enumerate(records.held_out) for answer in record.with_each_answer()]
+        cache = cache_folder() / "rows"
+        try:
+            train = task.encode(records.train, self.bench.encoder, cache)
+            held_out = task.encode([answer for _, answer in answers], self.bench.encoder, cache) if answers else None
+        except DataError as error:
+            raise DataError(f"client '{self.client}': {error}") from None
+        if not task.trainable(task.load(train)):
+            raise DataError(f"client '{self.client}' {task.why_untrainable}")
+        groups = tuple(group for group, _ in answers)
+        return SiteRows(str(train), len(records.train), str(held_out) if held_out else None, groups)
+
+    def seconds_of_a_batch(self, rows: SiteRows) -> float:
+        """How long a forward pass over one batch takes here."""
+        task = self.agreed.task
+        loaded = task.load(Path(rows.train))
+        batch = PlainGradients().draw(len(loaded), task, torch_stream(self.agreed.seed, "plan"))[0][0]
+        begin = perf_counter()
+        with torch.no_grad():
+            for _ in task.losses(self.bench.model, loaded, batch):
+                pass
+        return perf_counter() - begin
+
+    def _context(self, number: int, records: Sequence[Record], told: Mapping[str, float]) -> PrepareContext:
+        agreed = self.agreed
+        decided_by = [self.sha256, self.client, agreed.seed, agreed.content["prepare"][: number + 1], sorted(told.items())]
+        name = hashlib.sha256(json.dumps(decided_by).encode()).hexdigest()[:32]
+        stream = numpy_stream(agreed.seed, "prepare", number, self.client)
+        return PrepareContext(self.client, records, stream, self.bench, cache_folder() / "prepared" / name, self.progress, told)
+
+    def _measured(self, held_out: Sequence[Record]) -> Sequence[Record]:
+        """At the most as many held-out records as the terms say, drawn by the seed."""
+        most = self.agreed.most_held_out
+        if most is None or most >= len(held_out):
+            return held_out
+        drawn = numpy_stream(self.agreed.seed, "measured", self.client).permutation(len(held_out))[:most]
+        return [held_out[i] for i in sorted(drawn.tolist())]

@@ -1,0 +1,67 @@
+"""The folder of a site: the terms it has agreed on, where its encoded rows are, and its memory, apart for every run and federation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fedloom.agreed import Agreed
+from fedloom.errors import RefusedMessageError
+from fedloom.federation.memory import ClientMemory
+from fedloom.federation.messages import Envelope
+from fedloom.files import disk_errors_named, write_atomic
+
+OWN = "own"
+"""Name of a run's own federation in the folder; baselines have names of their own."""
+
+
+@dataclass(frozen=True)
+class SiteRows:
+    """Where a site's encoded rows are, and how many it trains on. `groups` tells which held-out rows are answers to one question."""
+
+    train: str
+    examples: int
+    held_out: str | None
+    groups: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SiteFolder:
+    path: Path
+
+    def memory(self, envelope: Envelope, client: str) -> ClientMemory:
+        return ClientMemory(client, self._of(envelope))
+
+    def keep_terms(self, envelope: Envelope, agreed: Agreed) -> None:
+        self._write(envelope, "agreed.json", json.dumps(agreed.content))
+
+    def terms(self, envelope: Envelope) -> Agreed:
+        """The terms of `envelope`. Raises RefusedMessageError when the site has not joined under them."""
+        path = self._of(envelope) / "agreed.json"
+        if not path.exists():
+            raise RefusedMessageError("this site has not joined the federation that it belongs to")
+        agreed = Agreed(json.loads(path.read_bytes()))
+        if agreed.sha256 != envelope.agreed:
+            raise RefusedMessageError("its sender has agreed on other terms than this site")
+        return agreed
+
+    def keep_rows(self, envelope: Envelope, rows: SiteRows) -> None:
+        self._write(envelope, "rows.json", json.dumps(asdict(rows)))
+
+    def rows(self, envelope: Envelope) -> SiteRows:
+        """The rows of `envelope`. Raises RefusedMessageError when they have not been prepared."""
+        path = self._of(envelope) / "rows.json"
+        if not path.exists():
+            raise RefusedMessageError("this site has not prepared its rows for the federation that it belongs to")
+        found = json.loads(path.read_bytes())
+        return SiteRows(**{**found, "groups": tuple(found["groups"])})
+
+    def _of(self, envelope: Envelope) -> Path:
+        return self.path / f"{envelope.federation or OWN}-{envelope.run[:12]}"
+
+    def _write(self, envelope: Envelope, name: str, content: str) -> None:
+        folder = self._of(envelope)
+        with disk_errors_named(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(folder / name, content)

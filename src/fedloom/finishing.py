@@ -1,0 +1,48 @@
+"""The finish hook, and the sample answers that a report shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from fedloom.errors import FedloomError
+from fedloom.federation.opening import samples
+from fedloom.federation.rounds import Federation, evaluate
+from fedloom.federation.run_folder import RunFolder
+from fedloom.files import write_atomic
+from fedloom.hooks import FinishStep, ServerSide, finish_steps
+from fedloom.recipe import Recipe
+from fedloom.state import State
+
+
+def made_steps(recipe: Recipe) -> list[FinishStep]:
+    return [finish_steps.get(step.kind)(**step.settings) for step in recipe.finish]
+
+
+def take_finish_steps(
+    recipe: Recipe, steps: Sequence[FinishStep], server: ServerSide, federation: Federation, state: State
+) -> tuple[State, FedloomError | None]:
+    """Take every step in turn, up to one that fails, and measure the state that they leave. Gives that state and the failure."""
+    failure, taken = None, 0
+    for chosen, step in zip(recipe.finish, steps, strict=True):
+        try:
+            done = step.apply(state, server)
+        except FedloomError as error:
+            failure = error
+            break
+        state, taken = done.state, taken + 1
+        for name, value in done.measured.items():
+            federation.metric(recipe.federation.rounds, None, f"finish/{chosen.kind}/{name}", value)
+    if taken:
+        evaluate(federation, state, recipe.federation.rounds, "finished")
+    return state, failure
+
+
+def keep_samples(recipe: Recipe, folder: RunFolder, federation: Federation, before: State, after: State) -> None:
+    """Write the clients' answers to public held-out rows, of the models `before` and `after`, into the run's folder."""
+    found = []
+    if recipe.evaluate.samples:
+        answered = samples(federation, before, after, recipe.evaluate.samples, recipe.evaluate.max_new_tokens)
+        found = [{"client": client, **asdict(item)} for client, items in answered.items() for item in items]
+    write_atomic(folder.path / "samples.json", json.dumps(found, indent=2, ensure_ascii=False))

@@ -1,0 +1,21 @@
+"""What a run hands out: the adapter in PEFT's format, or the whole model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedloom.federation.run_folder import RunFolder
+from fedloom.models.adapters import WEIGHTS, save_adapter
+from fedloom.models.bench import Bench
+from fedloom.models.save import MODEL_WEIGHTS
+from fedloom.state import State
+
+
+def hand_out(bench: Bench, folder: RunFolder, state: State) -> Path:
+    """Write what was trained into the run's folder; gives the file of its weights."""
+    if bench.recipe.adapter is not None:
+        save_adapter(state, bench.model, folder.adapter, bench.id, bench.recipe.revision)
+        return folder.adapter / WEIGHTS
+    bench.parameters.load(state)
+    bench.kind.save(bench.model, bench.encoder, folder.model)
+    return folder.model / MODEL_WEIGHTS

@@ -1,0 +1,184 @@
+"""A run on this machine: all owners' data, one bench, and the sites and workers that take turns at it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedloom.agreed import Agreed, agree
+from fedloom.algorithms import Algorithm, algorithms
+from fedloom.data.clients import ClientData, FederatedData, build_clients
+from fedloom.data.summary import holding, shown_field
+from fedloom.errors import RecipeError
+from fedloom.federation.bodies import Holding
+from fedloom.federation.engine import Engine
+from fedloom.federation.engines.delays import LateReplies
+from fedloom.federation.engines.local import LocalEngine, LocalSites
+from fedloom.federation.engines.pool import WorkerPool
+from fedloom.federation.engines.ray import RayWorkers
+from fedloom.federation.engines.workers import Workers
+from fedloom.federation.rounds import Federation
+from fedloom.federation.run_folder import RunFolder
+from fedloom.federation.site import SiteData
+from fedloom.files import cache_folder, disk_errors_named, write_atomic
+from fedloom.hooks import ServerSide
+from fedloom.models.bench import Bench, BenchPlan, make_bench
+from fedloom.recipe import Recipe
+from fedloom.registry import nearest
+from fedloom.safety.red_team import MaliciousClients, malicious_clients, with_changed_rows
+from fedloom.state import State
+from fedloom.tasks import tasks
+
+SMALL_MODEL = 5_000_000
+"""Parameters below which worker processes, and a second thread, cost more than they save."""
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """What a run on one machine works with. `start` is what is trained, as it is before round 1; `malicious` are the clients played so."""
+
+    recipe: Recipe
+    run_id: str
+    data: FederatedData
+    bench: Bench
+    start: State
+    sites: LocalSites
+    workers: Workers
+    worker_count: int
+    threads: int
+    malicious: frozenset[str]
+
+    @property
+    def server(self) -> ServerSide:
+        return ServerSide(self.recipe, self.bench)
+
+    def agreed(self, recipe: Recipe) -> Agreed:
+        return agree(recipe, self.bench, len(self.sites.owners))
+
+    def federation(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), **how: Any) -> Federation:
+        """The federation of `recipe`, this run's own or a baseline's, in `folder`; `how` are further fields of it.
+
+        Where a trainer takes the rows of several owners together, it does without those of the owners `left_out`.
+        """
+        agreed = self.agreed(recipe)
+        engine = self._engine(recipe, agreed, folder, left_out)
+        return Federation(recipe.federation, agreed, engine, folder, self.run_id, measured=self.sites.owners, **how)
+
+    def _engine(self, recipe: Recipe, agreed: Agreed, folder: RunFolder, left_out: Collection[str]) -> Engine:
+        owners = self.sites.owners
+        trainers = agreed.algorithm.trainers(owners) or {name: [name] for name in owners}
+        for trainer, pooled in trainers.items():
+            if trainer not in owners:
+                self.sites.pool(trainer, pooled, left_out)
+        engine: Engine = LocalEngine(self.sites, self.workers, tuple(trainers))
+        if self.malicious:
+            engine = MaliciousClients(engine, recipe.clients.behaviour, self.malicious, agreed.codec, agreed.seed)
+        return LateReplies(engine, recipe.federation.delay, recipe.seed, folder.late) if recipe.federation.delay else engine
+
+
+@contextmanager
+def open_local(
+    recipe: Recipe, folder: RunFolder, progress: Callable[[str, int, int], None] = lambda client, done, total: None
+) -> Iterator[LocalRun]:
+    """Load data and model, make the sites and start the workers of the run in `folder`; all is put away at the end."""
+    data = build_clients(recipe.data, recipe.federation.clients, recipe.seed)
+    names = [client.name for client in data.clients]
+    _check_counts(recipe, names)
+    malicious = malicious_clients(recipe, names)
+    data = with_changed_rows(data, recipe, malicious)
+    plan = bench_plan(recipe)
+    bench = make_bench(plan)
+    sites_folder = _sites_folder(folder)
+    shown = shown_field(recipe.data, data.clients)
+    sites = LocalSites(bench, sites_folder, {client.name: _site_data(client, data, shown) for client in data.clients}, progress)
+    count = _worker_count(recipe, bench, len(names))
+    before, threads = torch.get_num_threads(), _threads(recipe, bench, count)
+    torch.set_num_threads(threads if count == 1 else _cores())  # beside workers, this process works only while they wait
+    workers = _workers(recipe, plan, bench, sites, count, threads)
+    try:
+        start = bench.parameters.state()
+        yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious))
+    finally:
+        workers.close()
+        torch.set_num_threads(before)
+
+
+def bench_plan(recipe: Recipe) -> BenchPlan:
+    """How the recipe's model is made, here or in a worker."""
+    task = tasks.get(recipe.task.kind)(**recipe.task.settings)
+    return BenchPlan(recipe.model, task.model_kind, task.labels_of_head, recipe.data, recipe.seed, tuple(recipe.plugins))
+
+
+def algorithm_of(recipe: Recipe) -> Algorithm:
+    return algorithms.get(recipe.algorithm.name)(**recipe.algorithm.settings)
+
+
+def _check_counts(recipe: Recipe, names: list[str]) -> None:
+    """Raise RecipeError for counts and names that do not go with the clients that the data gives."""
+    per_round, given = recipe.federation.per_round, len(names)
+    drawn = per_round or given
+    if per_round and per_round > given:
+        raise RecipeError(
+            f"federation.per_round is {per_round}, but the clients that the data gives are {given}; set it to {given} or null"
+        )
+    if recipe.federation.quorum > drawn:
+        raise RecipeError(f"federation.quorum is {recipe.federation.quorum}, but only {drawn} clients take part in a round")
+    algorithm = algorithm_of(recipe)
+    if (needed := algorithm.needs_clients) > drawn:
+        raise RecipeError(f"federation.per_round: {recipe.algorithm.name} needs {needed} or more clients in a round, but {drawn} are drawn")
+    for name in algorithm.ranks:
+        if name not in names:
+            raise RecipeError(f"algorithm.ranks: there is no client '{name}'{nearest(name, names)}")
+
+
+def _site_data(client: ClientData, data: FederatedData, shown: str | None) -> SiteData:
+    return SiteData(client.train, client.held_out, data.sha256, _holding(client, shown))
+
+
+def _holding(client: ClientData, shown: str | None) -> Holding:
+    """What the client says of its rows: numbers, and counts of the values of the field `shown`."""
+    found = holding(client, shown)
+    numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    return Holding(numbers, {name: value for name, value in found.items() if isinstance(value, dict) and value})
+
+
+def _sites_folder(folder: RunFolder) -> Path:
+    """Where the sites of the run keep what is theirs: in the cache, apart from the run's folder, which is the server's."""
+    sites = cache_folder() / "sites" / folder.run_id()
+    with disk_errors_named(sites):
+        sites.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomic(sites / "run.json", json.dumps({"run": str(folder.path.resolve())}) + "\n")
+    return sites
+
+
+def _workers(recipe: Recipe, plan: BenchPlan, bench: Bench, sites: LocalSites, count: int, threads: int) -> Workers:
+    if recipe.federation.engine == "ray":
+        return RayWorkers(plan, sites.folder, count, threads)
+    return WorkerPool(bench.model, plan, sites.folder, count, threads) if count > 1 else sites
+
+
+def _worker_count(recipe: Recipe, bench: Bench, clients: int) -> int:
+    wanted = recipe.federation.workers
+    at_once = min(recipe.federation.per_round or clients, clients)
+    if wanted != "auto":
+        return min(int(wanted), at_once)
+    if bench.device.type != "cpu" or bench.base_parameters < SMALL_MODEL:
+        return 1
+    return min(_cores(), at_once)
+
+
+def _threads(recipe: Recipe, bench: Bench, workers: int) -> int:
+    if recipe.federation.threads != "auto":
+        return int(recipe.federation.threads)
+    return 1 if bench.base_parameters < SMALL_MODEL else max(1, _cores() // workers)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,63 @@
+"""What a kind of model is: how it is built with its encoder, whether it talks, and how a whole one is written.
+
+The kinds are registered by name. A task says which kind it trains, and `model.id` which model of that kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from fedloom.models.encoders import Encoder
+from fedloom.recipe import DataRecipe, ModelRecipe
+from fedloom.registry import Registry
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A frozen model in evaluation mode with its `encoder`. `sha256` is the hash of its weights, `id` its name for other programs."""
+
+    model: Any
+    encoder: Encoder
+    device: torch.device
+    sha256: str
+    id: str
+
+
+class ModelKind:
+    """One kind of model."""
+
+    networks: ClassVar[tuple[str, ...]] = ()
+    """Names that `model.id` may have beside those of the catalogue, the hub and local folders."""
+
+    takes_adapter: ClassVar[bool] = True
+    """Whether LoRA factors can be trained beside its frozen weights."""
+
+    talks: ClassVar[bool] = False
+    """Whether it answers in words, so that it can be sampled and chatted with."""
+
+    def build(self, model: ModelRecipe, data: DataRecipe, labels: Sequence[str] | None, seed: int) -> BuiltModel:
+        """The model that `model` names, with an encoder for `data`. `labels` are those of its head, where it has one.
+
+        `seed` draws what has no published weights. Raises ModelError, in one line, when the model cannot be had.
+        """
+        raise NotImplementedError
+
+    def save(self, model: Any, encoder: Any, folder: Path) -> None:
+        """Write the whole model into `folder`, its weights in one file `models.save.MODEL_WEIGHTS`. What was there is replaced."""
+        raise NotImplementedError
+
+    def answers(self, model: Any, encoder: Any, records: Sequence[Any], max_new_tokens: int, batch_size: int) -> list[str]:
+        """What a kind that talks answers to each of `records`, greedily."""
+        raise NotImplementedError
+
+    def shown(self, record: Any) -> tuple[str, str]:
+        """(prompt, reference answer) of a record, as a report shows them."""
+        raise NotImplementedError
+
+
+kinds: Registry[type[ModelKind]] = Registry("model kind")

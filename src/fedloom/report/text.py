@@ -1,0 +1,51 @@
+"""How times, sizes and measures are written for a reader."""
+
+from __future__ import annotations
+
+from fedloom.measures import SHARE, Measure
+
+
+def duration(seconds: float) -> str:
+    """A time in the units of everyday speech: 42 s, 12 min 34 s, 3 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if whole < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def byte_text(count: float) -> str:
+    """A number of bytes with its decimal unit: 470.4 MB."""
+    divisor, unit = byte_unit(count)
+    return f"{count / divisor:.1f} {unit}" if divisor > 1 else f"{count:.0f} {unit}"
+
+
+def byte_unit(largest: float) -> tuple[float, str]:
+    """The divisor and the name of the decimal unit in which numbers up to `largest` bytes are easy to read."""
+    for divisor, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if largest >= divisor:
+            return divisor, name
+    return 1.0, "bytes"
+
+
+def with_unit(measure: Measure) -> str:
+    """A measure's title with its unit: PSNR (dB)."""
+    return f"{measure.title} ({measure.unit})" if named_unit(measure) else measure.title
+
+
+def named_unit(measure: Measure) -> str:
+    """The unit that must stand beside a value: dB, nats. Empty for shares, whose values end in %, for counts and for plain numbers."""
+    return "" if measure.unit in (SHARE, "count") else measure.unit
+
+
+def with_direction(measure: Measure) -> str:
+    """A measure's title with its unit and the direction of an improvement: PSNR (dB, higher is better)."""
+    parts = [named_unit(measure), "" if measure.better == "neither" else f"{measure.better} is better"]
+    said = ", ".join(filter(None, parts))
+    return f"{measure.title} ({said})" if said else measure.title
+
+
+def capitalised(text: str) -> str:
+    """`text` with a capital first letter; the others stay as they are, so that PSNR stays PSNR."""
+    return text[:1].upper() + text[1:]

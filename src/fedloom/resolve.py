@@ -1,0 +1,244 @@
+"""A recipe file and its overrides -> a checked recipe with every default written out. The only module that knows all registries."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from fedloom.algorithms.base import Algorithm
+from fedloom.errors import RecipeError
+from fedloom.files import local_path
+from fedloom.overrides import override, part_of, with_floats
+from fedloom.plugins import load_plugin
+from fedloom.recipe import NamedPart, Recipe
+from fedloom.registry import checked_settings, nearest, one_line, settings_of
+
+PRESETS = Path(__file__).parent / "recipes"
+
+TEMPLATE, MAX_LENGTH = "chat", 512
+"""data.template and data.max_length of a run on conversations that does not set them."""
+
+
+def load_recipe(source: Recipe | str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A checked and completed recipe from a path, the name of a preset, a mapping, or a recipe, with `overrides` (dotted keys) applied.
+
+    A bare key that is no part of a recipe (`rounds=20`) stands for the one key of that name deeper down.
+    Raises RecipeError with one line for the first key that is wrong.
+    """
+    if isinstance(source, Recipe):
+        raw, folder = source.plain(), Path.cwd()
+    elif isinstance(source, Mapping):
+        raw, folder = _plain_copy(source), Path.cwd()
+    else:
+        path = find_recipe(source)
+        raw, folder = _read_yaml(path), path.parent
+    for key, value in (overrides or {}).items():
+        override(raw, key, value)
+    if "plugins" in (overrides or {}):
+        folder = Path.cwd()  # what is typed is meant from where it is typed, not from where the preset lies
+    plugins = raw.get("plugins") or []
+    if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
+        raise RecipeError("plugins: should be a list of Python files")
+    raw["plugins"] = [load_plugin(plugin, folder) for plugin in plugins]
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(_explain(error)) from None
+    return _complete(recipe)
+
+
+def find_recipe(name: str | Path) -> Path:
+    """A file, or a preset by name (`tiny`, `tiny.yaml`, `recipes/tiny.yaml`)."""
+    path = local_path(name)
+    if path.is_file():
+        return path
+    preset = PRESETS / f"{path.name.removesuffix('.yaml')}.yaml"
+    if preset.is_file() and path.parent.name in ("", "recipes"):
+        return preset
+    raise RecipeError(f"{name}: no such recipe{nearest(path.name.removesuffix('.yaml'), preset_names())}")
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path}{where}: is not valid YAML ({getattr(error, 'problem', None) or 'cannot be read'})") from None
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{path}: should be a mapping of recipe keys, such as `name: my-run`")
+    found: dict[str, Any] = with_floats(raw)
+    return found
+
+
+def _plain_copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain_copy(item) for key, item in value.items()}
+    return [_plain_copy(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _explain(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    if problem["type"] == "extra_forbidden":
+        *parents, key = problem["loc"]
+        model: Any = Recipe
+        for parent in parents:
+            if isinstance(parent, str):
+                model = part_of(model.model_fields[parent].annotation)
+        known = model.model_fields if model else ()
+        return f"{'.'.join(map(str, problem['loc']))}: unknown key{nearest(str(key), known)}"
+    return one_line(problem).replace("value error, ", "")
+
+
+def _complete(recipe: Recipe) -> Recipe:
+    """Check the settings of every part that is chosen by name, and write their defaults out."""
+    import fedloom.safety  # noqa: F401 - registers its parts
+    from fedloom.algorithms import algorithms, split_name
+    from fedloom.data.partition import partitioners
+    from fedloom.federation.codec import codecs
+    from fedloom.hooks import behaviours, finish_steps, prepare_steps, probes
+    from fedloom.report.loggers import loggers
+    from fedloom.tasks import tasks
+
+    _check_name(recipe.federation.codec, codecs, "federation.codec")
+    for logger in recipe.loggers:
+        _check_name(logger, loggers, "loggers")
+    known = _known_names()
+    plain = recipe.plain()
+    plain["data"]["partition"] = _completed(recipe.data.partition, partitioners, "data.partition", "kind", known)
+    plain["task"] = _completed(recipe.task, tasks, "task", "kind", known)
+    _check_model(recipe)
+    plain["data"] |= _data(recipe, plain["task"], known)
+    plain["model"]["id"] = _anchored(recipe.model.id, known)
+    name, short = split_name(recipe.algorithm.name)
+    chosen = recipe.algorithm.model_copy(update={"name": name, **short})
+    plain["algorithm"] = _completed(chosen, algorithms, "algorithm", "name", known)
+    _check_algorithm(recipe, name, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
+    plain["prepare"] = [_completed(step, prepare_steps, f"prepare.{i}", "kind", known) for i, step in enumerate(recipe.prepare)]
+    plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
+    asked = recipe.evaluate.probes
+    plain["evaluate"]["probes"] = [_completed(probe, probes, f"evaluate.probes.{i}", "kind", known) for i, probe in enumerate(asked)]
+    _check_probe_names(plain["evaluate"]["probes"])
+    for key, behaviour in (("behaviour", recipe.clients.behaviour), ("beside", recipe.clients.beside)):
+        if behaviour is not None:
+            plain["clients"][key] = _completed(behaviour, behaviours, f"clients.{key}", "kind", known)
+    return Recipe.model_validate(plain)
+
+
+def _known_names() -> list[str]:
+    """Names of sources, models and policies: they are no paths, even where a file of that name is there."""
+    from fedloom.data.sources import sources
+    from fedloom.models.catalogue import catalogue
+    from fedloom.models.kinds import kinds
+    from fedloom.safety.policy import policy_names
+
+    networks = [name for kind in kinds.names() for name in kinds.get(kind).networks]
+    return [*sources.names(), *(model.id for model in catalogue()), *networks, *policy_names()]
+
+
+def _check_name(name: str, registry: Any, where: str) -> None:
+    if name not in registry:
+        raise RecipeError(f"{where}: unknown {registry.kind} '{name}'{nearest(name, registry.names())}")
+
+
+def _completed(part: NamedPart, registry: Any, where: str, key: str, known: Container[str]) -> dict[str, Any]:
+    """The settings of a part chosen by name, checked against the registered class, completed, and with absolute paths."""
+    name = getattr(part, key)
+    _check_name(name, registry, f"{where}.{key}")
+    settings = checked_settings(registry.get(name), part.settings, where)
+    places = [setting.name for setting in settings_of(registry.get(name)) if setting.place and settings[setting.name] is not None]
+    settings |= {place: _anchored(settings[place], known) for place in places}
+    if "judges" in settings:
+        settings["judges"] = [_anchored_judge(judge, known) for judge in settings["judges"]]
+    if is_dataclass(registry.get(name)):
+        registry.get(name)(**settings)  # a part refuses settings that do not go together when it is made
+    return {key: name, **settings}
+
+
+def _data(recipe: Recipe, task: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
+    """`data.source` with absolute paths, and the keys that belong to conversations: completed for them, refused for other records."""
+    from fedloom.data.named_sets import NAMED_SETS
+    from fedloom.data.sources import JOINED, joined_parts
+    from fedloom.tasks import tasks
+
+    data, kind = recipe.data, tasks.get(task["kind"])
+    if data.like is not None and data.like not in NAMED_SETS:
+        raise RecipeError(f"data.like: unknown set '{data.like}'{nearest(data.like, NAMED_SETS)}")
+    if data.source.startswith(JOINED):
+        source = JOINED + ",".join(_anchored(part, known) for part in joined_parts(data.source))
+    else:
+        source = _anchored(data.source, known)
+    if kind.record == "conversation":
+        return {"source": source, "template": data.template or TEMPLATE, "max_length": data.max_length or MAX_LENGTH}
+    for key in ("template", "max_length"):
+        if getattr(data, key) is not None:
+            raise RecipeError(f"data.{key}: belongs to conversations, and {task['kind']} takes {kind.record}s; leave it out")
+    return {"source": source}
+
+
+def _anchored(name: str, known: Container[str]) -> str:
+    """A local path as an absolute one, so that a run can be resumed from another folder; a `known` or other name as it is."""
+    from fedloom.data.sources import PLACES, forms
+
+    form, colon, rest = name.partition(":")
+    if colon and form in forms:
+        if form in PLACES:
+            return f"{form}:{local_path(rest).resolve()}"
+        file, colon, use = rest.partition(":")
+        return f"{form}:{_anchored(file, known)}{colon}{use}" if Path(file).suffix in (".yaml", ".yml") else name
+    path = local_path(name)
+    return str(path.resolve()) if name not in known and path.exists() else name
+
+
+def _anchored_judge(judge: dict[str, Any], known: Container[str]) -> dict[str, Any]:
+    from fedloom.evaluation.judges import judges
+
+    part = judges.get(judge["kind"]) if str(judge.get("kind")) in judges else None
+    places = [setting.name for setting in settings_of(part) if setting.place] if part else []
+    return judge | {place: _anchored(judge[place], known) for place in places if isinstance(judge.get(place), str)}
+
+
+def _check_probe_names(probes: list[dict[str, Any]]) -> None:
+    names = [probe.get("name") or probe["kind"] for probe in probes]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise RecipeError(f"evaluate.probes.{i}.name: another probe's measures have this name already; give it a name of its own")
+
+
+def _check_model(recipe: Recipe) -> None:
+    """Refuse, before anything is loaded, an adapter for a kind of model that takes none."""
+    from fedloom.models.kinds import kinds
+    from fedloom.tasks import tasks
+
+    kind = tasks.get(recipe.task.kind).model_kind
+    if recipe.model.adapter is not None and not kinds.get(kind).takes_adapter:
+        raise RecipeError(f"model.adapter: {recipe.task.kind} trains a {kind}, which takes no adapter; write null")
+
+
+def _check_algorithm(recipe: Recipe, name: str, algorithm: Algorithm) -> None:
+    """Refuse, before anything is loaded, an algorithm that does not go with what else the recipe wants."""
+    if recipe.federation.delay and not algorithm.takes_late:
+        raise RecipeError(f"federation.delay: {name} waits for every client and takes no late reply; write 0, or use fedbuff")
+    adapter, clients = recipe.model.adapter, recipe.federation.clients
+    for client, rank in algorithm.ranks.items():
+        if adapter is not None and rank > adapter.rank:
+            raise RecipeError(f"algorithm.ranks: client '{client}' has rank {rank}, but model.adapter.rank is {adapter.rank}; raise that")
+    if clients is not None:
+        algorithm.trainers([f"client-{number}" for number in range(clients)])  # local:9 of four clients is refused here
+    if algorithm.aggregate == "refactor" and recipe.task.settings.get("keep_optimizer"):
+        raise RecipeError("task.keep_optimizer: moments do not fit factors that are made anew in every round (refactor); write false")
+    if adapter is None and algorithm.aggregate != "average_factors":
+        raise RecipeError(
+            f"algorithm.aggregate: {algorithm.aggregate} joins LoRA factors, and model.adapter is null; write average_factors"
+        )

@@ -1,0 +1,102 @@
+"""The results of a sweep as a table for the terminal, a table in Markdown and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from fedloom.measures import Measure
+from fedloom.report.drawing import MUTED, label, percent, styled
+from fedloom.report.results import TITLES
+from fedloom.report.text import capitalised, with_unit
+from fedloom.studies.sweep import Result
+
+COLORS = {"federated": "#0072B2"}
+BASELINE_COLOR = "#999999"
+
+
+def sweep_table(results: Sequence[Result], measures: Sequence[Measure]) -> Table:
+    """A row per group of repetitions: mean and spread of each of `measures`; the best is bold."""
+    table = Table(title="Sweep (mean ± standard deviation over seeds; bold: best federated)", title_justify="left", box=SIMPLE_HEAD)
+    columns = _columns(results, measures)
+    for column, cells in columns:
+        table.add_column(Text(column), justify="left" if cells and not cells[0][1] else "right", overflow="fold")
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        table.add_row(*(Text(text, style="bold" if style == "best" else "") for text, style in row))
+    return table
+
+
+def sweep_markdown(results: Sequence[Result], measures: Sequence[Measure]) -> str:
+    """The same table in Markdown."""
+    columns = _columns(results, measures)
+    lines = ["| " + " | ".join(name for name, _ in columns) + " |", "|" + "---|" * len(columns)]
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        lines.append("| " + " | ".join(f"**{text}**" if style == "best" else text for text, style in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+@styled
+def sweep_figure(results: Sequence[Result], measures: Sequence[Measure]) -> Figure:
+    """A bar per result and measure, with the spread over seeds as a whisker; baselines are grey."""
+    figure = Figure(figsize=(3 + 3.5 * len(measures), 1.4 + 0.34 * len(results)), layout="constrained")
+    panels = figure.subplots(1, max(1, len(measures)), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=False):
+        means = [result.mean.get(measure.name) for result in results]
+        whiskers = [result.spread.get(measure.name) or 0.0 for result in results]
+        colors = [COLORS.get(result.system, BASELINE_COLOR) for result in results]
+        lengths = [mean or 0.0 for mean in means]
+        axes.barh(range(len(results)), lengths, 0.7, xerr=whiskers, color=colors, ecolor=MUTED, capsize=3)
+        for place, (mean, whisker) in enumerate(zip(means, whiskers, strict=True)):
+            end = ((mean or 0) + whisker, place)
+            axes.annotate(measure.shown(mean), end, (5, 0), textcoords="offset points", va="center", color=MUTED)
+        axes.set_title(capitalised(with_unit(measure)))
+        axes.set_yticks(range(len(results)), [label(_name(result), 48) for result in results])
+        axes.set_ylim(len(results) - 0.4, -0.6)
+        axes.margins(x=0.2)
+        percent(axes.xaxis, measure)
+    return figure
+
+
+def write_sweep(results: Sequence[Result], measures: Sequence[Measure], folder: Path) -> tuple[Path, Path]:
+    """Write sweep.md and sweep.png into `folder`."""
+    table, picture = folder / "sweep.md", folder / "sweep.png"
+    table.write_text(sweep_markdown(results, measures), encoding="utf-8")
+    sweep_figure(results, measures).savefig(picture, dpi=150)
+    return table, picture
+
+
+def _columns(results: Sequence[Result], measures: Sequence[Measure]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(title, cells) per column. A cell is (text, style): the style is empty in the columns of keys, "best" for the best federated result
+    among those with equal conditions, else "number"."""
+    columns = []
+    if any(result.system != "federated" for result in results):
+        columns.append(("system", [(TITLES.get(result.system, result.system), "") for result in results]))
+    for key in dict(results[0].group if results else ()):
+        columns.append((key, [(dict(result.group).get(key, "–"), "") for result in results]))
+    for measure in measures:
+        texts = [_with_spread(result.mean.get(measure.name), result.spread.get(measure.name), measure) for result in results]
+        styles = ["best" if _is_best(result, results, measure) else "number" for result in results]
+        columns.append((with_unit(measure), list(zip(texts, styles, strict=True))))
+    columns.append(("runs", [(str(result.runs), "number") for result in results]))
+    return columns
+
+
+def _is_best(result: Result, results: Sequence[Result], measure: Measure) -> bool:
+    rivals = [other for other in results if other.system == "federated" and other.conditions == result.conditions]
+    best = measure.best(other.mean.get(measure.name) for other in rivals)
+    return result.system == "federated" and best is not None and result.mean.get(measure.name) == best
+
+
+def _name(result: Result) -> str:
+    """A result's label in the picture: the values of its group; for a baseline, its title and then the values."""
+    values = [value for _, value in result.group]
+    return ", ".join(values if result.system == "federated" else [TITLES.get(result.system, result.system), *values]) or "all"
+
+
+def _with_spread(mean: float | None, spread: float | None, measure: Measure) -> str:
+    return measure.shown(mean) + ("" if spread is None or mean is None else f" ± {measure.shown(spread)}")

@@ -1,0 +1,50 @@
+"""Where the gradients of local training come from. The training loop asks for them and does not know how they are made.
+
+`PlainGradients` are those of the mean loss of each batch. A private kind, which draws its batches by Poisson sampling, clips the gradient
+of every row and adds noise, fits behind the same two methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from fedloom.models.flat import FlatParameters
+from fedloom.tasks.base import Rows, Task
+
+Step = Sequence[Sequence[int]]
+"""Row numbers of one optimiser step: a batch per accumulation."""
+
+
+class Gradients(Protocol):
+    def draw(self, rows: int, task: Task, stream: torch.Generator) -> list[list[list[int]]]:
+        """The row numbers of every step of a round for a client with `rows` rows."""
+        ...
+
+    def add(self, model: nn.Module, parameters: FlatParameters, task: Task, rows: Rows, step: Step) -> tuple[float, int]:
+        """Add the gradient of `step` to `parameters.gradient`, which is zero; gives the mean loss and the tokens that were computed."""
+        ...
+
+
+class PlainGradients:
+    """Gradients of the mean loss over the batches of a step."""
+
+    def draw(self, rows: int, task: Task, stream: torch.Generator) -> list[list[list[int]]]:
+        """steps x accumulation x batch_size: rows drawn without replacement; a client with fewer rows loops over them."""
+        wanted = task.batch_size * task.accumulation * task.steps_for(rows)
+        drawn = torch.randperm(rows, generator=stream)[: min(wanted, rows)].tolist()
+        looped = [drawn[i % len(drawn)] for i in range(wanted)]
+        batches = [looped[i : i + task.batch_size] for i in range(0, wanted, task.batch_size)]
+        return [batches[i : i + task.accumulation] for i in range(0, len(batches), task.accumulation)]
+
+    def add(self, model: nn.Module, parameters: FlatParameters, task: Task, rows: Rows, step: Step) -> tuple[float, int]:
+        loss, tokens = 0.0, 0
+        for batch in step:
+            for part in task.losses(model, rows, batch):
+                (part.loss / len(step)).backward()
+                parameters.gather()
+                loss, tokens = loss + float(part.loss.detach()) / len(step), tokens + part.tokens
+        return loss, tokens

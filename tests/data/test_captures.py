@@ -1,0 +1,65 @@
+"""Captures: one subfolder per person, with photographs and their cameras."""
+
+import json
+
+import pytest
+
+from fedloom.data.records import Provenance, View
+from fedloom.data.sources import load_records
+from fedloom.errors import DataError
+from fedloom.recipe import DataRecipe
+
+CAMERA = {"K": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}
+
+
+def load(folder):
+    return load_records(DataRecipe(source=f"captures:{folder}"), seed=7)
+
+
+def write(person, views, *files):
+    person.mkdir(parents=True, exist_ok=True)
+    (person / "cameras.json").write_text(views if isinstance(views, str) else json.dumps({"views": views}))
+    for name in files:
+        (person / name).write_bytes(b"picture")
+
+
+def test_every_subfolder_is_one_person_seen_from_several_sides(tmp_path):
+    views = [{"image": "a.png", "camera": CAMERA, "mask": "m.png"}, {"image": "b.png", "camera": {}}]
+    write(tmp_path / "ann", views, "a.png", "b.png", "m.png")
+    write(tmp_path / "bo", views[1:], "b.png")
+    loaded = load(tmp_path)
+    ann, bo = loaded.records
+    assert loaded.kind == "capture"
+    assert ann.views == (View(tmp_path / "ann/a.png", CAMERA, tmp_path / "ann/m.png"), View(tmp_path / "ann/b.png", {}))
+    assert [record.fields for record in (ann, bo)] == [{"client": "ann"}, {"client": "bo"}]
+    assert ann.provenance is Provenance.PRIVATE
+    (tmp_path / "ann" / "m.png").write_bytes(b"another")
+    assert load(tmp_path).sha256 != loaded.sha256
+
+
+@pytest.mark.parametrize(
+    ("views", "problem"),
+    [
+        ("{", r"ann/cameras\.json: is not valid JSON"),
+        ("[]", r'ann/cameras\.json: should have a list "views"'),
+        ([], r'ann/cameras\.json: should have a list "views"'),
+        (["a.png"], r"ann/cameras\.json: view 1 should be an object"),
+        ([{"camera": {}}], r"ann/cameras\.json: view 1: image should be the name of a file, not null"),
+        ([{"image": "a.png"}], r"ann/cameras\.json: view 1: camera should be an object, not null"),
+        ([{"image": "a.png", "camera": {}}, {"image": "c.png", "camera": {}}], r"view 2: image 'c\.png': no such file"),
+        ([{"image": "a.png", "camera": {}, "mask": "m.png"}], r"view 1: mask 'm\.png': no such file"),
+    ],
+)
+def test_a_key_or_a_file_that_is_missing_is_one_line(tmp_path, views, problem):
+    write(tmp_path / "ann", views, "a.png")
+    with pytest.raises(DataError, match=problem) as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_people_or_cameras_says_what_is_expected(tmp_path):
+    with pytest.raises(DataError, match=r"holds no captures; expected one subfolder per person, with cameras\.json in it"):
+        load(tmp_path)
+    (tmp_path / "ann").mkdir()
+    with pytest.raises(DataError, match=r"ann: has no cameras\.json"):
+        load(tmp_path)

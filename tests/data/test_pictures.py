@@ -1,0 +1,122 @@
+"""Pictures: the digits of scikit-learn, and folders with one subfolder per class, or one per client and class."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fedloom.data.clients import build_clients
+from fedloom.data.record_sequence import described
+from fedloom.data.records import Provenance
+from fedloom.data.sources import load_records
+from fedloom.errors import DataError, MissingExtraError
+from fedloom.recipe import DataRecipe
+
+
+def load(source, **data):
+    return load_records(DataRecipe(source=str(source), **data), seed=7)
+
+
+def draw(path, value=7, mode="L", size=(3, 2)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value).save(path)
+    return path
+
+
+def test_digits_are_public_pictures_of_ten_classes():
+    pytest.importorskip("sklearn")
+    loaded = load("digits")
+    first = loaded.records[0]
+    assert (len(loaded.records), loaded.kind) == (1797, "picture")
+    assert (first.pixels.shape, first.pixels.dtype, first.label, first.provenance) == ((8, 8, 1), np.uint8, "0", Provenance.PUBLIC)
+    assert first.pixels[0, :, 0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]  # 0 0 5 13 9 1 0 0 of 16
+    assert {record.label for record in described(loaded.records)} == set("0123456789")
+    assert "BSD-3-Clause" in loaded.licences["digits"]
+    assert loaded.sha256 == load("digits").sha256
+
+
+def test_digits_without_their_library_name_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(MissingExtraError, match=r"digits needs scikit-learn, which is not installed: pip install 'fedloom\[pictures\]'"):
+        load("digits")
+
+
+def test_a_folder_has_one_subfolder_per_class(tmp_path):
+    draw(tmp_path / "cat" / "1.png", 10)
+    draw(tmp_path / "dog" / "1.JPG", (200, 100, 0), "RGB")
+    (tmp_path / "dog" / "notes.txt").write_text("no picture")
+    draw(tmp_path / ".cache" / "cat" / "1.png")
+    cat, dog = load(f"pictures:{tmp_path}").records
+    assert (cat.label, cat.fields, cat.pixels.shape, int(cat.pixels[0, 0, 0])) == ("cat", {}, (2, 3, 1), 10)
+    assert (dog.label, dog.pixels.shape, dog.provenance) == ("dog", (2, 3, 3), Provenance.PRIVATE)
+
+
+def test_a_folder_may_have_one_subfolder_per_client(tmp_path):
+    for client, label in (("ann", "cat"), ("ann", "dog"), ("bo", "cat")):
+        draw(tmp_path / client / label / "1.png")
+    records = load(f"pictures:{tmp_path}").records
+    assert [(record.fields, record.label) for record in records] == [
+        ({"client": "ann"}, "cat"),
+        ({"client": "ann"}, "dog"),
+        ({"client": "bo"}, "cat"),
+    ]
+
+
+def test_the_checksum_changes_with_a_picture(tmp_path):
+    draw(tmp_path / "cat" / "1.png", 1)
+    before = load(f"pictures:{tmp_path}").sha256
+    draw(tmp_path / "cat" / "1.png", 2)
+    assert load(f"pictures:{tmp_path}").sha256 != before
+
+
+def test_grey_has_one_channel_and_all_else_three(tmp_path):
+    modes = {"a1": "1", "b": "L", "c": "LA", "d": "RGB", "e": "RGBA", "f": "P"}
+    for name, mode in modes.items():
+        draw(tmp_path / "cat" / f"{name}.png", 1 if mode in ("1", "L", "P") else (1,) * len(mode), mode)
+    assert [record.pixels.shape[2] for record in load(f"pictures:{tmp_path}").records] == [1, 1, 1, 3, 3, 3]
+
+
+def test_a_broken_picture_is_one_line_with_its_path(tmp_path):
+    whole = draw(tmp_path / "cat" / "1.png", size=(64, 64))
+    broken = tmp_path / "cat" / "2.png"
+    for content in (b"no picture", whole.read_bytes()[:-30], b""):
+        broken.write_bytes(content)
+        with pytest.raises(DataError, match=r"cat/2\.png: is not a picture that can be read; save it again, or take it out$"):
+            load(f"pictures:{tmp_path}")
+    Image.new("I;16", (2, 2)).save(broken)
+    with pytest.raises(DataError, match=r"cat/2\.png: has more than 8 bits per channel"):
+        load(f"pictures:{tmp_path}")
+
+
+def test_a_folder_that_is_not_there_or_holds_no_pictures_says_what_is_expected(tmp_path):
+    with pytest.raises(DataError, match=r"^data\.source: .*gone: no such folder$"):
+        load(f"pictures:{tmp_path}/gone")
+    with pytest.raises(DataError, match=r"holds no pictures; expected CLASS/picture\.png, or CLIENT/CLASS/picture\.png"):
+        load(f"pictures:{tmp_path}")
+
+
+@pytest.mark.parametrize("stray", ["stray.png", "ann/stray.png"])
+def test_pictures_lie_all_equally_deep(tmp_path, stray):
+    draw(tmp_path / "ann" / "cat" / "1.png")
+    draw(tmp_path / stray)
+    with pytest.raises(DataError, match=r"stray\.png: does not lie as deep as the others"):
+        load(f"pictures:{tmp_path}")
+
+
+@pytest.mark.parametrize("field", ["response", "label"])
+def test_classes_are_shared_out_without_opening_a_picture_again(tmp_path, field, monkeypatch):
+    for label in ("cat", "dog"):
+        for number in range(10):
+            draw(tmp_path / label / f"{number}.png", number)
+    opened = []
+    real = Image.open
+    monkeypatch.setattr(Image, "open", lambda path: opened.append(path) or real(path))
+    partition = {"kind": "shards", "field": field, "per_client": 1}
+    recipe = DataRecipe.model_validate({"source": f"pictures:{tmp_path}", "partition": partition})
+    data = build_clients(recipe, 2, seed=7)
+    assert len(opened) == 20  # once each, at loading
+    assert sorted({record.label for record in described(client.train)} == {"cat"} for client in data.clients) == [False, True]
+    assert len(opened) == 20
+    assert data.clients[0].train[0].pixels.shape == (2, 3, 1)
+    assert len(opened) == 21

@@ -1,0 +1,131 @@
+"""The kinds of model: each is built with its encoder, says whether it talks, is written and is loaded again."""
+
+import json
+
+import pytest
+import torch
+
+from fedloom.data.records import Conversation, Provenance, Turn
+from fedloom.errors import ModelError, RecipeError
+from fedloom.models.encoders import PictureEncoder, TextEncoder
+from fedloom.models.kinds import CausalLM, ResidualNetKind, SequenceClassifier, kinds
+from fedloom.models.save import MODEL_WEIGHTS
+from fedloom.recipe import DataRecipe, ModelRecipe
+from fedloom.resolve import load_recipe
+
+LABELS = ("cat", "dog", "cow")
+KINDS = {"causal_lm": ("tiny-llama", None), "residual_net": ("resnet8", LABELS), "sequence_classifier": ("tiny-llama", LABELS)}
+IDS = torch.tensor([[5, 9, 14, 21]])
+PICTURES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def built(kind, id=None, labels=None, seed=1):
+    model, own_labels = KINDS[kind]
+    recipe = ModelRecipe(id=str(id or model), device="cpu", adapter=None)
+    return kinds.get(kind)().build(recipe, DataRecipe(template="alpaca", max_length=40), labels or own_labels, seed)
+
+
+def moved(model):
+    """`model` with other weights than those it was built with."""
+    stream = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=stream))
+    return model
+
+
+@torch.no_grad()
+def said(model):
+    return model(PICTURES) if hasattr(model, "blocks") else model(IDS).logits
+
+
+def test_the_kinds_are_known_by_name_and_say_whether_they_talk():
+    assert {name: kinds.get(name).talks for name in KINDS} == {"causal_lm": True, "residual_net": False, "sequence_classifier": False}
+    assert [name for name in KINDS if not kinds.get(name).takes_adapter] == ["residual_net"]
+    assert (kinds.get("causal_lm"), kinds.get("residual_net"), kinds.get("sequence_classifier")) == (
+        CausalLM,
+        ResidualNetKind,
+        SequenceClassifier,
+    )
+    with pytest.raises(RecipeError, match="unknown model kind 'causal_ml'; did you mean 'causal_lm'"):
+        kinds.get("causal_ml")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_is_built_frozen_in_evaluation_mode_and_the_same_each_time(kind):
+    first, again = built(kind), built(kind)
+    assert not first.model.training
+    assert not any(parameter.requires_grad for parameter in first.model.parameters())
+    assert first.sha256 == again.sha256
+    assert first.id == KINDS[kind][0]
+    assert torch.equal(said(first.model), said(again.model))
+
+
+def test_building_a_model_moves_no_global_generator():
+    before = torch.get_rng_state()
+    built("residual_net")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("kind", ["causal_lm", "sequence_classifier"])
+def test_a_language_model_comes_with_its_tokenizer_template_and_length(kind):
+    encoder = built(kind).encoder
+    assert isinstance(encoder, TextEncoder)
+    assert encoder.settings == (encoder.tokenizer, "alpaca", 40)
+    assert encoder.tokenizer("hot").input_ids
+
+
+def test_a_network_for_pictures_takes_them_as_they_are():
+    assert built("residual_net").encoder == PictureEncoder()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_model_is_written_and_loaded_again(kind, tmp_path):
+    made = built(kind)
+    kinds.get(kind)().save(moved(made.model), made.encoder, tmp_path / "model")
+    assert (tmp_path / "model" / MODEL_WEIGHTS).is_file()
+    again = built(kind, tmp_path / "model")
+    assert torch.equal(said(again.model), said(made.model))
+    assert again.sha256 != made.sha256
+    assert again.id == str(tmp_path / "model")
+
+
+def test_a_causal_language_model_answers_and_is_shown_by_its_question():
+    made, kind = built("causal_lm"), CausalLM()
+    record = Conversation((Turn("system", "s"), Turn("user", "hi?"), Turn("assistant", "hot")), Provenance.PUBLIC)
+    answers = kind.answers(made.model, made.encoder, [record, record], 4, 2)
+    assert len(answers) == 2
+    assert answers[0] == answers[1]
+    assert kind.shown(record) == ("hi?", "hot")
+
+
+@pytest.mark.parametrize(("id", "said"), [("resnet9", "did you mean 'resnet8'?"), ("vit", "known: resnet20, resnet8")])
+def test_a_network_of_another_name_is_one_line(id, said):
+    with pytest.raises(ModelError) as caught:
+        built("residual_net", id)
+    assert str(caught.value) == f"model.id: '{id}' is no network for pictures; {said}"
+
+
+def test_a_networks_name_means_the_network_whatever_folder_is_here(tmp_path, monkeypatch):
+    (tmp_path / "resnet8").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert built("residual_net").id == "resnet8"
+    assert load_recipe("pictures_tiny").model.id == "resnet8"
+
+
+def test_a_network_of_other_labels_is_refused(tmp_path):
+    made = built("residual_net")
+    ResidualNetKind().save(made.model, made.encoder, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"network": "resnet8", "labels": list(LABELS)}
+    with pytest.raises(ModelError, match=r"was trained for other labels than task\.labels; name its own, in its order"):
+        built("residual_net", tmp_path, labels=("dog", "cat", "cow"))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"network": "resnet9", "labels": []}', '{"network": "resnet8", "labels": ["a"]}'])
+def test_a_folder_that_holds_no_network_is_one_line(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ModelError) as caught:
+        built("residual_net", tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}: holds no network for pictures")
+    assert "\n" not in str(caught.value)

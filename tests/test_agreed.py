@@ -1,0 +1,119 @@
+"""What server and clients agree on: plain JSON with a hash, without a source of data, a path or code."""
+
+import json
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+import fedloom
+from fedloom.agreed import agree, model_terms, read_terms
+from fedloom.errors import RefusedMessageError
+from fedloom.hooks import Prepared, PrepareStep, prepare_steps
+from fedloom.recipe import ModelRecipe
+from fedloom.registry import PLACE
+from fedloom.resolve import load_recipe
+
+BENCH = SimpleNamespace(sha256="of-the-model")
+
+
+@prepare_steps.register("first-of-a-test")
+@dataclass
+class First(PrepareStep):
+    """The first rows, as many as a file says."""
+
+    words: Annotated[str, Field(json_schema_extra=PLACE, description="file with a number")] = ""
+
+    def apply(self, context):
+        with open(self.words) as file:
+            return Prepared(context.records[: int(file.read())])
+
+
+def agreed(**overrides):
+    return agree(load_recipe("tiny", overrides), BENCH, 4)
+
+
+def test_the_terms_hold_what_decides_the_result_and_no_source_or_path(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "a", "output": "b"}\n')
+    terms = agreed(**{"data.source": str(rows), "task.steps": 3, "codec": "int8", "seed": 5})
+    text = json.dumps(terms.content)
+    assert str(tmp_path) not in text
+    assert "rows.jsonl" not in text
+    assert isinstance(terms.algorithm, fedloom.algorithms.get("fedavg"))
+    assert (terms.task.steps, terms.codec, terms.seed) == (3, "int8", 5)
+    assert (terms.evaluation_batch, terms.most_held_out) == (16, None)
+    assert terms.content["model"]["sha256"] == "of-the-model"
+    assert terms.content["data"] == {"template": "chat", "max_length": 96}
+
+
+def test_the_same_terms_have_the_same_hash_on_both_sides_and_all_that_decides_the_result_changes_it():
+    terms = agreed()
+    assert read_terms(json.loads(json.dumps(terms.content))).sha256 == terms.sha256
+    assert agreed(**{"data.source": "tiny-pairs", "name": "other", "rounds": 9, "evaluate.every": 1}).sha256 == terms.sha256
+    changes = (
+        {"task.steps": 9},
+        {"algorithm.name": "fedprox"},
+        {"codec": "int8"},
+        {"seed": 8},
+        {"evaluate.max_rows": 5},
+        {"data.max_length": 64},
+        {"data.template": "alpaca"},
+        {"model.adapter.rank": 4},
+        {"model.dtype": "bfloat16"},
+        {"prepare": [{"kind": "first-of-a-test"}]},
+    )
+    assert len({terms.sha256, *(agreed(**change).sha256 for change in changes)}) == len(changes) + 1
+
+
+def test_terms_of_labels_come_back_as_the_task_holds_them():
+    terms = agree(load_recipe("pictures_tiny"), BENCH, 4)
+    assert read_terms(json.loads(json.dumps(terms.content))).task == terms.task
+    assert terms.task.labels == tuple("0123456789")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version": 99}, "its terms have version 99, this program reads 1; use one version everywhere"),
+        ({"task": {"kind": "theirs"}}, "its terms cannot be met here: unknown task 'theirs'"),
+        ({"task": {"kind": "sft", "unknown": 1}}, "its terms cannot be met here"),
+        ({"algorithm": {"name": "theirs"}}, "its terms cannot be met here: unknown algorithm 'theirs'"),
+        ({"prepare": [{"kind": "theirs"}]}, "its terms cannot be met here: unknown prepare step 'theirs'"),
+        ({"seed": "many"}, "its terms cannot be met here"),
+        ({"evaluation": {}}, "its terms cannot be met here"),
+    ],
+)
+def test_terms_that_cannot_be_met_here_are_refused_in_one_line(change, said):
+    with pytest.raises(RefusedMessageError) as caught:
+        read_terms({**agreed().content, **change})
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_has_to_be_the_same_of_a_model_is_its_weights_precision_and_adapter():
+    terms = model_terms(ModelRecipe(id="a", device="cpu", adapter=None), "abc")
+    assert terms == {"sha256": "abc", "dtype": "float32", "quantization": None, "adapter": None}
+    assert model_terms(ModelRecipe(id="elsewhere/a", device="cuda", adapter=None), "abc") == terms
+
+
+def test_a_file_of_a_prepare_step_is_agreed_on_by_its_hash(tmp_path):
+    def terms(folder, count):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = tmp_path / folder / "count.txt"
+        path.write_text(count)
+        return agreed(prepare=[{"kind": "first-of-a-test", "words": str(path)}])
+
+    assert str(tmp_path) not in json.dumps(terms("here", "5").content)
+    assert terms("here", "5").sha256 == terms("there", "5").sha256
+    assert terms("here", "5").sha256 != terms("here", "6").sha256
+
+
+@pytest.mark.xfail(strict=True, reason="a site builds its steps from the terms, where a hash stands in place of the path")
+def test_a_prepare_step_can_read_its_file(tmp_path):
+    (tmp_path / "count.txt").write_text("5")
+    step = {"kind": "first-of-a-test", "words": str(tmp_path / "count.txt")}
+    run = fedloom.run("tiny", tmp_path / "run", prepare=[step], rounds=1, **{"task.steps": 1, "evaluate.baselines": []})
+    assert run.status == "finished"

@@ -1,0 +1,58 @@
+"""What a run will do, said before it starts: its estimates in numbers, and what it says of the task and the data."""
+
+import pytest
+
+import fedloom
+from fedloom.federation.observer import Observer
+from fedloom.plan import estimated_seconds, estimated_traffic
+from fedloom.resolve import load_recipe
+
+
+@pytest.mark.parametrize(
+    ("baselines", "trained"), [(["base"], 1), (["base", "majority"], 1), (["local"], 2), (["local", "centralized"], 3)]
+)
+def test_time_is_a_forward_and_two_more_passes_for_every_batch_client_round_and_trained_baseline(baselines, trained):
+    recipe = load_recipe("tiny", {"rounds": 10, "evaluate.baselines": baselines})
+    # 10 rounds x 4 clients x 6 batches x 0.5 s x (1 forward + 2 for the backward pass)
+    assert estimated_seconds(recipe, drawn=4, batch_seconds=0.5, batches=6, workers=1) == 360 * trained
+    assert estimated_seconds(recipe, drawn=4, batch_seconds=0.5, batches=6, workers=2) == 180 * trained
+
+
+@pytest.mark.parametrize(
+    ("codec", "bytes_of_one"),
+    [
+        ("fp32", 4 * 1000 + 4 * 1000),
+        ("bf16", 2 * 1000 + 2 * 1000),
+    ],
+)
+def test_traffic_is_an_update_up_and_a_state_down_for_every_client_and_round(codec, bytes_of_one):
+    assert estimated_traffic(codec, numel=1000, client_rounds=7) == 7 * bytes_of_one
+
+
+def test_smaller_codecs_are_estimated_with_their_scales():
+    assert 1000 < estimated_traffic("int8", 1000, 1) / 2 < 1200
+    assert 500 < estimated_traffic("nf4", 1000, 1) / 2 < 700
+
+
+class Listens(Observer):
+    def plan(self, plan):
+        self.told = plan
+
+
+def test_the_plan_of_a_run_says_what_it_will_do(tmp_path):
+    listener = Listens()
+    run = fedloom.run("tiny", tmp_path / "run", listener, rounds=1, per_round=3, **{"task.steps": 2, "evaluate.baselines": []})
+    lines = dict(listener.told.lines)
+    assert (listener.told.name, listener.told.rounds) == ("tiny", 1)
+    assert lines["data"] == "tiny-demo: 128 rows to train on, 32 measured, held by 4 clients"
+    assert lines["task"] == "sft: 2 steps of 8 rows a client and round"
+    assert lines["algorithm"] == "fedavg, 1 rounds of 3 of 4 clients, codec fp32"
+    assert [measure.name for measure in listener.told.measures] == ["exact_match", "loss", "perplexity"]
+    assert listener.told.traffic_bytes == 3 * 2 * 4 * run.state.layout.numel
+    assert listener.told.seconds > 0
+
+
+def test_the_plan_counts_steps_by_passes_where_the_task_does(tmp_path):
+    listener = Listens()
+    fedloom.run("tiny", tmp_path / "run", listener, rounds=1, **{"task.passes": 1, "evaluate.baselines": []})
+    assert dict(listener.told.lines)["task"] == "sft: 4 steps of 8 rows a client and round"  # 32 rows of each client, once
