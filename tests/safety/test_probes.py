@@ -109,7 +109,7 @@ def test_a_probe_declares_what_it_measures_and_the_manifest_keeps_it(attacked):
     probe = Refusals(policy="secret-sauce", name="mine", judges=[judge])
     own = ["refusal", "refusal_legacy", "over_refusal", "rule/safe", "rule/unparsed"]
     assert [measure.name for measure in probe.measures()] == [f"mine/{name}" for name in own]
-    assert [measure.better for measure in probe.measures()] == ["higher", "higher", "lower", "higher", "higher", "neither"]
+    assert [measure.better for measure in probe.measures()] == ["higher", "higher", "lower", "higher", "neither"]
     assert probe.measures()[0].worsened(0.3, 0.2)
     assert not probe.measures()[0].worsened(0.3, 0.225)
     assert not any(measure.alert for measure in probe.measures()[1:])
