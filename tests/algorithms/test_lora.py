@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fedloom.algorithms
-from fedloom.algorithms.lora import lora_pairs, refactor, stack, truncate
+from fedloom.algorithms.lora import lora_pairs, rank_of, refactor, stack, truncate
 from fedloom.errors import FedloomError, RecipeError
-from fedloom.state import State
+from fedloom.state import Layout, State
 
 A, B, OTHER = "q.lora_A.default.weight", "q.lora_B.default.weight", "norm.weight"
 OUT, IN = 9, 12
@@ -241,10 +241,34 @@ def test_ffa_trains_b_and_leaves_a_to_the_bit(name):
     assert not torch.equal(rule.state[B], start[B])
 
 
+def test_ffa_holds_a_in_every_layer_and_leaves_b_to_the_rule():
+    generator = torch.Generator().manual_seed(2)
+    layers = [f"{layer}.lora_{factor}.default.weight" for layer in "qv" for factor in "AB"]
+    start = State.of({name: torch.randn(3, 3, generator=generator) for name in layers})
+    control, gradient = (State(start.layout, torch.randn(36, generator=generator)) for _ in range(2))
+    ends = {}
+    for aggregate in ("ffa", "average_factors"):
+        rule = fedloom.algorithms.get("scaffold")(aggregate=aggregate)
+        rule.start(start)
+        half, given, weights = rule.local_training(start, {"control": control}, {}), gradient.clone(), start.clone()
+        half.after_gradient(weights.flat, given.flat)
+        weights.flat.sub_(given.flat, alpha=0.1)
+        half.after_step(weights.flat, 0.1)
+        ends[aggregate] = weights
+    for name in layers:
+        assert torch.equal(ends["ffa"][name], start[name] if "lora_A" in name else ends["average_factors"][name])
+        assert not torch.equal(ends["average_factors"][name], start[name])
+
+
 def test_the_server_holds_a_whatever_a_client_sends():
     generator = torch.Generator().manual_seed(2)
     start, end = factors(3, generator), factors(3, generator)
-    after = joined(start, [end], [1], aggregate="ffa")
+    rule, update = fedloom.algorithms.get("fedavg")(aggregate="ffa"), end - start
+    sent = update.clone()
+    rule.start(start)
+    rule.add(update)
+    after = rule.step()
+    assert update.equals(sent)
     assert torch.equal(after[A], start[A])
     torch.testing.assert_close(after[B], end[B])
 
@@ -258,3 +282,5 @@ def test_pairs_are_found_by_name_in_the_order_of_the_state():
         "2.lora_A.default.weight",
     ]
     assert [pair.a for pair in lora_pairs(names)] == ["1.lora_A.default.weight", "0.lora_A.default.weight"]
+    assert rank_of(Layout((("0.lora_A.default.weight", (4, 9)), ("0.lora_B.default.weight", (5, 4))))) == 4
+    assert rank_of(Layout((("w", (4, 9)),))) == 0

@@ -239,6 +239,15 @@ def test_an_update_of_another_model_is_refused_and_the_round_goes_on():
     assert_close(rule.step().flat.tolist(), [1.5, -1.5, 1.0])
 
 
+def test_a_reply_whose_further_state_does_not_fit_is_refused_and_the_round_goes_on():
+    rule, update = fedloom.algorithms.get("scaffold")(), state([0.5, 0.5, 0.5])
+    rule.start(state(START))
+    rule.add(update, extras={"control": update})
+    with pytest.raises(FedloomError, match="the state 'control' does not fit the global state: tensor 'lora_B' is missing"):
+        rule.add(state([9.0, 9.0, 9.0]), extras={"control": State.of({"lora_A": torch.zeros(1, 2)})})
+    assert_close(rule.step().flat.tolist(), [1.5, -1.5, 1.0])
+
+
 @pytest.mark.parametrize(
     ("name", "report", "message"),
     [

@@ -12,7 +12,7 @@ import fedloom
 from fedloom.data.records import Provenance
 from fedloom.errors import DataError, RecipeError
 from fedloom.federation.observer import Observer
-from fedloom.federation.opening import open_federation
+from fedloom.federation.opening import open_federation, samples
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import read_lines
 from fedloom.hooks import Prepared, PrepareStep, prepare_steps
@@ -76,6 +76,16 @@ def test_the_first_client_measures_a_batch_for_the_plan(tmp_path):
     with opened(load_recipe("tiny"), tmp_path) as (_, federation, untimed):
         assert untimed.batch_seconds == 0.0
         assert 0 < open_federation(federation, timed=True).batch_seconds < 10
+
+
+def test_public_rows_are_answered_by_the_models_before_and_after(tmp_path):
+    with opened(load_recipe("tiny"), tmp_path) as (local, federation, _):
+        found = samples(federation, local.start, local.start, count=2, max_new_tokens=3)
+        held_out = {owner: local.sites.prepared(owner).held_out for owner in local.sites.owners}
+    assert {client: len(items) for client, items in found.items()} == dict.fromkeys(("east", "north", "south", "west"), 2)
+    for client, items in found.items():
+        assert [item.reference for item in items] == [record.response for record in held_out[client][:2]]
+        assert all(item.before == item.after for item in items)
 
 
 def test_private_values_do_not_leave_their_client_but_for_the_clients_names(tmp_path):

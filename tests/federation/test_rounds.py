@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from vector_federation import CLIENTS, SIZE, Vector, federation, trained
+from vector_federation import CLIENTS, SIZE, Pull, Vector, federation, trained
 
 from fedloom.errors import RunStoppedError
 from fedloom.federation.audit import verify
@@ -265,6 +265,88 @@ def test_a_client_that_fails_to_measure_is_left_out_of_the_measures(tmp_path):
     assert built.observer.failures == (("federated measured", "south", "away"),)
     measured = {e["client"]: e["value"] for e in RunFolder(tmp_path).metrics() if e["name"] == "held_out/federated/rows"}
     assert measured == {"north": 6, "east": 6, "west": 6, None: 18}
+
+
+def round_one(path, **settings):
+    """client -> its reply in the first round; and (client, name) -> what was measured then, the client None for the federation's own."""
+    seen = {}
+
+    def listen(client):
+        return lambda data: seen.update({client: decode(data, Expected("update", 1, client, peek(data)[2]))}) or data
+
+    trained(path, rounds=1, faults={(client, 1): [listen(client)] for client in CLIENTS}, **settings)
+    return seen, {(event["client"], event["name"]): event["value"] for event in RunFolder(path).metrics() if event["round"] == 1}
+
+
+EXAMPLES = {"north": 15, "east": 14, "south": 15, "west": 14}
+"""A site of this federation counts ten examples and one for every letter of its name."""
+
+
+def test_the_train_loss_of_a_round_weighs_the_clients_by_their_examples(tmp_path):
+    seen, measured = round_one(tmp_path)
+    losses = {client: message.report["loss"] for client, message in seen.items()}
+    expected = sum(EXAMPLES[client] * losses[client] for client in CLIENTS) / 58
+    assert measured[None, "train/loss"] == pytest.approx(expected)
+    assert len(set(losses.values())) == 4
+    assert abs(expected - sum(losses.values()) / 4) > 1e-3
+
+
+def test_a_client_reports_its_mean_loss_over_all_its_rows_before_training_where_the_rule_asks_for_it(tmp_path):
+    seen, _ = round_one(tmp_path / "asked", algorithm="qfedavg")
+    for client in CLIENTS:
+        rows = torch.stack(Pull().load(tmp_path / client))
+        # the loss of a row is its squared distance to the model, which is zero at the start
+        assert seen[client].report["loss_before"] == pytest.approx(float(rows.square().sum(1).mean()))
+    seen, _ = round_one(tmp_path / "not asked")
+    assert all("loss_before" not in message.report for message in seen.values())
+
+
+def test_a_round_records_what_its_clients_report_and_how_their_updates_lie_to_the_step(tmp_path):
+    seen, measured = round_one(tmp_path)
+    updates = {client: message.sections["update"].flat for client, message in seen.items()}
+    step = sum(EXAMPLES[client] * updates[client] for client in CLIENTS) / 58
+    for client, update in updates.items():
+        for name in ("loss", "seconds", "steps", "examples", "tokens", "truncated_share"):
+            assert measured[client, f"train/{name}"] == seen[client].report[name]
+        assert measured[client, "train/examples"] == EXAMPLES[client]
+        assert measured[client, "update/norm"] == pytest.approx(float(update.norm()))
+        assert measured[client, "update/cosine"] == pytest.approx(float(update @ step / update.norm() / step.norm()), abs=1e-5)
+        assert measured[client, "update/projection"] == pytest.approx(float(update @ step / step.norm() ** 2), abs=1e-5)
+    assert measured[None, "update/norm"] == pytest.approx(float(step.norm()), rel=1e-5)
+    assert measured[None, "round/replies"] == 4
+    assert measured[None, "round/seconds"] > 0
+
+
+def test_a_state_is_measured_on_the_rows_of_each_client_and_of_all_together(tmp_path):
+    state = trained(tmp_path, rounds=1, evaluate_every=1)
+    measured = {(e["client"], e["name"]): e["value"] for e in RunFolder(tmp_path).metrics() if e["name"].startswith("held_out")}
+    distances = {client: (torch.stack(Pull().load(tmp_path / client)) - state.flat).square().sum(1) for client in CLIENTS}
+    for client, found in distances.items():
+        assert measured[client, "held_out/federated/loss"] == pytest.approx(float(found.mean()), rel=1e-5)
+        assert measured[client, "held_out/federated/rows"] == 6
+    assert measured[None, "held_out/federated/loss"] == pytest.approx(float(torch.cat(list(distances.values())).mean()), rel=1e-5)
+    assert measured[None, "held_out/federated/rows"] == 24
+    assert len({round(float(found.mean()), 3) for found in distances.values()}) == 4
+
+
+@pytest.mark.parametrize(("every", "start", "rounds"), [(2, True, [0, 2, 4, 5]), (2, False, [2, 4, 5]), (9, False, [5]), (0, True, [])])
+def test_a_state_is_measured_every_so_many_rounds_and_after_the_last(tmp_path, every, start, rounds):
+    built = federation(tmp_path, rounds=5, evaluate_every=every)
+    built.measure_start = start and bool(every)
+    run_rounds(built, trained_state(Vector()))
+    found = [
+        (e["round"], e["name"].split("/")[1]) for e in RunFolder(tmp_path).metrics() if e["client"] is None and "held_out" in e["name"]
+    ]
+    assert sorted(set(found)) == [(number, "federated" if number else "base") for number in rounds]
+
+
+def test_a_probe_measures_the_state_that_a_run_starts_from_and_every_measured_one(tmp_path):
+    built = federation(tmp_path, rounds=4, evaluate_every=2)
+    built.probe = lambda state: {"norm": state.norm()}
+    end = run_rounds(built, trained_state(Vector()))
+    found = [(e["round"], e["name"], e["value"]) for e in RunFolder(tmp_path).metrics() if e["name"].startswith("probe/")]
+    assert [one[:2] for one in found] == [(0, "probe/base/norm"), (2, "probe/federated/norm"), (4, "probe/federated/norm")]
+    assert (found[0][2], found[2][2]) == (0.0, end.norm())
 
 
 def test_every_message_of_a_round_is_in_the_wire_log_and_in_its_measures(tmp_path):

@@ -93,6 +93,14 @@ def test_a_site_prepares_trains_measures_and_samples(owner, bench):
     assert verify(owner.folder / "audit.jsonl") == 5
 
 
+def test_a_site_measures_the_state_that_it_is_sent(owner, bench):
+    owner.open()
+    start = bench.parameters.state()
+    moved = State(start.layout, start.flat + 0.05 * torch.randn(start.layout.numel, generator=torch.Generator().manual_seed(1)))
+    losses = [owner.ask("evaluate", 1, {"state": state}).report["loss"] for state in (start, moved, start)]
+    assert losses[0] == losses[2] != losses[1]
+
+
 @pytest.mark.parametrize("kind", ["update", "measures", "checkpoint", "rows", "exec", ""])
 def test_a_message_of_any_other_kind_is_refused_and_trains_nothing(owner, bench, kind):
     owner.open()
@@ -177,8 +185,9 @@ def test_an_error_inside_a_site_names_its_kind_and_place_and_no_text(owner, monk
         raise ValueError("a secret")
 
     monkeypatch.setattr(type(owner.agreed.task), "evaluate", broken)
-    said = reason(owner.ask("evaluate", 1, {"state": owner.bench.parameters.state()}))
-    assert said.startswith("ValueError at test_site.py:")
+    failed = owner.ask("evaluate", 1, {"state": owner.bench.parameters.state()})
+    assert reason(failed).startswith("ValueError at test_site.py:")
+    assert failed.report == {"exit_code": 1}
     assert "secret" not in (owner.folder / "audit.jsonl").read_text()
 
 

@@ -1,16 +1,23 @@
 """What preference tasks promise beside their losses: parts, references, measures, gradients and refusals."""
 
+import math
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch import nn
 
+from fedloom.data.answers import AnswerRows
 from fedloom.data.records import Conversation, Provenance, Turn
+from fedloom.data.tokenise import TokenRows
 from fedloom.errors import DataError, RecipeError
 from fedloom.models.adapters import attach_lora
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.load import load_model
 from fedloom.recipe import AdapterRecipe, ModelRecipe
 from fedloom.resolve import load_recipe
-from fedloom.tasks import DPO, KTO, ORPO, likelihood
+from fedloom.tasks import DPO, KTO, ORPO, Classify, likelihood
 
 TASKS = [DPO(max_prompt_length=64), ORPO(max_prompt_length=64), KTO(max_prompt_length=64)]
 ASKED = ("color of sky?", "can stone fly?", "legs of ant? say it in one word", "opposite of hot?")
@@ -129,6 +136,73 @@ def test_kto_never_takes_a_prompts_own_answers_for_anothers(tiny, model, tmp_pat
     rows = task.load(task.encode([pair(asked) for asked in ASKED[:2]], TextEncoder(tiny.tokenizer, "chat", 96), tmp_path))
     assert float(task._divergence(model, rows, [0])) == float(task._divergence(model, rows, [0, 0])) == 0.0
     assert task._divergence(model, rows, [0, 1, 0]).equal(task._divergence(model, rows, [0, 1]))
+
+
+class Bigram(nn.Module):
+    """The next of four tokens by the one before. At the base all are equally likely; tuned, each is by 2 ** RATIOS as likely as there."""
+
+    RATIOS = torch.tensor([[-1.0, -1, 0, 1], [-1, 0, 1, -1], [-1, 1, 0, -1], [0, 0, 0, 0]])
+
+    def __init__(self):
+        super().__init__()
+        self.tuned = nn.Parameter(self.RATIOS * math.log(2))
+        self.on = True
+
+    def forward(self, input_ids, use_cache):
+        return SimpleNamespace(logits=self.tuned[input_ids.long()] * self.on)
+
+    @contextmanager
+    def disable_adapter(self):
+        self.on = False
+        yield
+        self.on = True
+
+
+def answers(right, *rows):
+    """Rows of a prompt of one token and its answer."""
+    tokens = torch.tensor([token for row in rows for token in row]).int()
+    trained = torch.tensor([place > 0 for row in rows for place in range(len(row))])
+    starts = torch.tensor([0] + [len(row) for row in rows]).cumsum(0)
+    return AnswerRows(TokenRows(tokens, trained, starts, 0), torch.tensor(right), 0)
+
+
+def test_the_loss_of_kto_by_hand_where_other_answers_have_become_likelier():
+    # in units of ln 2: prompt 0 with the other's answer 3 has the log ratio 1, prompt 1 with 2, 1 has 1 + 1, so z = (1 + 2) / 2;
+    # the rows themselves have 0 + 1, which is good and stays below z, and -1, which is bad and does so too
+    rows = answers([0, -1], [0, 2, 1], [1, 3])
+    task = KTO(beta=1.0, desirable_weight=1.2, undesirable_weight=0.8)
+    expected = 1.2 / (1 + 2**-0.5) + 0.8 / (1 + 2**2.5)
+    assert float(sum(losses(task, Bigram(), rows, [0, 1])).detach()) == pytest.approx(expected / 2)
+    assert task.evaluate(Bigram(), rows, range(2), 2) == {"loss": pytest.approx(expected), "terms": 2, "right": 1, "rows": 2}
+
+
+def test_the_loss_of_orpo_by_hand():
+    # pair 0: 1 -> 2 -> 0 has 1/2 x 1/8, a mean of 1/4 with odds of 1 : 3, and 1 -> 3 has odds of 1 : 7;
+    # pair 1: 0 -> 1 has 1/8 with odds of 1 : 7, and 0 -> 3 has odds of 1 : 1
+    rows = answers([0, 0], [1, 2, 0], [1, 3], [0, 1], [0, 3])
+    task, ahead, behind = ORPO(beta=0.3), 0.3 * math.log(1 + 3 / 7), 0.3 * math.log(1 + 7)
+    assert float(sum(losses(task, Bigram(), rows, [0, 1])).detach()) == pytest.approx((4 + 3) / 3 * math.log(2) + (ahead + behind) / 2)
+    expected = (4 / 2 + 3) * math.log(2) + ahead + behind
+    assert task.evaluate(Bigram(), rows, range(2), 2) == {"loss": pytest.approx(expected), "terms": 2, "preferred": 1, "rows": 2}
+
+
+def test_a_pair_of_kto_is_on_its_side_only_with_both_answers():
+    # the mean log ratio of prompts with others' answers is below zero, so z = 0; the first prompt favours its bad answer as well
+    rows = answers([0, 0], [0, 3], [0, 3], [1, 2], [1, 3])
+    (part,) = KTO(beta=1.0).losses(Bigram(), rows, [0, 1])
+    assert float(part.loss.detach()) == pytest.approx(5 / 3 / 4)
+    assert part.each().tolist() == pytest.approx([1 / 2, 1 / 3])
+    sums = KTO(beta=1.0).evaluate(Bigram(), rows, range(2), 2)
+    assert sums == {"loss": pytest.approx(1 / 3 + 2 / 3 + 1 / 3 + 1 / 3), "terms": 4, "right": 1, "rows": 2}
+
+
+@pytest.mark.parametrize("task", [*TASKS, Classify(labels=("yes", "no"))], ids=lambda task: type(task).__name__)
+def test_a_client_can_train_as_long_as_one_of_its_answers_is_left(task):
+    def rows(*trained):
+        return AnswerRows(TokenRows(torch.zeros(8).int(), torch.tensor(trained), torch.tensor([0, 2, 4, 6, 8]), 0), torch.tensor([0, 0]), 2)
+
+    assert task.trainable(rows(*[False] * 7, True))
+    assert not task.trainable(rows(*[False] * 8))
 
 
 def test_a_batch_whose_answers_are_all_cut_is_refused(tiny, model, tmp_path):

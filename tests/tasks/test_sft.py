@@ -1,9 +1,13 @@
 """Supervised fine-tuning: the loss, the gradients and the measures are those of plain transformers, and of TRL."""
 
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
@@ -201,6 +205,41 @@ def test_measured_loss_is_the_sum_over_tokens_whatever_the_batch(adapted, tiny):
         sums = SFT().evaluate(adapted, rows, range(4), size)
         assert sums["terms"] == tokens
         assert sums["loss"] / tokens == pytest.approx(mean, abs=1e-5)
+
+
+class Bigram(nn.Module):
+    """The next of three tokens by the one before: after 0 as 4 : 2 : 2, after 1 as 1 : 3 : 4, in eighths."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.tensor([[4.0, 2, 2], [1, 3, 4], [1, 1, 6]]).log())
+
+    def forward(self, input_ids, use_cache):
+        return SimpleNamespace(logits=self.table[input_ids.long()])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_held_out_loss_is_a_mean_over_tokens_by_hand(size):
+    # 0 -> 0 -> 1: ln 2 + ln 4; 1 -> 0: ln 8; 1 -> 2: ln 2, and 2 is what greedy decoding gives: 7 ln 2 over 4 tokens of 3 rows
+    trained = [False, True, True, False, True, False, True]
+    rows = TokenRows(torch.tensor([0, 0, 1, 1, 0, 1, 2]).int(), torch.tensor(trained), torch.tensor([0, 3, 5, 7]), 0)
+    sums = SFT().evaluate(Bigram(), rows, range(3), size)
+    assert sums == {"loss": pytest.approx(7 * math.log(2)), "terms": 4, "exact": 1, "rows": 3}
+    values = SFT().values(sums)
+    assert values == {
+        "exact_match": pytest.approx(1 / 3),
+        "loss": pytest.approx(7 / 4 * math.log(2)),
+        "perplexity": pytest.approx(2**1.75),
+    }
+
+
+def test_the_loss_of_training_by_hand_of_the_batch_and_of_each_row():
+    trained = [False, True, True, False, True, False, True]
+    rows = TokenRows(torch.tensor([0, 0, 1, 1, 0, 1, 2]).int(), torch.tensor(trained), torch.tensor([0, 3, 5, 7]), 0)
+    (part,) = SFT().losses(Bigram(), rows, range(3))
+    assert float(part.loss.detach()) == pytest.approx(7 / 4 * math.log(2))
+    assert part.each().tolist() == pytest.approx([3 / 2 * math.log(2), 3 * math.log(2), math.log(2)])
+    assert part.tokens == 9  # padding is computed too
 
 
 def test_any_of_several_right_answers_is_exact_and_the_first_gives_the_loss(adapted, tiny):

@@ -112,6 +112,35 @@ def test_a_small_gradient_is_not_scaled_up():
     assert state.equals(same)
 
 
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(2))
+
+
+@dataclass
+class Given:
+    """A gradient from outside, the same at every step."""
+
+    gradient: tuple[float, float]
+
+    def add(self, model, parameters, task, rows, step):
+        parameters.gradient += torch.tensor(self.gradient)
+        return 1.0, 1
+
+
+@pytest.mark.parametrize(
+    ("gradient", "end"),
+    [((3.0, 4.0), [-0.6, -0.8]), ((0.3, 0.4), [-0.3, -0.4]), ((0.0, -1.5), [0.0, 1.0])],
+    ids=["longer", "shorter", "one axis"],
+)
+def test_a_gradient_is_scaled_down_to_the_greatest_norm_and_never_up(gradient, end):
+    model, task = Two(), Task(optimizer="sgd", max_grad_norm=1.0)
+    parameters = FlatParameters(model)
+    train(model, parameters, task, [], [[[0]]], 1.0, Watch(), 0, gradients=Given(gradient))
+    assert parameters.state().flat.tolist() == pytest.approx(end, abs=2e-6)
+
+
 def test_an_algorithm_may_change_gradients_and_weights():
     class Freezes(ClientHalf):
         def __init__(self):

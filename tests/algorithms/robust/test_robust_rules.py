@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fedloom.algorithms
+from fedloom.algorithms.robust import geometry
 from fedloom.errors import FedloomError
 from fedloom.state import State
 
@@ -42,9 +43,12 @@ def squared_distance(a, b):
 
 def krum_order(updates, malicious, neighbours=None):
     """Positions of `updates` by Krum's score, best first."""
-    count = neighbours or len(updates) - malicious - 2
-    scores = [sum(sorted(squared_distance(u, v) for j, v in enumerate(updates) if j != i)[:count]) for i, u in enumerate(updates)]
+    scores = krum_scores(updates, neighbours or len(updates) - malicious - 2)
     return sorted(range(len(updates)), key=scores.__getitem__)
+
+
+def krum_scores(updates, neighbours):
+    return [sum(sorted(squared_distance(u, v) for j, v in enumerate(updates) if j != i)[:neighbours]) for i, u in enumerate(updates)]
 
 
 def column_mean(updates):
@@ -55,6 +59,13 @@ def column_mean(updates):
 def test_the_median_is_taken_in_every_coordinate(n):
     updates = [[DRAW.uniform(-1, 1) for _ in range(9000)] for _ in range(n)]
     assert joined("median", updates) == pytest.approx([statistics.median(column) for column in zip(*updates, strict=True)], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "middle"), [([100.0, 1.0, 5.0], 5.0), ([100.0, 1.0, 5.0, 7.0], 6.0), ([3e38, 3e38, -3e38], 3e38), ([-1.0, 4.0], 1.5)]
+)
+def test_the_median_of_an_odd_number_is_the_middle_one_and_of_an_even_number_the_mean_of_two(values, middle):
+    assert joined("median", [[value, -value] for value in values]) == pytest.approx([middle, -middle], rel=1e-6)
 
 
 @pytest.mark.parametrize(("n", "trim"), [(1, 0), (3, 1), (9, 1), (9, 3), (10, 4), (17, 2)])
@@ -79,20 +90,26 @@ def test_multi_krum_averages_the_best():
     assert joined("multi_krum", UPDATES, malicious=2, keep=3) == pytest.approx(column_mean([UPDATES[i] for i in best[:3]]), abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_bulyan_averages_the_picked_values_nearest_to_their_median(seed):
-    draw, malicious = random.Random(seed), 2
-    updates = [[draw.uniform(-1, 1) for _ in range(40)] for _ in range(12)]
+def picked_by_krum(updates, malicious):
+    """The n - 2f updates that Krum picks one after the other; of two with equal scores the one that has the better score among all."""
     among_all = krum_order(updates, malicious)
     left, picked = list(updates), []
-    while len(left) > 5:
-        picked.append(left.pop(krum_order(left, malicious)[0]))
-    pair = min(itertools.combinations(left, 2), key=lambda two: squared_distance(*two))  # each other's nearest: their scores are equal
-    picked.append(min(pair, key=lambda update: among_all.index(updates.index(update))))
+    while len(picked) < len(updates) - 2 * malicious:
+        scores = krum_scores(left, max(len(left) - malicious - 2, 1))
+        best = min(range(len(left)), key=lambda i: (scores[i], among_all.index(updates.index(left[i]))))
+        picked.append(left.pop(best))
+    return picked
+
+
+@pytest.mark.parametrize(("n", "malicious"), [(3, 0), (7, 1), (8, 1), (12, 2)])
+@pytest.mark.parametrize("seed", range(4))
+def test_bulyan_averages_the_picked_values_nearest_to_their_median(seed, n, malicious):
+    draw = random.Random(seed)
+    updates = [[draw.uniform(-1, 1) for _ in range(40)] for _ in range(n)]
     expected = []
-    for column in zip(*picked, strict=True):
+    for column in zip(*picked_by_krum(updates, malicious), strict=True):
         middle = statistics.median(column)
-        expected.append(statistics.fmean(sorted(column, key=lambda value: abs(value - middle))[:4]))
+        expected.append(statistics.fmean(sorted(column, key=lambda value: abs(value - middle))[: n - 4 * malicious]))
     assert joined("bulyan", updates, malicious=malicious) == pytest.approx(expected, abs=1e-6)
 
 
@@ -115,6 +132,14 @@ def test_the_geometric_median_has_the_least_weighted_distance():
     found = joined("geometric_median", UPDATES, weights)
     for axis, shift in itertools.product(range(5), (-1e-2, 1e-2)):
         assert cost([x + shift * (i == axis) for i, x in enumerate(found)]) > cost(found)
+
+
+def test_the_first_step_to_the_geometric_median_weighs_by_rows_and_by_nearness_to_the_mean():
+    weights = [1.0, 4.0, 2.0]
+    mean = [sum(p * x for p, x in zip(weights, column, strict=True)) / 7 for column in zip(*UPDATES[:3], strict=True)]
+    pulls = [p / math.sqrt(squared_distance(u, mean)) for p, u in zip(weights, UPDATES, strict=False)]
+    expected = [sum(b * x for b, x in zip(pulls, column, strict=True)) / sum(pulls) for column in zip(*UPDATES[:3], strict=True)]
+    assert joined("geometric_median", UPDATES[:3], weights, iterations=1) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("far", [1e3, 1e8, 1e14, 1e20, 1e30])
@@ -157,6 +182,12 @@ def test_dnc_drops_what_stands_out_along_the_main_direction():
     assert joined("dnc", [*attack, *honest], malicious=2) == pytest.approx(column_mean(honest), abs=1e-6)
 
 
+def test_dnc_looks_at_what_departs_from_the_mean_and_not_from_zero():
+    # centred, the last update stands out along the second axis; from zero, the third reaches farthest along the first
+    updates = [[10.0, 0.0], [10.0, 0.1], [10.5, -0.1], [9.9, 3.0]]
+    assert joined("dnc", updates) == pytest.approx([30.5 / 3, 0.0], abs=1e-6)
+
+
 def test_foolsgold_ignores_clients_that_are_copies_of_each_other():
     honest = [[1.0, 0.1, 0.0], [0.0, 1.0, 0.1], [0.1, 0.0, 1.0]]
     expected = column_mean(honest)
@@ -177,6 +208,44 @@ def test_foolsgold_remembers_a_client_between_rounds():
     assert moved.flat[0].item() == pytest.approx(0.5, abs=0.1)
 
 
+def test_dnc_draws_other_coordinates_in_every_round():
+    rule, steps = fedloom.algorithms.get("dnc")(coordinates=1), set()
+    rule.start(state([0.0] * 4))
+    for _ in range(8):
+        before = rule.state
+        for axis in range(4):  # each of the first four stands out along an axis of its own
+            rule.add(state([float(axis == other) for other in range(4)]))
+        rule.add(state([0.0] * 4))
+        steps.add(tuple(round(value, 3) for value in (rule.step() - before).flat.tolist()))
+    # the one that stands out along the drawn axis is dropped, the others are averaged
+    assert steps <= {tuple(0.0 if axis == dropped else 0.25 for axis in range(4)) for dropped in range(4)}
+    assert len(steps) > 1
+
+
+@pytest.mark.parametrize("kappa", [1.0, 0.6])
+def test_foolsgold_follows_its_formula(kappa):
+    draw = random.Random(9)
+    updates = [[draw.gauss(0.2, 1) for _ in range(8)] for _ in range(6)]
+
+    def cosine(u, v):
+        return sum(x * y for x, y in zip(u, v, strict=True)) / math.sqrt(squared_distance(u, [0] * 8) * squared_distance(v, [0] * 8))
+
+    likeness = [max(cosine(u, v) for v in updates if v is not u) for u in updates]
+    trust = []
+    for i, u in enumerate(updates):
+        others = [(cosine(u, v), likeness[i] / likeness[j]) for j, v in enumerate(updates) if j != i]
+        trust.append(1 - max(cosine * min(1, pardon) for cosine, pardon in others))
+    raw = [one / max(trust) for one in trust]
+    a = [1.0 if one == 1 else min(1.0, max(0.0, kappa * (math.log(one / (1 - one)) + 0.5))) for one in raw]
+    assert len({round(one, 3) for one in a}) > 3  # some are trusted in part
+    expected = [sum(w * x for w, x in zip(a, column, strict=True)) / sum(a) for column in zip(*updates, strict=True)]
+    assert joined("foolsgold", updates, confidence=kappa) == pytest.approx(expected, abs=1e-5)
+
+
+def test_foolsgold_takes_the_only_update_of_a_round_as_it_is():
+    assert joined("foolsgold", [[1.0, -2.0]]) == pytest.approx([1.0, -2.0])
+
+
 def test_foolsgold_does_not_move_when_all_are_copies():
     assert joined("foolsgold", [[1.0, 2.0]] * 3) == [0.0, 0.0]
     assert joined("foolsgold", [[1.0, 2.0], [1.0001, 2.0], [1.0, 2.0002]]) == [0.0, 0.0]  # rounding on the way makes no trust
@@ -189,6 +258,8 @@ def test_foolsgold_refuses_updates_without_a_name():
 
 def test_residual_reweighting_follows_its_formula():
     updates, lam, threshold = [[DRAW.gauss(0, 1) for _ in range(20)] for _ in range(7)], 2.0, 0.3
+    for update, value in zip(updates, (0.5, 4.0, 0.5, 0.5, -3.0, 0.5, 0.5), strict=True):
+        update.append(value)  # most lie on the line to the bit, and the scale of the residuals is zero
     n, mid = 7, 3.0
     confidences, corrected = [[] for _ in updates], [[] for _ in updates]
     for column in zip(*updates, strict=True):
@@ -200,7 +271,8 @@ def test_residual_reweighting_follows_its_formula():
         scale = 1.48 * (1 + 5 / (n - 1)) * statistics.median(residuals)
         for i, y in enumerate(column):
             hat = 1 / n + (ranks[i] - mid) ** 2 / sum((x - mid) ** 2 for x in range(n))
-            confidence = min(1.0, lam * math.sqrt(2 / n) * math.sqrt(1 - hat) * scale / max(residuals[i], 1e-30))
+            reach = lam * math.sqrt(2 / n) * math.sqrt(1 - hat) * scale
+            confidence = min(1.0, reach / residuals[i]) if residuals[i] else 1.0
             confidences[i].append(confidence)
             corrected[i].append(line[i] if confidence < threshold else y)
     spread = [statistics.pstdev(column) for column in zip(*confidences, strict=True)]
@@ -222,10 +294,13 @@ def test_a_rule_bears_two_malicious_clients_of_eleven(name):
     ("name", "given", "needed"),
     [
         ("krum", {"malicious": 3}, r"Krum needs 9 or more updates in a round \(n >= 2f \+ 3, f being `malicious`\), got 8"),
+        ("multi_krum", {"malicious": 3}, r"MultiKrum needs 9 or more .*got 8"),
         ("multi_krum", {"malicious": 1, "keep": 6}, r"MultiKrum needs 9 or more .*got 8"),
         ("bulyan", {"malicious": 2}, r"Bulyan needs 11 or more .*n >= 4f \+ 3.*got 8"),
         ("trimmed_mean", {"trim": 4}, r"TrimmedMean needs 9 or more .*n >= 2 trim \+ 1.*got 8"),
         ("dnc", {"malicious": 2, "iterations": 4}, r"DivideAndConquer needs 9 or more .*got 8"),
+        ("dnc", {"malicious": 4}, r"DivideAndConquer needs 9 or more .*got 8"),
+        ("dnc", {"malicious": 1, "iterations": 4, "filter_factor": 1.5}, r"DivideAndConquer needs 9 or more .*got 8"),
     ],
 )
 def test_a_precondition_that_does_not_hold_is_an_error_with_its_reason(name, given, needed):
@@ -244,6 +319,13 @@ def test_the_order_of_replies_changes_nothing(name, seed):
     given_order = joined(name, updates, weights)
     shuffled = joined(name, [updates[i] for i in order], [weights[i] for i in order], [f"c{i}" for i in order])
     assert shuffled == pytest.approx(given_order, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["krum", "multi_krum", "bulyan", "geometric_median", "centered_clipping", "foolsgold"])
+def test_distances_are_the_same_however_they_are_cut_into_stretches(name, monkeypatch):
+    whole = joined(name, UPDATES)
+    monkeypatch.setattr(geometry, "STRETCH", 2)
+    assert joined(name, UPDATES) == pytest.approx(whole, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "foolsgold"])

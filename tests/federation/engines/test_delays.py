@@ -8,6 +8,7 @@ from vector_federation import Vector, federation
 
 import fedloom
 from fedloom.errors import RecipeError
+from fedloom.federation.checkpoint import KEPT
 from fedloom.federation.engines.delays import LateReplies
 from fedloom.federation.observer import Observer
 from fedloom.federation.rounds import run_rounds
@@ -70,6 +71,8 @@ def test_every_work_comes_back_once_and_a_client_at_work_is_given_no_other(tmp_p
     for (number, client), rounds_late in late.items():
         assert not [other for other, who in handed_out if who == client and number < other <= number + rounds_late]
     assert len(given) == len(answered)
+    kept = {int(path.name.removeprefix("round-")) for path in (tmp_path / "late").iterdir()}
+    assert min(kept) == 9 - KEPT + 1  # what a checkpoint that is kept may come back to, and no more
 
 
 def test_staleness_is_the_server_steps_since_the_work_was_handed_out(tmp_path):
