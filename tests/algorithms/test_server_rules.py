@@ -255,6 +255,7 @@ def test_a_reply_whose_further_state_does_not_fit_is_refused_and_the_round_goes_
         ("fednova", {"steps": 0}, "needs a positive 'steps' in every client's report, got 0"),
         ("qfedavg", {"loss_before": math.nan}, "needs a positive 'loss_before' in every client's report, got nan"),
         ("fedbuff", {"staleness": -1}, "'staleness' should be zero or more server steps, got -1"),
+        ("fedbuff", {"staleness": math.inf}, "'staleness' should be zero or more server steps, got inf"),
         ("scaffold", {}, "needs the state 'control' beside every update"),
     ],
 )

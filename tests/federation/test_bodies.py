@@ -3,7 +3,18 @@
 import pytest
 
 from fedloom.errors import RefusedMessageError
-from fedloom.federation.bodies import LONGEST_REASON, LONGEST_TEXT, MOST_COUNTS, MOST_SAMPLES, Failure, Holding, Kept, Sample, Samples, Terms
+from fedloom.federation.bodies import (
+    LONGEST_REASON,
+    LONGEST_TEXT,
+    MOST_COUNTS,
+    MOST_SAMPLES,
+    Failure,
+    Holding,
+    Kept,
+    Sample,
+    Samples,
+    Terms,
+)
 
 SAMPLE = {"prompt": "question?", "reference": "right", "before": "wrong", "after": "right"}
 LARGEST = (1 << 53) - 1

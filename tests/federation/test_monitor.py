@@ -17,10 +17,10 @@ def test_cosine_and_projection_are_those_of_the_textbook():
     monitor.note("along", state(6.0, 8.0))
     monitor.note("across", state(-4.0, 3.0))
     monitor.note("against", state(-3.0, -4.0))
+    monitor.note("short", state(0.0003, 0.0004))
     monitor.note("still", state(0.0, 0.0))
-    expected = {"along": (1.0, 2.0), "across": (0.0, 0.0), "against": (-1.0, -1.0), "still": (0.0, 0.0)}
-    for client, found in monitor.compare(step).items():
-        assert found == pytest.approx(expected[client], abs=1e-6)
+    expected = {"along": (1.0, 2.0), "across": (0.0, 0.0), "against": (-1.0, -1.0), "short": (1.0, 0.0001), "still": (0.0, 0.0)}
+    assert monitor.compare(step) == {client: pytest.approx(values, abs=1e-6) for client, values in expected.items()}
 
 
 def test_drawn_coordinates_tell_a_large_states_cosine():

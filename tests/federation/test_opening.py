@@ -28,6 +28,7 @@ class EveryOther(PrepareStep):
 
     refused: bool = False
     none: bool = False
+    mark: int = 0
 
     def check(self, server):
         if self.refused:
@@ -110,6 +111,12 @@ def test_what_was_kept_stands_in_the_manifest(tmp_path):
     assert {row["train"] for row in data["clients"]} == {16}
 
 
+def test_the_wire_log_of_a_run_begins_with_its_opening(tmp_path):
+    path = fedloom.run("tiny", tmp_path / "run", **SHORT).folder
+    sent = [(entry["round"], entry["kind"]) for entry in read_lines(path / "wire.jsonl") if entry["direction"] == "down"]
+    assert sent == [(0, "join")] * 4 + [(0, "prepare")] * 4 + [(1, "train")] * 4 + [(2, "train")] * 4
+
+
 def test_a_budget_over_all_clients_is_one_exchange_of_counts(tmp_path):
     uneven = {"data.partition": {"kind": "quantity", "alpha": 1.0}, "clients": 3, "per_round": 3, "prepare": [{"kind": "fill-up"}]}
     with opened(load_recipe("tiny", uneven), tmp_path) as (local, _, found):
@@ -138,6 +145,18 @@ def test_steps_draw_from_a_stream_of_their_client_and_a_cache_of_their_own(tmp_p
     other = load_recipe("tiny", {"prepare": [{"kind": "every-other"}], "seed": 4})
     with opened(other, tmp_path / "c"):
         assert len(set((home / "prepared").glob("*/done")) - before - new) == 4
+
+
+def test_a_cache_belongs_to_a_step_with_its_settings_and_to_those_before_it(tmp_path, home):
+    one, other = {"kind": "every-other"}, {"kind": "every-other", "mark": 1}
+
+    def new(name, *steps):
+        before = set((home / "prepared").glob("*/done"))
+        with opened(load_recipe("tiny", {"prepare": list(steps), "seed": 5}), tmp_path / name):
+            return len(set((home / "prepared").glob("*/done")) - before)
+
+    # four clients have a folder for every step; that of a first step is there already when it is followed by another
+    assert [new("a", one), new("b", one, other), new("c", other)] == [4, 4, 4]
 
 
 def test_a_baseline_does_not_prepare_again(tmp_path, home):

@@ -1,5 +1,6 @@
 """The run folder: measures, lengths that logs are cut back to, the manifest, one writer at a time."""
 
+import os
 import subprocess
 import sys
 
@@ -42,6 +43,31 @@ def test_facts_are_added_to_the_manifest(tmp_path):
     folder.update_manifest(run="tiny", status="running")
     folder.update_manifest(status="finished")
     assert RunFolder(tmp_path).manifest() == {"run": "tiny", "status": "finished"}
+
+
+def test_a_run_keeps_its_id_when_it_is_resumed(tmp_path):
+    first = RunFolder(tmp_path / "one").run_id()
+    assert RunFolder(tmp_path / "one").run_id() == first == RunFolder(tmp_path / "one").manifest()["id"]
+    assert RunFolder(tmp_path / "two").run_id() != first
+    assert len(bytes.fromhex(first)) == 16
+
+
+@pytest.mark.parametrize(
+    ("facts", "seconds"),
+    [
+        ({}, 0.0),
+        ({"status": "finished", "seconds": 20.0, "running_since": 970.0}, 20.0),
+        ({"status": "running", "running_since": 970.0}, 30.0),
+        ({"status": "running", "seconds": 20.0, "running_since": 970.0}, 50.0),
+        ({"status": "running", "seconds": 20.0, "running_since": 1005.0}, 20.0),  # killed before it wrote a line
+    ],
+)
+def test_a_killed_run_took_time_until_its_last_line(tmp_path, facts, seconds):
+    folder = RunFolder(tmp_path)
+    folder.update_manifest(**facts)
+    folder.metric(1, None, "a", 1.0)
+    os.utime(tmp_path / "metrics.jsonl", (1000.0, 1000.0))
+    assert folder.seconds_so_far() == seconds
 
 
 def test_a_second_run_is_kept_out_of_the_folder(tmp_path):

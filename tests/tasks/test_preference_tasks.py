@@ -176,6 +176,14 @@ def test_the_loss_of_kto_by_hand_where_other_answers_have_become_likelier():
     assert task.evaluate(Bigram(), rows, range(2), 2) == {"loss": pytest.approx(expected), "terms": 2, "right": 1, "rows": 2}
 
 
+def test_the_loss_of_dpo_by_hand():
+    # in units of ln 2: 0 -> 3 has the log ratio 1 and 0 -> 1 has -1; 1 -> 0 has -1 and 1 -> 1 has 0: the margins are 2 beta and -beta
+    rows, task = answers([0, 0], [0, 3], [0, 1], [1, 0], [1, 1]), DPO(beta=0.5)
+    expected = math.log(1 + 1 / 2) + math.log(1 + 2**0.5)
+    assert float(sum(losses(task, Bigram(), rows, [0, 1])).detach()) == pytest.approx(expected / 2)
+    assert task.evaluate(Bigram(), rows, range(2), 2) == {"loss": pytest.approx(expected), "terms": 2, "preferred": 1, "rows": 2}
+
+
 def test_the_loss_of_orpo_by_hand():
     # pair 0: 1 -> 2 -> 0 has 1/2 x 1/8, a mean of 1/4 with odds of 1 : 3, and 1 -> 3 has odds of 1 : 7;
     # pair 1: 0 -> 1 has 1/8 with odds of 1 : 7, and 0 -> 3 has odds of 1 : 1

@@ -308,6 +308,32 @@ def test_a_precondition_that_does_not_hold_is_an_error_with_its_reason(name, giv
         joined(name, UPDATES[:8], **given)
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "needed"),
+    [
+        ("krum", {"malicious": 0}, 3),
+        ("multi_krum", {"malicious": 0}, 3),
+        ("multi_krum", {"malicious": 2, "keep": 5}, 9),
+        ("bulyan", {"malicious": 1}, 7),
+        ("trimmed_mean", {"trim": 2}, 5),
+        ("dnc", {"malicious": 2}, 5),
+        ("dnc", {"malicious": 1, "iterations": 3}, 4),
+        ("residual_reweighting", {}, 3),
+        ("median", {}, 1),
+        ("foolsgold", {}, 1),
+    ],
+)
+def test_the_least_number_of_updates_is_enough_and_one_less_is_not(name, given, needed):
+    assert fedloom.algorithms.get(name)(**given).needs_clients == needed
+    assert all(map(math.isfinite, joined(name, UPDATES[:needed], **given)))
+    rule = fedloom.algorithms.get(name)(**given)
+    rule.start(state(UPDATES[0]))
+    for number in range(needed - 1):
+        rule.add(state(UPDATES[number]), client=f"c{number}")
+    with pytest.raises(FedloomError, match=f"needs {needed} or more updates in a round .*, got {needed - 1}"):
+        rule.step()
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000))
