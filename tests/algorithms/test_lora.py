@@ -282,5 +282,7 @@ def test_pairs_are_found_by_name_in_the_order_of_the_state():
         "2.lora_A.default.weight",
     ]
     assert [pair.a for pair in lora_pairs(names)] == ["1.lora_A.default.weight", "0.lora_A.default.weight"]
-    assert rank_of(Layout((("0.lora_A.default.weight", (4, 9)), ("0.lora_B.default.weight", (5, 4))))) == 4
+    ranks = {"0": 2, "1": 4, "2": 3}
+    shapes = [(f"{n}.lora_{factor}.default.weight", (r, 9) if factor == "A" else (5, r)) for n, r in ranks.items() for factor in "AB"]
+    assert rank_of(Layout(tuple(shapes))) == 4
     assert rank_of(Layout((("w", (4, 9)),))) == 0

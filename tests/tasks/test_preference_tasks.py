@@ -129,6 +129,7 @@ def test_kto_without_labels_names_the_column(tiny, tmp_path):
         rows_of(TASKS[2], tiny, tmp_path, [pair(asked, rejected=None) for asked in ASKED[:2]])
     with pytest.raises(RecipeError, match=r"task\.batch_size: is 1"):
         KTO(batch_size=1)
+    assert KTO(batch_size=2).batch_size == 2
 
 
 def test_kto_never_takes_a_prompts_own_answers_for_anothers(tiny, model, tmp_path):

@@ -1,7 +1,7 @@
 """FoolsGold (Fung et al. 2020, RAID, arXiv 1808.04866, Algorithm 1): clients whose updates have always been alike count less.
 
-H_i is the sum of client i's updates of all rounds, cs_ij the cosine of H_i and H_j, v_i = max_j cs_ij; where v_j > v_i, cs_ij is
-multiplied by v_i / v_j. a_i = 1 - max_j cs_ij, divided by the largest, then kappa (ln(a_i / (1 - a_i)) + 1/2) clipped to 0 .. 1.
+H_i is the sum of client i's updates of all rounds, cs_ij the cosine of H_i and H_j, v_i = max(0, max_j cs_ij); where v_j > v_i, cs_ij is
+multiplied by v_i / v_j. a_i = 1 - max(0, max_j cs_ij), divided by the largest, then kappa (ln(a_i / (1 - a_i)) + 1/2) clipped to 0 .. 1.
 w <- w + sum_i a_i u_i / sum_i a_i; a round in which all are copies of each other moves nothing.
 """
 
@@ -56,8 +56,8 @@ def _trust(products: Tensor, confidence: float) -> Tensor:
         return torch.ones(1)
     norms = products.diagonal().sqrt().clamp(min=torch.finfo().tiny)
     cosines = (products / norms[:, None] / norms[None, :]).fill_diagonal_(-torch.inf)
-    likeness = cosines.max(dim=1).values
-    pardoned = (likeness[None, :] > likeness[:, None]) & (likeness[None, :] > 0)
+    likeness = cosines.max(dim=1).values.clamp(min=0)  # below zero, as the authors' code has it, a client is like nobody
+    pardoned = likeness[None, :] > likeness[:, None]
     cosines = torch.where(pardoned, cosines * likeness[:, None] / likeness[None, :], cosines)
     trust = (1 - cosines.fill_diagonal_(-torch.inf).max(dim=1).values).clamp(0, 1)
     if trust.max() < 1e-6:  # all are copies; dividing by the largest would make trust out of rounding errors
