@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fedloom.tasks import SFT, Classify, tasks
+from fedloom.tasks import SFT, Classify, Task, tasks
 from fedloom.tasks.classify import macro_f1
 
 OWN = [name for name in tasks.names() if tasks.get(name).__module__.startswith("fedloom.")]
@@ -79,6 +79,11 @@ def test_perplexity_is_the_exponential_of_the_mean_loss_per_token():
     values = SFT().values({"loss": 6.0, "terms": 4.0, "exact": 1.0, "rows": 2.0})
     assert values == {"exact_match": 0.5, "loss": 1.5, "perplexity": pytest.approx(math.exp(1.5))}
     assert math.isfinite(SFT().values({"loss": 1e9, "terms": 1.0, "exact": 0.0, "rows": 1.0})["perplexity"])
+
+
+def test_the_mean_loss_is_over_the_terms_and_zero_without_any():
+    assert [Task().mean_loss({"loss": 3.0, "terms": terms}) for terms in (1.0, 2.0)] == [3.0, 1.5]
+    assert Task().mean_loss(Task().no_sums()) == 0.0
 
 
 def test_a_row_with_several_right_labels_is_right_with_any_and_wrong_for_its_first():
