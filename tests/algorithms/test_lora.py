@@ -241,14 +241,15 @@ def test_ffa_trains_b_and_leaves_a_to_the_bit(name):
     assert not torch.equal(rule.state[B], start[B])
 
 
-def test_ffa_holds_a_in_every_layer_and_leaves_b_to_the_rule():
+@pytest.mark.parametrize("variant", ["paper_code", "textbook"])
+def test_ffa_holds_a_in_every_layer_and_leaves_b_to_the_rule(variant):
     generator = torch.Generator().manual_seed(2)
     layers = [f"{layer}.lora_{factor}.default.weight" for layer in "qv" for factor in "AB"]
     start = State.of({name: torch.randn(3, 3, generator=generator) for name in layers})
     control, gradient = (State(start.layout, torch.randn(36, generator=generator)) for _ in range(2))
     ends = {}
     for aggregate in ("ffa", "average_factors"):
-        rule = fedloom.algorithms.get("scaffold")(aggregate=aggregate)
+        rule = fedloom.algorithms.get("scaffold")(aggregate=aggregate, variant=variant)
         rule.start(start)
         half, given, weights = rule.local_training(start, {"control": control}, {}), gradient.clone(), start.clone()
         half.after_gradient(weights.flat, given.flat)

@@ -89,6 +89,11 @@ def test_public_rows_are_answered_by_the_models_before_and_after(tmp_path):
         assert all(item.before == item.after for item in items)
 
 
+def test_private_rows_are_not_answered(tmp_path):
+    with opened(load_recipe("tiny", {"data.provenance": "private"}), tmp_path) as (local, federation, _):
+        assert samples(federation, local.start, local.start, count=2, max_new_tokens=3) == {}
+
+
 def test_private_values_do_not_leave_their_client_but_for_the_clients_names(tmp_path):
     labelled = {"data.partition": {"kind": "dirichlet", "alpha": 5.0}, "clients": 2, "per_round": 2}
     for provenance, shown in (("private", set()), ("public", {"values"})):
@@ -150,13 +155,13 @@ def test_steps_draw_from_a_stream_of_their_client_and_a_cache_of_their_own(tmp_p
 def test_a_cache_belongs_to_a_step_with_its_settings_and_to_those_before_it(tmp_path, home):
     one, other = {"kind": "every-other"}, {"kind": "every-other", "mark": 1}
 
-    def new(name, *steps):
+    def worked(name, *steps):
         before = set((home / "prepared").glob("*/done"))
         with opened(load_recipe("tiny", {"prepare": list(steps), "seed": 5}), tmp_path / name):
-            return len(set((home / "prepared").glob("*/done")) - before)
+            return [path.read_text() for path in set((home / "prepared").glob("*/done")) - before]
 
-    # four clients have a folder for every step; that of a first step is there already when it is followed by another
-    assert [new("a", one), new("b", one, other), new("c", other)] == [4, 4, 4]
+    # four clients have a folder for every step; that of a first step is there already when another one follows it
+    assert [worked("a", one), worked("b", one, other), worked("c", other)] == [["once\n"] * 4] * 3
 
 
 def test_a_baseline_does_not_prepare_again(tmp_path, home):

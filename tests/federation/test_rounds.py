@@ -267,14 +267,15 @@ def test_a_client_that_fails_to_measure_is_left_out_of_the_measures(tmp_path):
     assert measured == {"north": 6, "east": 6, "west": 6, None: 18}
 
 
-def round_one(path, **settings):
+def round_one(path, start=0.0, **settings):
     """client -> its reply in the first round; and (client, name) -> what was measured then, the client None for the federation's own."""
     seen = {}
 
     def listen(client):
         return lambda data: seen.update({client: decode(data, Expected("update", 1, client, peek(data)[2]))}) or data
 
-    trained(path, rounds=1, faults={(client, 1): [listen(client)] for client in CLIENTS}, **settings)
+    built = federation(path, rounds=1, faults={(client, 1): [listen(client)] for client in CLIENTS}, **settings)
+    run_rounds(built, State.of({"w": torch.full((SIZE,), start)}))
     return seen, {(event["client"], event["name"]): event["value"] for event in RunFolder(path).metrics() if event["round"] == 1}
 
 
@@ -302,7 +303,7 @@ def test_a_client_reports_its_mean_loss_over_all_its_rows_before_training_where_
 
 
 def test_a_round_records_what_its_clients_report_and_how_their_updates_lie_to_the_step(tmp_path):
-    seen, measured = round_one(tmp_path)
+    seen, measured = round_one(tmp_path, start=0.5)
     updates = {client: message.sections["update"].flat for client, message in seen.items()}
     step = sum(EXAMPLES[client] * updates[client] for client in CLIENTS) / 58
     for client, update in updates.items():

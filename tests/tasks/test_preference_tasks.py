@@ -195,6 +195,13 @@ def test_the_loss_of_orpo_by_hand():
     assert task.evaluate(Bigram(), rows, range(2), 2) == {"loss": pytest.approx(expected), "terms": 2, "preferred": 1, "rows": 2}
 
 
+def test_a_pair_of_orpo_whose_answers_are_cut_has_a_finite_loss_beside_others():
+    rows = answers([0, 0, 0], [1, 2, 0], [1, 3], [1], [1, 3], [1, 2], [1])
+    (part,) = ORPO().losses(Bigram(), rows, [0, 1, 2])
+    assert part.loss.isfinite()
+    assert part.each().isfinite().all()
+
+
 def test_a_pair_of_kto_is_on_its_side_only_with_both_answers():
     # the mean log ratio of prompts with others' answers is below zero, so z = 0; the first prompt favours its bad answer as well
     rows = answers([0, 0], [0, 3], [0, 3], [1, 2], [1, 3])

@@ -101,7 +101,7 @@ def picked_by_krum(updates, malicious):
     return picked
 
 
-@pytest.mark.parametrize(("n", "malicious"), [(3, 0), (7, 1), (8, 1), (12, 2)])
+@pytest.mark.parametrize(("n", "malicious"), [(3, 0), (7, 1), (8, 1), (12, 1), (12, 2)])
 @pytest.mark.parametrize("seed", range(4))
 def test_bulyan_averages_the_picked_values_nearest_to_their_median(seed, n, malicious):
     draw = random.Random(seed)
@@ -250,6 +250,11 @@ def test_foolsgold_trusts_a_client_that_is_against_the_colluders():
 
 def test_foolsgold_takes_the_only_update_of_a_round_as_it_is():
     assert joined("foolsgold", [[1.0, -2.0]]) == pytest.approx([1.0, -2.0])
+
+
+def test_foolsgold_trusts_clients_alike_that_are_like_nobody():
+    updates = [[1.0, 0.0], [-0.05, 1.0], [-0.7, -0.68]]  # no two point the same way, some less so than others
+    assert joined("foolsgold", updates, confidence=0.5) == pytest.approx(column_mean(updates), abs=1e-6)
 
 
 def test_foolsgold_does_not_move_when_all_are_copies():

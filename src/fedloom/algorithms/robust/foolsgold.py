@@ -52,8 +52,6 @@ class FoolsGold(AllAtOnce):
 
 def _trust(products: Tensor, confidence: float) -> Tensor:
     """a_i of every client, from the (n, n) inner products of their histories."""
-    if len(products) == 1:
-        return torch.ones(1)
     norms = products.diagonal().sqrt().clamp(min=torch.finfo().tiny)
     cosines = (products / norms[:, None] / norms[None, :]).fill_diagonal_(-torch.inf)
     likeness = cosines.max(dim=1).values.clamp(min=0)  # below zero, as the authors' code has it, a client is like nobody
