@@ -310,6 +310,7 @@ def test_a_round_records_what_its_clients_report_and_how_their_updates_lie_to_th
         for name in ("loss", "seconds", "steps", "examples", "tokens", "truncated_share"):
             assert measured[client, f"train/{name}"] == seen[client].report[name]
         assert measured[client, "train/examples"] == EXAMPLES[client]
+        assert measured[client, "train/truncated_share"] == 3 / 6
         assert measured[client, "update/norm"] == pytest.approx(float(update.norm()))
         assert measured[client, "update/cosine"] == pytest.approx(float(update @ step / update.norm() / step.norm()), abs=1e-5)
         assert measured[client, "update/projection"] == pytest.approx(float(update @ step / step.norm() ** 2), abs=1e-5)

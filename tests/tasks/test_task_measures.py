@@ -81,6 +81,10 @@ def test_perplexity_is_the_exponential_of_the_mean_loss_per_token():
     assert math.isfinite(SFT().values({"loss": 1e9, "terms": 1.0, "exact": 0.0, "rows": 1.0})["perplexity"])
 
 
+def test_rows_of_most_tasks_can_be_trained_on_if_there_are_any():
+    assert [Task().trainable(rows) for rows in ([], ["row"])] == [False, True]
+
+
 def test_the_mean_loss_is_over_the_terms_and_zero_without_any():
     assert [Task().mean_loss({"loss": 3.0, "terms": terms}) for terms in (1.0, 2.0)] == [3.0, 1.5]
     assert Task().mean_loss(Task().no_sums()) == 0.0

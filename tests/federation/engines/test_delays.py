@@ -75,6 +75,16 @@ def test_every_work_comes_back_once_and_a_client_at_work_is_given_no_other(tmp_p
     assert min(kept) == 9 - KEPT + 1  # what a checkpoint that is kept may come back to, and no more
 
 
+def test_a_client_is_told_of_the_last_of_its_replies_that_was_used(tmp_path):
+    made, _ = late_federation(tmp_path, 9, codec="int8")
+    ended(made)
+    arrivals = [(event["client"], event["round"], event["round"] - int(event["value"])) for event in events(tmp_path, "update/rounds_late")]
+    told = {(client, message.round): message.report["used"] for client, message in made.engine.engine.received}
+    for (client, number), used in told.items():
+        assert used == max((begun for who, arrived, begun in arrivals if who == client and arrived < number), default=0)
+    assert any(arrived > begun == used for (client, _), used in told.items() for who, arrived, begun in arrivals if who == client)
+
+
 def test_staleness_is_the_server_steps_since_the_work_was_handed_out(tmp_path):
     made, given = late_federation(tmp_path, 8)
     ended(made)
