@@ -20,6 +20,7 @@ def test_cosine_and_projection_are_those_of_the_textbook():
     monitor.note("short", state(0.0003, 0.0004))
     monitor.note("still", state(0.0, 0.0))
     expected = {"along": (1.0, 2.0), "across": (0.0, 0.0), "against": (-1.0, -1.0), "short": (1.0, 0.0001), "still": (0.0, 0.0)}
+    assert set(monitor.compare(state(0.0, 0.0)).values()) == {(0.0, 0.0)}  # a step that went nowhere has no direction
     assert monitor.compare(step) == {client: pytest.approx(values, abs=1e-6) for client, values in expected.items()}
 
 
