@@ -199,6 +199,18 @@ def test_a_bf16_model_learns_in_fp32_masters():
     assert torch.equal(model.map.weight.float(), parameters.state()["map.weight"].bfloat16().float())
 
 
+def test_a_bf16_model_computes_each_step_with_the_weights_of_the_step_before():
+    class Compares(Watch):
+        def after_gradient(self, weights, gradient):
+            self.gradients.append(torch.equal(model.map.weight, weights[:6].view(2, 3).bfloat16()))
+
+    model, seen = Line(dtype=torch.bfloat16), Compares()
+    start = model.map.weight.clone()
+    trained(model, Fit(), seen)
+    assert seen.gradients == [True] * 3
+    assert not torch.equal(model.map.weight, start)
+
+
 def test_a_late_client_stops_between_steps_and_says_how_far_it_came():
     asked = iter([False, False, True])
     with pytest.raises(FedloomError, match=r"^late: 2 of 3 steps were done at the deadline$"):

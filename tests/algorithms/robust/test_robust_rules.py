@@ -360,7 +360,7 @@ def test_the_order_of_replies_changes_nothing(name, seed):
 
 @pytest.mark.parametrize("name", ["krum", "multi_krum", "bulyan", "geometric_median", "centered_clipping", "foolsgold"])
 def test_distances_are_the_same_however_they_are_cut_into_stretches(name, monkeypatch):
-    wide = [[x * (1 + y) for x in update for y in other] for update, other in zip(UPDATES, UPDATES[1:], strict=False)]
+    wide = [[x * (1 + y) for x in update for y in other] for update, other in itertools.pairwise(UPDATES)]
     whole = joined(name, wide)
     monkeypatch.setattr(geometry, "STRETCH", 2)
     assert joined(name, wide) == pytest.approx(whole, abs=1e-6)
