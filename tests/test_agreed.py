@@ -10,7 +10,7 @@ from pydantic import Field
 
 import fedloom
 from fedloom.agreed import agree, model_terms, read_terms
-from fedloom.errors import RefusedMessageError
+from fedloom.errors import FedloomError, RefusedMessageError
 from fedloom.hooks import Prepared, PrepareStep, prepare_steps
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
@@ -111,9 +111,15 @@ def test_a_file_of_a_prepare_step_is_agreed_on_by_its_hash(tmp_path):
     assert terms("here", "5").sha256 != terms("here", "6").sha256
 
 
-@pytest.mark.xfail(strict=True, reason="a site builds its steps from the terms, where a hash stands in place of the path")
 def test_a_prepare_step_can_read_its_file(tmp_path):
     (tmp_path / "count.txt").write_text("5")
     step = {"kind": "first-of-a-test", "words": str(tmp_path / "count.txt")}
     run = fedloom.run("tiny", tmp_path / "run", prepare=[step], rounds=1, **{"task.steps": 1, "evaluate.baselines": []})
     assert run.status == "finished"
+
+
+def test_a_file_that_a_site_does_not_have_is_named_with_its_step_and_setting(tmp_path):
+    (tmp_path / "count.txt").write_text("5")
+    terms = agreed(prepare=[{"kind": "first-of-a-test", "words": str(tmp_path / "count.txt")}])
+    with pytest.raises(FedloomError, match=r"prepare\.0\.words: this site has no file with the hash sha256:ef2d127de37b; give it a copy"):
+        terms.steps_with({})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedloom.errors import FedloomError, RecipeError
-from fedloom.files import append_line, cache_folder, disk_errors_named, read_lines, sha256_of, write_atomic
+from fedloom.files import append_line, cache_folder, content_sha256, disk_errors_named, read_lines, sha256_of, write_atomic
 
 
 def fails(number):
@@ -94,3 +94,15 @@ def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert sha256_of(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_the_hash_of_a_folder_is_that_of_the_names_and_contents_of_its_files(tmp_path):
+    def hashed(folder, **files):
+        for name, content in files.items():
+            (tmp_path / folder / "below").mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / "below" / name).write_text(content)
+        return content_sha256(tmp_path / folder)
+
+    assert hashed("one", a="1", b="2") == hashed("two", b="2", a="1")
+    assert len({hashed("one"), hashed("three", a="1"), hashed("four", a="2"), hashed("five", c="1")}) == 4
+    assert content_sha256(tmp_path / "one" / "below" / "a") == sha256_of(tmp_path / "one" / "below" / "a")

@@ -1,23 +1,50 @@
 """What Fedloom has put into the cache, and how to be rid of it."""
 
-from fedloom import housekeeping
-from fedloom.housekeeping import PRIVATE, kept, remove
+import json
+
+import pytest
+
+from fedloom.housekeeping import GOING, KINDS, OVER, PRIVATE, kept, remove
 
 
-def test_every_folder_of_the_cache_is_known_with_its_size(tmp_path, monkeypatch):
-    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path))
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def sites_of(cache, run, status, identity, told=None):
+    """The folder that the clients of a run have in the cache."""
+    run.mkdir()
+    (run / "manifest.json").write_text(json.dumps({"status": status, "id": told or identity}))
+    sites = cache / "sites" / identity
+    sites.mkdir(parents=True)
+    (sites / "run.json").write_text(json.dumps({"run": str(run)}))
+    return sites
+
+
+def test_every_folder_of_the_cache_is_known_with_its_size(cache):
     assert kept() == []
-    for kind in ("rows", "prepared", "sites", "judges", "models", "wheels"):
-        (tmp_path / kind / "below").mkdir(parents=True)
-        (tmp_path / kind / "below" / "file").write_bytes(b"12345")
-    assert {folder.kind: folder.bytes for folder in kept()} == dict.fromkeys(housekeeping.KINDS, 5)
-    assert all("private content" in folder.what for folder in kept() if folder.kind in PRIVATE)
+    for kind in KINDS:
+        (cache / kind / "below").mkdir(parents=True)
+        (cache / kind / "below" / "file").write_bytes(b"12345")
+    assert {found.kind: found.bytes for found in kept()} == dict.fromkeys(KINDS, 5)
+    assert all("private content" in found.what for found in kept() if found.kind in PRIVATE)
 
 
-def test_a_folder_that_is_removed_is_gone_with_all_that_is_in_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path))
-    (tmp_path / "prepared" / "below").mkdir(parents=True)
+def test_a_folder_that_is_removed_is_gone_with_all_that_is_in_it(cache):
+    (cache / "prepared" / "below").mkdir(parents=True)
     (found,) = kept()
     remove(found)
     assert kept() == []
-    assert list(tmp_path.iterdir()) == []
+    assert list(cache.iterdir()) == []
+
+
+def test_what_clients_keep_is_told_apart_by_whether_their_run_can_go_on(cache, tmp_path):
+    going = sites_of(cache, tmp_path / "stopped", "stopped", "aa")
+    finished = sites_of(cache, tmp_path / "finished", "finished", "bb")
+    another = sites_of(cache, tmp_path / "another", "stopped", "cc", told="dd")
+    gone = cache / "sites" / "ee"
+    gone.mkdir()
+    found = {kept.kind: set(kept.paths) for kept in kept()}
+    assert found == {GOING: {going}, OVER: {finished, another, gone}}

@@ -15,7 +15,7 @@ from typing import Any
 
 from fedloom.algorithms import Algorithm, algorithms
 from fedloom.errors import FedloomError, RefusedMessageError
-from fedloom.files import local_path, version_of
+from fedloom.files import content_sha256, local_path
 from fedloom.hooks import PrepareStep, prepare_steps
 from fedloom.models.bench import Bench
 from fedloom.recipe import ModelRecipe, Recipe
@@ -23,6 +23,9 @@ from fedloom.registry import settings_of
 from fedloom.tasks import Task, tasks
 
 VERSION = 1
+
+HASHED = "sha256:"
+"""What stands before the hash of a file or folder in terms."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,15 @@ class Agreed:
 
     @cached_property
     def prepare(self) -> list[PrepareStep]:
+        """The prepare steps as the server has them: a file that a step names is a hash here."""
         return [made_step(step) for step in self.content["prepare"]]
+
+    def steps_with(self, places: Mapping[str, str]) -> list[PrepareStep]:
+        """The prepare steps where they work: `places` gives the path of every file or folder that they name, by its hash.
+
+        Raises FedloomError for one that is not there.
+        """
+        return [made_step(_with_paths(step, places, f"prepare.{number}")) for number, step in enumerate(self.content["prepare"])]
 
     @property
     def codec(self) -> str:
@@ -115,11 +126,34 @@ def made_step(settings: Mapping[str, Any]) -> PrepareStep:
     return step
 
 
+def places_of(recipe: Recipe) -> dict[str, str]:
+    """hash -> path of the local files and folders that the recipe's prepare steps name."""
+    steps = [step.model_dump(mode="json") for step in recipe.prepare]
+    return {_hashed(path): path for step in steps for path in _local_places(step).values()}
+
+
+def _local_places(step: Mapping[str, Any]) -> dict[str, str]:
+    """setting -> path of the settings of a prepare step that name a local file or folder."""
+    places = [setting.name for setting in settings_of(prepare_steps.get(step["kind"])) if setting.place]
+    return {name: step[name] for name in places if isinstance(step.get(name), str) and local_path(step[name]).exists()}
+
+
 def _without_paths(step: dict[str, Any]) -> dict[str, Any]:
     """A prepare step's settings with local files and folders by their hash in place of their path."""
-    places = [setting.name for setting in settings_of(prepare_steps.get(step["kind"])) if setting.place]
-    found = {name: step[name] for name in places if isinstance(step.get(name), str) and local_path(step[name]).exists()}
-    return step | {name: version_of(path).replace(path, "").strip() for name, path in found.items()}
+    return step | {name: _hashed(path) for name, path in _local_places(step).items()}
+
+
+def _with_paths(step: Mapping[str, Any], places: Mapping[str, str], where: str) -> dict[str, Any]:
+    """A prepare step's settings with paths in place of hashes."""
+    found = {name: value for name, value in step.items() if isinstance(value, str) and value.startswith(HASHED)}
+    for name, value in found.items():
+        if value not in places:
+            raise FedloomError(f"{where}.{name}: this site has no file with the hash {value[: len(HASHED) + 12]}; give it a copy")
+    return {**step, **{name: places[value] for name, value in found.items()}}
+
+
+def _hashed(path: str) -> str:
+    return HASHED + content_sha256(local_path(path))
 
 
 def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:

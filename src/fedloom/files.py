@@ -23,7 +23,7 @@ def cache_folder() -> Path:
 
 
 def local_path(name: str | Path) -> Path:
-    """The path that `name` is, `~` as the home folder; one of a user who is not there stays as it is, and is then no file."""
+    """The path that `name` gives, with `~` as the home folder. The `~` of a user who does not exist stays, and names no file."""
     return Path(os.path.expanduser(name))
 
 
@@ -41,6 +41,16 @@ def version_of(name: str) -> str:
 def _version_of_file(path: Path) -> str:
     found = path.stat()
     return sha256_of(path) if found.st_size <= HASHED_UP_TO else f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def content_sha256(place: Path) -> str:
+    """The hash of what a file holds, or of the names and contents of all files below a folder: the same on every machine."""
+    if place.is_file():
+        return sha256_of(place)
+    digest = hashlib.sha256()
+    for path in sorted(path for path in place.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(place).as_posix()}\x1f{sha256_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def versions_of(settings: Any) -> dict[str, str]:

@@ -34,9 +34,9 @@ class ServerSide:
 class PrepareContext:
     """What a prepare step has at its client.
 
-    `records` are the rows so far, `stream` is the client's own for this step. `bench` lends the model. `cache` is a folder that is the same
-    whenever data, steps and seed are, so that work that is kept there is not done again. `progress(done, total)` tells how far the step is.
-    `told` are the numbers that the server sent for this client, when the step exchanges counts.
+    `records` are the rows that the steps before have given, `stream` is the client's own for this step. `bench` lends the model. `cache` is
+    a folder that is the same whenever data, steps and seed are, so that work that is kept there is not done again. `progress(done, total)`
+    tells how far the step is. `told` are the numbers that the server sent for this client, when the step exchanges counts.
     """
 
     client: str
@@ -66,7 +66,10 @@ class PrepareStep:
         """Raise a FedloomError, before anything is started, when the step cannot be taken."""
 
     def counts(self, context: PrepareContext) -> Mapping[str, float]:
-        """What a step that exchanges sends up: numbers by short names (small letters, digits, _ and /)."""
+        """What a step that exchanges sends up: numbers by short names (small letters, digits, _ and /).
+
+        All steps count before the first one works, so that `context.records` are the client's rows as it has them.
+        """
         return {}
 
     def plan(self, counts: Mapping[str, Mapping[str, float]]) -> Mapping[str, Mapping[str, float]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from fedloom.agreed import Agreed, agree
+from fedloom.agreed import Agreed, agree, places_of
 from fedloom.algorithms import Algorithm, algorithms
 from fedloom.data.clients import ClientData, FederatedData, build_clients
 from fedloom.data.summary import holding, shown_field
@@ -96,8 +96,9 @@ def open_local(
     plan = bench_plan(recipe)
     bench = make_bench(plan)
     sites_folder = _sites_folder(folder)
-    shown = shown_field(recipe.data, data.clients)
-    sites = LocalSites(bench, sites_folder, {client.name: _site_data(client, data, shown) for client in data.clients}, progress)
+    shown, places = shown_field(recipe.data, data.clients), places_of(recipe)
+    held = {client.name: SiteData(client.train, client.held_out, data.sha256, _holding(client, shown), places) for client in data.clients}
+    sites = LocalSites(bench, sites_folder, held, progress)
     count = _worker_count(recipe, bench, len(names))
     before, threads = torch.get_num_threads(), _threads(recipe, bench, count)
     torch.set_num_threads(threads if count == 1 else _cores())  # beside workers, this process works only while they wait
@@ -136,10 +137,6 @@ def _check_counts(recipe: Recipe, names: list[str]) -> None:
     for name in algorithm.ranks:
         if name not in names:
             raise RecipeError(f"algorithm.ranks: there is no client '{name}'{nearest(name, names)}")
-
-
-def _site_data(client: ClientData, data: FederatedData, shown: str | None) -> SiteData:
-    return SiteData(client.train, client.held_out, data.sha256, _holding(client, shown))
 
 
 def _holding(client: ClientData, shown: str | None) -> Holding:

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter, time
 from typing import Any
 
+from fedloom.agreed import places_of
 from fedloom.comparing import compare
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError, RunStoppedError
 from fedloom.federation.memory import forget_memories
@@ -64,7 +65,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
     with Watchers(observer, recipe, folder.path) as watchers, open_local(recipe, folder, watchers.client_progress) as local:
         steps, probes = made_steps(recipe), made_probes(recipe)
         federation = own_federation(local, folder, watchers)
-        checked: tuple[PrepareStep | Probe | FinishStep, ...] = (*federation.agreed.prepare, *probes, *steps)
+        checked: tuple[PrepareStep | Probe | FinishStep, ...] = (*federation.agreed.steps_with(places_of(recipe)), *probes, *steps)
         for part in checked:
             part.check(local.server)
 

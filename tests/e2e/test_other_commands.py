@@ -157,6 +157,19 @@ def test_clean_removes_rows_and_with_models_the_rest(desk, tmp_path):
     assert fedloom("clean", cwd=desk, FEDLOOM_HOME=str(tmp_path)).stdout == "there is nothing to remove\n"
 
 
+def test_clean_leaves_alone_what_an_unfinished_run_needs(desk, tmp_path):
+    sites = tmp_path / "sites" / "aa"
+    sites.mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps({"status": "stopped", "id": "aa"}))
+    (sites / "run.json").write_text(json.dumps({"run": str(tmp_path / "run")}))
+    assert fedloom("clean", "--models", "--yes", cwd=desk, FEDLOOM_HOME=str(tmp_path)).stdout == "there is nothing to remove\n"
+    assert sites.is_dir()
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps({"status": "finished", "id": "aa"}))
+    assert fedloom("clean", "--yes", cwd=desk, FEDLOOM_HOME=str(tmp_path)).returncode == 0
+    assert not sites.exists()
+
+
 @pytest.mark.parametrize(("shell", "words"), [("complete_bash", ["tiny"]), ("source_bash", ["complete", "-o"])])
 def test_the_shell_completes_the_names_of_presets(shell, words):
     typed = {"_FEDLOOM_COMPLETE": shell, "COMP_WORDS": "fedloom run ti", "COMP_CWORD": "2"}

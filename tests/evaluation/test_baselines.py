@@ -88,3 +88,11 @@ def test_the_centralised_baseline_does_without_the_rows_of_malicious_clients(tmp
     )
     assert honest.metrics["federated/loss"] != attacked.metrics["federated/loss"]
     assert honest.metrics["centralized/loss"] == attacked.metrics["centralized/loss"]
+
+
+def test_a_client_alone_takes_part_in_every_round_whatever_the_federation_says():
+    recipe = load_recipe("tiny", {"task.passes": 3.0, "task.participations": 2.0})
+    for kind in ("local", "centralized"):
+        for baseline in baseline_recipes(recipe, kind, 4).values():
+            assert baseline.task.settings["participations"] is None
+            assert baseline.task.settings["passes"] == 3.0

@@ -223,3 +223,10 @@ def test_an_algorithm_that_needs_all_rows_says_so_where_owners_have_processes_of
     with pytest.raises(RecipeError, match=r"algorithm\.name: centralized needs the rows of all owners in one process"):
         open_federation(made)
     assert not made.engine.received
+
+
+def test_the_first_dozen_clients_are_asked_for_samples(tmp_path):
+    many = {"data.partition": {"kind": "iid"}, "clients": 14, "per_round": 14, "evaluate.max_rows": 1}
+    with opened(load_recipe("tiny", many), tmp_path) as (local, federation, _):
+        found = samples(federation, local.start, local.start, 1, 1)
+        assert list(found) == local.sites.owners[:12]

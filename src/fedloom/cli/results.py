@@ -116,16 +116,20 @@ def clean(
     models: Annotated[bool, typer.Option("--models", help="Remove fetched models and packages too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Free disk space: remove what was made of clients' rows from the cache, with --models everything in it. Run folders are left alone."""
-    from fedloom.housekeeping import PRIVATE, kept, remove
+    """Free disk space: remove from the cache what was made of clients' rows, and what clients kept of runs that are over.
+
+    With --models fetched models and packages go too. Run folders, and what clients keep of unfinished runs, are left alone.
+    """
+    from fedloom.housekeeping import GOING, OVER, PRIVATE, kept, remove
     from fedloom.report.text import byte_text
 
-    doomed = [folder for folder in kept() if models or folder.kind in PRIVATE]
+    doomed = [found for found in kept() if found.kind != GOING and (models or found.kind in (*PRIVATE, OVER))]
     if not doomed:
         out.print("there is nothing to remove")
         return
-    for folder in doomed:
-        print(f"{folder.path}: {byte_text(folder.bytes)}, {folder.what}")
+    for found in doomed:
+        place = found.paths[0] if len(found.paths) == 1 else found.paths[0].parent
+        print(f"{place}: {byte_text(found.bytes)}, {found.what}")
     if yes or typer.confirm("Remove?"):
-        for folder in doomed:
-            remove(folder)
+        for found in doomed:
+            remove(found)

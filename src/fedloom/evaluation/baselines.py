@@ -33,14 +33,14 @@ def baseline_recipes(recipe: Recipe, kind: str, owners: int, left_out: Collectio
         "delay": 0,
         "max_update_norm": None,
     }
-    alone = {"federation": FederationRecipe.model_validate(federation)}
+    task = recipe.task.model_dump() | {"participations": None}  # a client alone takes part in every round
+    alone = {"federation": FederationRecipe.model_validate(federation), "task": type(recipe.task).model_validate(task)}
     if kind == "local":
         return {
             f"local-{k}": recipe.model_copy(update=alone | {"algorithm": AlgorithmRecipe.model_validate({"name": "local", "client": k})})
             for k in range(owners)
             if k not in left_out
         }
-    task = recipe.task.model_dump()
     task["accumulation"] *= recipe.federation.per_round or owners
     centralized = {"task": type(recipe.task).model_validate(task), "algorithm": AlgorithmRecipe.model_validate({"name": "centralized"})}
     return {"centralized": recipe.model_copy(update=alone | centralized)}

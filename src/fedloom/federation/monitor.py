@@ -1,4 +1,4 @@
-"""How each update lies to the step that the server took: statistics by which attackers are looked for, and often not found.
+"""The angle between each client's update and the server's step, and its length along it: statistics that may show attackers.
 
 Kept on drawn coordinates, so that what is remembered of a client is small whatever the model, and the algorithm may go on adding up replies
 one at a time.

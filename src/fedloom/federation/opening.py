@@ -16,6 +16,9 @@ from fedloom.state import State
 BEFORE = 0
 """The round that is named in messages of the opening."""
 
+MOST_SAMPLED = 12
+"""Clients that are asked for sample answers: each is sent two states, and a report with more of them is not read."""
+
 
 @dataclass
 class Opened:
@@ -52,11 +55,12 @@ def open_federation(federation: Federation, timed: bool = False) -> Opened:
 
 
 def samples(federation: Federation, before: State, after: State, count: int, max_new_tokens: int) -> dict[str, tuple[Sample, ...]]:
-    """Answers of the models `before` and `after` to up to `count` PUBLIC held-out rows of each client."""
+    """Answers of the models `before` and `after` to up to `count` PUBLIC held-out rows of each of the first `MOST_SAMPLED` clients."""
     report = {"count": float(count), "max_new_tokens": float(max_new_tokens)}
     found = {}
     sections = {"before": before, "after": after}
-    for client, message in _ask(federation, federation.measured, "sample", "samples", lambda client: report, sections=sections):
+    asked = federation.measured[:MOST_SAMPLED]
+    for client, message in _ask(federation, asked, "sample", "samples", lambda client: report, sections=sections):
         if isinstance(message.body, Samples) and message.body.items:
             found[client] = message.body.items[:count]
     return found

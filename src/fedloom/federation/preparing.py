@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 
@@ -17,7 +18,7 @@ from fedloom.data.records import Record
 from fedloom.errors import DataError
 from fedloom.federation.site_folder import SiteRows
 from fedloom.files import cache_folder
-from fedloom.hooks import PrepareContext
+from fedloom.hooks import PrepareContext, PrepareStep
 from fedloom.models.bench import Bench
 from fedloom.streams import numpy_stream, torch_stream
 from fedloom.tasks.gradients import PlainGradients
@@ -39,18 +40,26 @@ class PreparedRecords:
 
 @dataclass(frozen=True)
 class Preparation:
-    """The prepare steps of `agreed` at `client`, on records of a source with the hash `sha256`."""
+    """The prepare steps of `agreed` at `client`, on records of a source with the hash `sha256`.
+
+    `places` gives the client's own path of every file that the steps name, by its hash.
+    """
 
     client: str
     agreed: Agreed
     bench: Bench
     sha256: str
     progress: Progress
+    places: Mapping[str, str]
+
+    @cached_property
+    def steps(self) -> list[PrepareStep]:
+        return self.agreed.steps_with(self.places)
 
     def counts(self, records: Sequence[Record]) -> dict[str, float]:
         """STEP/NAME -> number: what the steps that exchange counts send up."""
         found: dict[str, float] = {}
-        for number, step in enumerate(self.agreed.prepare):
+        for number, step in enumerate(self.steps):
             if step.exchanges:
                 found |= {f"{number}/{name}": value for name, value in step.counts(self._context(number, records, {})).items()}
         return found
@@ -59,14 +68,14 @@ class Preparation:
         """`train` after every step, with `told` the server's numbers as STEP/NAME; the held-out records that are measured are drawn."""
         counts: dict[str, Counter[str]] = {}
         records = train
-        for number, step in enumerate(self.agreed.prepare):
+        for number, step in enumerate(self.steps):
             own = {name.partition("/")[2]: value for name, value in told.items() if name.startswith(f"{number}/")}
             done = step.apply(self._context(number, records, own))
             records = done.records
             counts.setdefault(LEFT_OUT, Counter()).update(done.left_out)
         if not records:
             raise DataError(f"prepare: client '{self.client}' has no rows left to train on")
-        if self.agreed.prepare:
+        if self.steps:
             for record in records:
                 counts.setdefault(str(record.provenance), Counter())[KEPT] += 1
         return PreparedRecords(records, self._measured(held_out), {key: dict(value) for key, value in counts.items() if value})

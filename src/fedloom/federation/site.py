@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedloom.agreed import Agreed, model_terms, read_terms
@@ -34,13 +34,14 @@ from fedloom.models.bench import Bench
 class SiteData:
     """What an owner has: records to train on, records that are held out, the hash of what they come from, and what it says of them.
 
-    With `prepared` they have been through the prepare steps already.
+    `places` gives its path of every file that prepare steps name, by hash. With `prepared` the records have been through the steps already.
     """
 
     train: Sequence[Record]
     held_out: Sequence[Record]
     sha256: str
     holding: Holding
+    places: Mapping[str, str] = field(default_factory=dict)
     prepared: bool = False
 
 
@@ -118,7 +119,7 @@ class Site:
     def _prepare(self, message: Message) -> bytes:
         """With `counts` in the report: what the steps send up before they work. Else the work, with the server's numbers in the report."""
         agreed, data = self._terms(message.envelope), self._held()
-        preparation = Preparation(self.name, agreed, self._bench, data.sha256, self._progress)
+        preparation = Preparation(self.name, agreed, self._bench, data.sha256, self._progress, data.places)
         if "counts" in message.report:
             return encode(Message("prepared", 0, self.name, {}, preparation.counts(data.train), message.envelope))
         key = _steps_key(agreed)
