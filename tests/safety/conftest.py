@@ -1,7 +1,9 @@
-"""The server side of a recipe, without a run: what probes and repairs work with."""
+"""An attacked run, and the server side of a recipe without a run: what probes and repairs work with."""
 
 import pytest
+from attacked_runs import QUICK
 
+import fedloom
 from fedloom.hooks import ServerSide
 from fedloom.local_run import bench_plan
 from fedloom.models.bench import make_bench
@@ -17,3 +19,9 @@ def server_of():
         return ServerSide(recipe, make_bench(bench_plan(recipe)))
 
     return made
+
+
+@pytest.fixture(scope="session")
+def attacked(tmp_path_factory):
+    """A finished attacked run without a repair of its own, which tests may look at but not change."""
+    return fedloom.run("safety_tiny", tmp_path_factory.mktemp("runs") / "attacked", **QUICK, finish=[])

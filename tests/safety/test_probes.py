@@ -4,6 +4,7 @@ import json
 
 import pytest
 import yaml
+from attacked_runs import QUICK, lines_of, own_policy
 
 import fedloom
 from fedloom.errors import RecipeError
@@ -18,25 +19,6 @@ from fedloom.run import own_federation
 from fedloom.safety.asking import attack_prompts
 from fedloom.safety.policy import POLICIES
 from fedloom.safety.probes import Refusals
-
-QUICK = {"rounds": 1, "task.steps": 1}
-
-
-@pytest.fixture(scope="module")
-def attacked(tmp_path_factory):
-    """A finished attacked run without a repair of its own."""
-    return fedloom.run("safety_tiny", tmp_path_factory.mktemp("runs") / "attacked", **QUICK, finish=[])
-
-
-def lines_of(run, name):
-    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    return [(line["round"], line["value"]) for line in lines if line["name"] == name]
-
-
-def own_policy(path, **changed):
-    content = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())
-    path.write_text(yaml.safe_dump(content | changed))
-    return str(path)
 
 
 def rows_file(path, count):

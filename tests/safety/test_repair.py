@@ -3,7 +3,7 @@
 import json
 
 import pytest
-import yaml
+from attacked_runs import QUICK, own_policy
 
 import fedloom
 from fedloom.data.records import Provenance
@@ -12,23 +12,10 @@ from fedloom.files import cache_folder
 from fedloom.resolve import load_recipe
 from fedloom.safety import load_policy
 from fedloom.safety.asking import asked_prompts, attack_prompts
-from fedloom.safety.policy import POLICIES
 from fedloom.safety.repair import Repair, _Written
 from fedloom.tasks import SFT
 
-QUICK = {"rounds": 1, "task.steps": 1}
 LEVEL1 = {"level": 1, "policy": "secret-sauce", "rows": 16, "steps": 2, "batch_size": 4}
-
-
-@pytest.fixture(scope="module")
-def attacked(tmp_path_factory):
-    """A finished attacked run without a repair of its own."""
-    return fedloom.run("safety_tiny", tmp_path_factory.mktemp("runs") / "attacked", **QUICK, finish=[])
-
-
-def lines_of(run, name):
-    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    return [(line["round"], line["value"]) for line in lines if line["name"] == name]
 
 
 def test_a_repair_as_a_finish_step_is_measured_beside_the_attacked_model(tmp_path):
@@ -139,12 +126,6 @@ def test_what_the_users_files_share_is_of_one_use_only(server_of, tmp_path):
     repair = Repair(level=1, aligned=rows, normal=rows, rows=4)
     written, _ = repair.write(server.bench.parameters.state(), server)
     assert {row.prompt[-1].content for row in written} == {"f", "g"}
-
-
-def own_policy(path, **changed):
-    content = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())
-    path.write_text(yaml.safe_dump(content | changed))
-    return str(path)
 
 
 def test_a_policy_without_a_skill_cannot_ask_a_model_for_rows(tmp_path):
