@@ -59,15 +59,12 @@ class LocalRun:
     def server(self) -> ServerSide:
         return ServerSide(self.recipe, self.bench)
 
-    def agreed(self, recipe: Recipe) -> Agreed:
-        return agree(recipe, self.bench, len(self.sites.owners))
-
     def federation(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), **how: Any) -> Federation:
         """The federation of `recipe`, this run's own or a baseline's, in `folder`; `how` are further fields of it.
 
         Where a trainer takes the rows of several owners together, it does without those of the owners `left_out`.
         """
-        agreed = self.agreed(recipe)
+        agreed = agree(recipe, self.bench, len(self.sites.owners))
         engine = self._engine(recipe, agreed, folder, left_out)
         return Federation(recipe.federation, agreed, engine, folder, self.run_id, measured=self.sites.owners, **how)
 

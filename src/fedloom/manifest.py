@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from fedloom.agreed import Agreed
 from fedloom.data.records import Provenance
 from fedloom.data.templates import VERSION
 from fedloom.federation.opening import Opened
@@ -30,10 +31,9 @@ def surroundings(before: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def described(local: LocalRun, opened: Opened, probes: Sequence[Probe], steps: Sequence[FinishStep]) -> dict[str, Any]:
+def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[Probe], steps: Sequence[FinishStep]) -> dict[str, Any]:
     """What the run works on and measures, for the manifest."""
     recipe, data, bench = local.recipe, local.data, local.bench
-    agreed = local.agreed(recipe)
     return {
         "agreed": agreed.sha256,
         "measures": {

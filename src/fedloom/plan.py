@@ -7,15 +7,16 @@ from fedloom.federation.observer import Plan
 from fedloom.federation.opening import Opened
 from fedloom.local_run import LocalRun
 from fedloom.recipe import Recipe
+from fedloom.tasks import Task
 
 BACKWARD = 2.0
 """Work of a backward pass to the adapters, in forward passes: one for the activations, and some for the factors."""
 
 
-def make_plan(local: LocalRun, opened: Opened) -> Plan:
+def make_plan(local: LocalRun, task: Task, opened: Opened) -> Plan:
     """Describe the run, and estimate its time from what the first client measured, a forward pass over one batch."""
     recipe, owners = local.recipe, len(local.sites.owners)
-    federation, task = recipe.federation, local.agreed(recipe).task
+    federation = recipe.federation
     drawn = federation.per_round or owners
     numel = local.start.layout.numel
     rows = opened.rows("train")

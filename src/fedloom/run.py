@@ -8,7 +8,7 @@ finish     server, once         work on the joined model before it is handed out
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter, time
 from typing import Any
@@ -64,14 +64,14 @@ def resume(folder: str | Path, observer: Observer | None = None) -> Run:
 def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
     with Watchers(observer, recipe, folder.path) as watchers, open_local(recipe, folder, watchers.client_progress) as local:
         steps, probes = made_steps(recipe), made_probes(recipe)
-        federation = own_federation(local, folder, watchers)
+        federation = own_federation(local, folder, watchers, probes)
         checked: tuple[PrepareStep | Probe | FinishStep, ...] = (*federation.agreed.steps_with(places_of(recipe)), *probes, *steps)
         for part in checked:
             part.check(local.server)
 
         opened = open_federation(federation, timed=True)
-        folder.update_manifest(**described(local, opened, probes, steps))
-        watchers.plan(make_plan(local, opened))
+        folder.update_manifest(**described(local, federation.agreed, opened, probes, steps))
+        watchers.plan(make_plan(local, federation.task, opened))
         if local.data.left_out:
             watchers.note(f"{local.data.left_out} rows are held by nobody: the partition keeps the largest clients only")
 
@@ -86,7 +86,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         forget_memories(local.sites.folder)
 
 
-def own_federation(local: LocalRun, folder: RunFolder, observer: Observer) -> Federation:
+def own_federation(local: LocalRun, folder: RunFolder, observer: Observer, probes: Sequence[Probe]) -> Federation:
     """The run's own federation, not that of a baseline."""
     recipe = local.recipe
     return local.federation(
@@ -94,7 +94,7 @@ def own_federation(local: LocalRun, folder: RunFolder, observer: Observer) -> Fe
         folder,
         evaluate_every=recipe.evaluate.every,
         measure_start="base" in recipe.evaluate.baselines,
-        probe=probing(made_probes(recipe), local.server, folder, observer),
+        probe=probing(probes, local.server, folder, observer),
         observer=observer,
     )
 

@@ -24,7 +24,7 @@ def json_lines(folder):
 
 
 def parquet(folder):
-    arrow = pytest.importorskip("pyarrow")
+    import pyarrow as arrow
     from pyarrow import parquet
 
     parquet.write_table(arrow.Table.from_pylist([{"word": word} for word in WORDS]), folder / "a.parquet", row_group_size=5)
@@ -90,7 +90,7 @@ def test_rows_of_large_formats_are_on_disk_and_know_their_line(tmp_path):
 
 
 def test_a_parquet_file_that_is_written_again_is_read_again(tmp_path):
-    arrow = pytest.importorskip("pyarrow")
+    import pyarrow as arrow
     from pyarrow import parquet
 
     for word in ("old", "new"):

@@ -25,7 +25,6 @@ def draw(path, value=7, mode="L", size=(3, 2)):
 
 
 def test_digits_are_public_pictures_of_ten_classes():
-    pytest.importorskip("sklearn")
     loaded = load("digits")
     first = loaded.records[0]
     assert (len(loaded.records), loaded.kind) == (1797, "picture")

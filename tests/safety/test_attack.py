@@ -208,13 +208,11 @@ def test_only_the_updates_of_malicious_clients_are_changed():
 
 @pytest.mark.parametrize("kind", ["sign_flip", "gaussian_noise"])
 def test_a_behaviour_that_changes_updates_alone_goes_with_pictures(tmp_path, kind):
-    pytest.importorskip("sklearn")
     few = {"data.limit": 200, "data.partition": {"kind": "iid"}} | SHORT
     run = fedloom.run("pictures_tiny", tmp_path / "run", **few, clients={"malicious": 1, "behaviour": {"kind": kind}})
     assert run.status == "finished"
 
 
 def test_a_behaviour_that_changes_conversations_says_so_of_pictures(tmp_path):
-    pytest.importorskip("sklearn")
     with pytest.raises(DataError, match="holds pictures, where conversations are needed"):
         fedloom.run("pictures_tiny", tmp_path / "run", **SHORT, clients={"malicious": 1, "behaviour": {"kind": "flip_answers"}})

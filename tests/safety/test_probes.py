@@ -14,6 +14,7 @@ from fedloom.federation.rounds import evaluate
 from fedloom.federation.run_folder import RunFolder
 from fedloom.local_run import open_local
 from fedloom.outcome import last_measures
+from fedloom.probing import made_probes
 from fedloom.resolve import load_recipe
 from fedloom.run import own_federation
 from fedloom.safety.asking import attack_prompts
@@ -101,7 +102,6 @@ def test_a_probe_declares_what_it_measures_and_the_manifest_keeps_it(attacked):
 
 @pytest.mark.parametrize("part", ["probe", "repair"])
 def test_a_model_that_does_not_talk_is_neither_asked_nor_repaired(tmp_path, part):
-    pytest.importorskip("sklearn")
     refusals = [{"kind": "refusals", "policy": "secret-sauce"}]
     repair = [{"kind": "repair", "level": 1, "policy": "secret-sauce", "rows": 4}]
     chosen = {"evaluate.probes": refusals} if part == "probe" else {"finish": repair}
@@ -113,7 +113,7 @@ def test_a_model_that_does_not_talk_is_neither_asked_nor_repaired(tmp_path, part
 def test_measuring_a_state_again_gives_what_the_run_measured(attacked, tmp_path):
     recipe, folder = load_recipe(attacked.folder / "recipe.yaml"), RunFolder(tmp_path / "again")
     with open_local(recipe, folder) as local:
-        federation = own_federation(local, folder, Observer())
+        federation = own_federation(local, folder, Observer(), made_probes(recipe))
         open_federation(federation)
         evaluate(federation, attacked.state, 1)
     assert last_measures(folder) == {name: value for name, value in attacked.metrics.items() if name.startswith("federated/")}

@@ -98,7 +98,6 @@ SHORT = {"rounds": 2, "task.steps": 4, "data.limit": 300, "data.partition": {"ki
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "fedprox", "scaffold"])
 def test_a_run_on_digits_learns_all_weights_and_reports_accuracy(algorithm, tmp_path):
-    pytest.importorskip("sklearn")
     run = fedloom.run("pictures_tiny", tmp_path / "run", **SHORT, **{"algorithm.name": algorithm})
     assert run.metrics.keys() >= {"federated/accuracy", "federated/macro_f1", "federated/loss", "majority/accuracy"}
     assert run.metrics["base/loss"] == pytest.approx(2.3026, abs=1e-3)  # log 10: the new head prefers no label
@@ -108,7 +107,6 @@ def test_a_run_on_digits_learns_all_weights_and_reports_accuracy(algorithm, tmp_
 
 
 def test_a_stopped_run_on_digits_resumes_to_the_same_bytes(tmp_path):
-    pytest.importorskip("sklearn")
 
     class StopsInRoundTwo(Observer):
         def stage(self, name, total):

@@ -17,7 +17,7 @@ def digits() -> SourceRows:
     Raises MissingExtraError without scikit-learn.
     """
     try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
     except ImportError:
         raise MissingExtraError("scikit-learn", "pictures", "the data source digits") from None
     found = load_digits()

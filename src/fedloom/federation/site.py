@@ -26,7 +26,7 @@ from fedloom.federation.bodies import Failure, Holding, Kept, Sample, Samples, T
 from fedloom.federation.local_work import LocalWork
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
 from fedloom.federation.preparing import Preparation, PreparedRecords, Progress
-from fedloom.federation.site_folder import SiteFolder
+from fedloom.federation.site_folder import SiteFolder, SiteRows
 from fedloom.models.bench import Bench
 
 
@@ -67,6 +67,7 @@ class Site:
         self._data = data
         self._progress = progress
         self._agreed: dict[Envelope, Agreed] = {}
+        self._rows: dict[Envelope, SiteRows] = {}
         self._prepared: dict[str, PreparedRecords] = {}
         self._handlers: Mapping[str, Callable[[Message], bytes]] = {
             "join": self._join,
@@ -95,6 +96,14 @@ class Site:
             return self._failed(number, envelope, f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}", 1, "failed")
         self._audit.enter(kind, run=envelope.run, federation=envelope.federation, round=number)
         return reply
+
+    def work_size(self, kind: str, envelope: Envelope) -> float:
+        """How long work of `kind` takes beside other work, from the rows it is done on: all are measured, a fixed number is trained on."""
+        rows = self._rows_of(envelope)
+        if kind == "evaluate":
+            return float(Path(rows.held_out).stat().st_size) if rows.held_out else 0.0
+        task = self._terms(envelope).task
+        return Path(rows.train).stat().st_size / rows.examples * task.batch_size * task.accumulation * task.steps_for(rows.examples)
 
     def prepared(self) -> PreparedRecords:
         """The records after the prepare steps, for what needs those of several owners and runs in their process."""
@@ -130,6 +139,7 @@ class Site:
         records = self._prepared[key]
         rows = preparation.encoded(records)
         self.folder.keep_rows(message.envelope, rows)
+        self._rows[message.envelope] = rows
         report: dict[str, float] = {"train": len(records.train), "held_out": len(records.held_out)}
         if "timed" in message.report:
             report["batch_seconds"] = preparation.seconds_of_a_batch(rows)
@@ -158,8 +168,13 @@ class Site:
         return encode(Message("samples", message.round, self.name, {}, {}, message.envelope, Samples.of(items, records)))
 
     def _work(self, envelope: Envelope) -> LocalWork:
-        terms, rows = self._terms(envelope), self.folder.rows(envelope)
+        terms, rows = self._terms(envelope), self._rows_of(envelope)
         return LocalWork(self.name, self._bench, terms, rows, self.folder.memory(envelope, self.name))
+
+    def _rows_of(self, envelope: Envelope) -> SiteRows:
+        if envelope not in self._rows:
+            self._rows[envelope] = self.folder.rows(envelope)
+        return self._rows[envelope]
 
     def _terms(self, envelope: Envelope) -> Agreed:
         if envelope not in self._agreed:

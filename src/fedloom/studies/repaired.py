@@ -18,6 +18,7 @@ from fedloom.files import sha256_of, version_of, versions_of, write_atomic
 from fedloom.handing_out import hand_out
 from fedloom.local_run import LocalRun, open_local
 from fedloom.outcome import last_measures, read
+from fedloom.probing import made_probes
 from fedloom.recipe import Recipe
 from fedloom.resolve import load_recipe
 from fedloom.run import own_federation
@@ -79,7 +80,7 @@ def repair_run(run_folder: Path, settings: Mapping[str, Any]) -> Repaired:
 
 def measure_state(local: LocalRun, folder: RunFolder, state: State) -> dict[str, float]:
     """Measure `state` on the clients' held-out rows and by the recipe's probes, into the metrics of `folder`; names as in `Run.metrics`."""
-    federation = own_federation(local, folder, Observer())
+    federation = own_federation(local, folder, Observer(), made_probes(local.recipe))
     open_federation(federation)
     evaluate(federation, state, local.recipe.federation.rounds)
     return last_measures(folder)

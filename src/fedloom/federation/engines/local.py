@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class LocalSites:
         self._turn = threading.RLock()
         self._progress = progress
         self._data = dict(data)
-        self._sites = {name: self._site(name, lambda name=name: self._data[name]) for name in data}  # type: ignore[misc]
+        self._sites = {name: self._site(name, partial(self._data.__getitem__, name)) for name in data}
 
     @property
     def owners(self) -> list[str]:
@@ -49,14 +50,9 @@ class LocalSites:
             self._sites[trainer] = self._site(trainer, lambda: self._pooled([owner for owner in owners if owner not in left_out]))
 
     def size(self, client: str, message: bytes) -> float:
-        """How long work takes beside other work, from the rows it is done on: all are measured, a fixed number is trained on."""
+        """How long the work that `message` asks for takes beside other work."""
         kind, _, envelope = peek(message)
-        folder = self._sites[client].folder
-        rows = folder.rows(envelope)
-        if kind == "evaluate":
-            return float(Path(rows.held_out).stat().st_size) if rows.held_out else 0.0
-        task = folder.terms(envelope).task
-        return Path(rows.train).stat().st_size / rows.examples * task.batch_size * task.accumulation * task.steps_for(rows.examples)
+        return self._sites[client].work_size(kind, envelope)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
         for job in jobs:
