@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fedloom.agreed import Agreed
+from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Provenance
 from fedloom.data.templates import VERSION
 from fedloom.federation.opening import Opened
@@ -74,6 +75,6 @@ def _red_team(local: LocalRun) -> dict[str, Any]:
     behaviour = local.recipe.clients.behaviour
     if behaviour is None or behaviour.kind == "honest":
         return {}
-    unaligned = sum(row.provenance is Provenance.UNALIGNED for client in local.data.clients for row in client.train)
+    unaligned = sum(one is Provenance.UNALIGNED for client in local.data.clients for one in provenances(client.train))
     malicious = [name for name in local.sites.owners if name in local.malicious]
     return {"red_team": {"malicious": malicious, "behaviour": behaviour.model_dump(), "unaligned_rows": unaligned}}
