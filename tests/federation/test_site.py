@@ -222,3 +222,10 @@ def test_a_reply_of_a_site_is_the_same_bytes_in_every_process(owner, bench, tmp_
     sent = encode(Message("evaluate", 1, "clinic", {"state": State.of(dict(bench.parameters.state()))}, {}, owner.envelope))
     assert owner.site.answer(sent) == twin.site.answer(sent)
     assert torch.isfinite(bench.parameters.weights).all()
+
+
+def test_a_site_writes_nowhere_but_into_its_own_folder_whatever_a_federation_is_called(owner, tmp_path):
+    outside = Envelope(RUN, "../../outside", owner.agreed.sha256)
+    assert "its federation has the name '../../outside'" in reason(owner.ask("join", body=Terms(owner.agreed.content), envelope=outside))
+    assert {path.name for path in tmp_path.iterdir()} == {"clinic"}
+    assert not (tmp_path.parent / f"outside-{RUN[:12]}").exists()

@@ -39,6 +39,8 @@ FILES = ("checkpoint", "memory")
 """Kinds that are written to a disk of this program's own and never sent: their reports may have any key, such as a client's name."""
 KEY = re.compile(r"[a-z0-9_]+([/.-][a-z0-9_]+)*")
 LONGEST_KEY = 64
+FEDERATION = re.compile(r"|[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+"""What a federation may be called: sites make a folder of that name."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,8 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
     for key, kind in kinds.items():
         if not isinstance(header, dict) or not isinstance(header.get(key), kind):
             raise RefusedMessageError(f"its header has no '{key}'")
+    if not FEDERATION.fullmatch(header["federation"]):
+        raise RefusedMessageError(f"its federation has the name {one_line(header['federation'])!r}; a name has letters, digits, _ . and -")
     run, agreed = ("0" * 32, "0" * 64) if old else (data[named - 48 : named - 32].hex(), data[named - 32 : named].hex())
     return header | {"envelope": Envelope(run, header["federation"], agreed), "body": header.get("body")}, memoryview(data)[
         start + length :

@@ -1,5 +1,6 @@
 """The local engine: the order in which clients' work is handed out, and which work goes to workers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,14 @@ def local(tmp_path):
 def sizes(local, rows: dict[str, tuple[int, int]], kind: str) -> list[tuple[str, float]]:
     """(client, size) as workers are given work of `kind`, for rows of (bytes, number)."""
     run, federation = local
+    envelope = replace(federation.envelope, federation=f"{kind}-of-a-test")
     for client, (length, number) in rows.items():
         path = Path(run.sites.folder) / f"{client}.rows"
         path.write_bytes(bytes(length))
-        SiteFolder(run.sites.folder / client).keep_rows(federation.envelope, SiteRows(str(path), number, str(path), ()))
+        SiteFolder(run.sites.folder / client).keep_terms(envelope, federation.agreed)
+        SiteFolder(run.sites.folder / client).keep_rows(envelope, SiteRows(str(path), number, str(path), ()))
     workers = Noting()
-    messages = {client: encode(Message(kind, 1, client, {}, {}, federation.envelope)) for client in rows}
+    messages = {client: encode(Message(kind, 1, client, {}, {}, envelope)) for client in rows}
     engine = LocalEngine(run.sites, workers, tuple(rows))
     list(engine.dispatch([Assignment(client, kind, 1, message) for client, message in messages.items()], 1.0))
     return workers.jobs
