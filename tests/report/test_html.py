@@ -63,6 +63,12 @@ def test_the_report_shows_the_run(tmp_path: Path) -> None:
         assert expected in text
 
 
+def test_what_is_handed_out_is_called_what_it_is(tmp_path: Path) -> None:
+    for name, changes, called in (("adapted", {}, "adapter"), ("whole", {"model": {"id": "resnet8", "adapter": None}}, "model")):
+        text = _outline(write_report(write_run(tmp_path / name, **changes))).text
+        assert text[text.index("start of its SHA-256") - 2] == called
+
+
 @pytest.mark.parametrize(
     ("kind", "shown", "absent"),
     [

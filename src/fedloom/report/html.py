@@ -124,7 +124,8 @@ def _cost_cards(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         share = f"{trained / model['parameters']:.1%} of the model" if model.get("parameters") else ""
         yield "trained parameters", f"{trained / 1e6:.2f} M", share
     if adapter := record.manifest.get("adapter_sha256"):
-        yield "adapter", str(adapter)[:10], "start of its SHA-256"
+        whole = record.recipe_value("model") and record.recipe_value("model.adapter") is None
+        yield "model" if whole else "adapter", str(adapter)[:10], "start of its SHA-256"
 
 
 def _results(record: RunRecord) -> Html:
