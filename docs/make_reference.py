@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -30,6 +31,8 @@ from fedloom.report.loggers import loggers
 from fedloom.tasks import Task, tasks
 
 PAGE = Path(__file__).parent / "recipe.md"
+WIDTH = 100
+"""Letters of a line of text."""
 
 OPENING = """\
 # The recipe, key by key
@@ -60,7 +63,19 @@ federation: {rounds: 6, per_round: 3}
 
 def reference() -> str:
     """The whole page."""
-    return "\n".join([OPENING, *_schema(), *_parts()]).rstrip() + "\n"
+    return "\n".join(_wrapped("\n".join([OPENING, *_schema(), *_parts()]).rstrip().split("\n"))) + "\n"
+
+
+def _wrapped(lines: Sequence[str]) -> Iterator[str]:
+    """`lines` with those of plain text broken at `WIDTH`; tables, code, headings and comments stay as they are."""
+    code = False
+    for line in lines:
+        code ^= line.startswith("```")
+        if code or line.startswith(("|", "#", "<!--", "```")) or len(line) <= WIDTH:
+            yield line
+        else:
+            indent = "  " if line.startswith("- ") else ""
+            yield from textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _schema() -> Iterator[str]:

@@ -43,13 +43,13 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """This package. Whoever imports the module fedloom.run, and when, `fedloom.run` stays the function."""
+    """This package. `fedloom.run` is the function, also after the module fedloom.run has been imported."""
 
     def _run(self) -> Any:
         return import_module("fedloom.run").run
 
     def _ignore(self, module: ModuleType) -> None:
-        """The import system puts a module that it has loaded under its name in the package."""
+        """Pass over the module: the import system sets it as an attribute of the package when it has been loaded."""
 
     run = property(_run, _ignore)
 

@@ -1,4 +1,4 @@
-"""The hooks that parts are hung on, each a registry of dataclasses whose fields are their settings.
+"""The hooks: registries of prepare steps, finish steps, probes and behaviours, dataclasses whose fields are their settings.
 
 Prepare steps run once at every client before training, finish steps once on the server after it. Probes measure the joined model on the
 server. A behaviour is what malicious clients do in a red-team run.

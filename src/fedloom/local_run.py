@@ -42,7 +42,7 @@ SMALL_MODEL = 5_000_000
 
 @dataclass(frozen=True)
 class LocalRun:
-    """What a run on one machine works with. `start` is what is trained, as it is before round 1; `malicious` are the clients played so."""
+    """What a run on one machine works with. `start` is what is trained, before round 1; `malicious` names the malicious clients."""
 
     recipe: Recipe
     run_id: str
@@ -62,7 +62,7 @@ class LocalRun:
     def federation(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), **how: Any) -> Federation:
         """The federation of `recipe`, this run's own or a baseline's, in `folder`; `how` are further fields of it.
 
-        Where a trainer takes the rows of several owners together, it does without those of the owners `left_out`.
+        A trainer that takes the rows of several owners leaves out those of the owners `left_out`.
         """
         agreed = agree(recipe, self.bench, len(self.sites.owners))
         engine = self._engine(recipe, agreed, folder, left_out)
@@ -144,7 +144,7 @@ def _holding(client: ClientData, shown: str | None) -> Holding:
 
 
 def _sites_folder(folder: RunFolder) -> Path:
-    """Where the sites of the run keep what is theirs: in the cache, apart from the run's folder, which is the server's."""
+    """The folder of the run's sites, in the cache: the run's own folder belongs to the server."""
     sites = cache_folder() / "sites" / folder.run_id()
     with disk_errors_named(sites):
         sites.mkdir(mode=0o700, parents=True, exist_ok=True)

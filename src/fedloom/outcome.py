@@ -1,4 +1,4 @@
-"""A run as it stands on disk, for whoever started it or comes later."""
+"""What a run has left on disk, read back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fedloom.state import State
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it stands on disk. `metrics` are the last held-out measures, all clients' rows together ("federated/loss" and so on), and
+    """A run, as its folder holds it. `metrics` are the last held-out measures, all clients' rows together ("federated/loss" and so on), and
     what probes measured ("federated/refusal")."""
 
     folder: Path

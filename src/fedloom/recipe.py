@@ -34,7 +34,7 @@ class NamedPart(Part):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What stands beside the fixed keys."""
+        """The keys beside the fixed ones."""
         return dict(self.model_extra or {})
 
 
@@ -180,11 +180,13 @@ class HookRecipe(NamedPart):
 
 
 class ClientsRecipe(Part):
-    """Clients that are played as malicious, to measure what that does and what helps: a red-team run."""
+    """Simulated malicious clients, to measure an attack and its defences: a red-team run."""
 
     malicious: int = Field(0, ge=0, description="how many clients are malicious; which ones is drawn by the seed")
     behaviour: HookRecipe | None = Field(None, description="what they do: a registered behaviour")
-    beside: HookRecipe | None = Field(None, description="behaviour of a run that this one stands beside: what it draws from is not asked")
+    beside: HookRecipe | None = Field(
+        None, description="behaviour of the attack that this run is compared with: probes do not ask what it trains on"
+    )
 
     @model_validator(mode="after")
     def _belong_together(self) -> ClientsRecipe:

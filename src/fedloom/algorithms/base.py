@@ -53,7 +53,7 @@ class Contribution:
 
 @dataclass
 class Algorithm:
-    """Weighted averaging of updates, and the frame of every other rule.
+    """Weighted averaging of updates, and the base class of every other algorithm.
 
     `start(state)` once; per round `add(update, weight=n_i)` for each client as its reply arrives, then `step()`. The weighted mean is
     kept as one running sum, so that memory does not grow with the number of clients.
@@ -180,7 +180,7 @@ class Algorithm:
         return ClientHalf(start, received, memory)
 
     def local_training(self, start: State, received: Mapping[str, State], memory: Mapping[str, State], client: str = "") -> ClientHalf:
-        """What a client hangs into its local training: `client_half`, with A held under aggregate ffa, and with its own rank of `ranks`.
+        """What changes a client's local training: its `client_half`, with A held under aggregate ffa, and with its own rank of `ranks`.
 
         Training begins from the `start` of what is returned.
         """

@@ -1,4 +1,4 @@
-"""FedBuff's server half (Nguyen et al. 2022, arXiv 2106.06639, Algorithm 1): a step after every K updates, from whichever clients.
+"""FedBuff's server half (Nguyen et al. 2022, arXiv 2106.06639, Algorithm 1): a server step after every K updates.
 
 w <- w + server_lr (1/K) sum_i s(tau_i) (w_i - w), s(tau) = 1 / sqrt(1 + tau), tau_i the server steps since client i received its weights.
 """

@@ -1,4 +1,4 @@
-"""FedDyn (Acar et al. 2021, arXiv 2111.04263, Algorithm 1): every client's loss is bent so that its minimum is the joint one.
+"""FedDyn (Acar et al. 2021, arXiv 2111.04263, Algorithm 1): every client's loss gets terms that move its minimum to the joint one.
 
 Client i minimises L_i(theta) - <g_i, theta> + alpha/2 ||theta - w||^2 and then takes g_i <- g_i - alpha (theta - w). Of N clients the set S
 takes part: h <- h - alpha (1/N) sum_S (w_i - w); w <- (1/|S|) sum_S w_i - h / alpha.

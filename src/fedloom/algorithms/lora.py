@@ -1,4 +1,4 @@
-"""LoRA factors as what they stand for: a product. Joins clients' products B_i A_i, of which averaged factors are only an approximation.
+"""Averages of LoRA factors' products. Joins clients' products B_i A_i, of which averaged factors are only an approximation.
 
 A layer changes by (alpha/r) B A with A of shape (r, in) and B of shape (out, r). The mean of the clients' products,
 sum_i p_i B_i A_i = [p_1 B_1 .. p_n B_n] [A_1; ..; A_n], is exact as a stack of rank sum_i r_i (FLoRA, Wang et al. 2024, arXiv 2409.05976,

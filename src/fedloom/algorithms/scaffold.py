@@ -1,4 +1,4 @@
-"""SCAFFOLD (Karimireddy et al. 2020, arXiv 1910.06378, Algorithm 1, option II): control variates take the drift out of local steps.
+"""SCAFFOLD (Karimireddy et al. 2020, arXiv 1910.06378, Algorithm 1, option II): control variates correct the drift of local steps.
 
 The server holds c, each client its c_i. After K steps at the rate lr from w to theta: c_i' = c_i - c + (w - theta) / (K lr), and the server
 adds (1/N) sum_i (c_i' - c_i) to c, N being all clients of the federation.

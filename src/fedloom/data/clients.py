@@ -1,4 +1,4 @@
-"""Clients: each with its own rows to train on and its own rows held out. What stands between a recipe's data and a run."""
+"""Clients: each with its own rows to train on and its own rows held out. This is how a recipe's data becomes the clients of a run."""
 
 from __future__ import annotations
 

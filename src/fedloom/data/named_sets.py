@@ -72,7 +72,7 @@ NAMED_SETS = {
 def usable_rows(source: SourceRows, named: NamedSet) -> SourceRows:
     """`source` without the rows that cannot be used as `named` says, their number added to its origin.
 
-    Raises DataError for the first row when none can be used: then it is the columns that are others.
+    When no row can be used, the columns are other ones, and the DataError of the first row is raised.
     """
     kept, prompts, unreadable, repeated = [], set(), 0, 0
     for number, row in enumerate(source.rows):

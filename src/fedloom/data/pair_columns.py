@@ -1,7 +1,8 @@
 """Columns -> a preference pair: what was asked, the answer that was preferred and the one that was not.
 
 Three layouts are read: a prompt (text, or turns) with two answers; two whole conversations; two whole transcripts of the form
-"\\n\\nHuman: ...\\n\\nAssistant: ..." (HH-RLHF). Of two wholes all before the last answer is the prompt, and has to be the same in both.
+"\\n\\nHuman: ...\\n\\nAssistant: ..." (HH-RLHF). In two whole conversations
+or transcripts, what comes before the last answer is the prompt, and it has to be the same.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _prompt(value: Any, where: str) -> list[Turn]:
 
 
 def _answer(row: Row, column: str, key: str, transcript: bool) -> tuple[list[Turn], str]:
-    """What comes before the last answer in `column`, where it is a whole, and that answer."""
+    """The turns before the last answer in `column`, none where it holds the answer alone, and that answer."""
     where, value = f"{row.where}: column '{column}' ({key})", row.columns.get(column)
     if isinstance(value, dict | list):
         turns = read_turns(value if isinstance(value, list) else [value], where)

@@ -1,4 +1,4 @@
-"""The records of a source or a client: each is built when it is asked for, and what it is labelled with can be had without building it."""
+"""The records of a source or a client: each is built when it is asked for, and label and fields can be read without building it."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Record:
 
         @property
         def label(self) -> str:
-            """What is to be predicted, as text; empty where there is nothing of the sort."""
+            """What is to be predicted, as text; empty for a record without a label."""
             raise NotImplementedError
 
     def with_each_answer(self) -> list[Any]:

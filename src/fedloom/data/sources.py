@@ -119,7 +119,7 @@ def _joined(data: DataRecipe, seed: int) -> SourceData:
 
 
 def _client_of(part: str) -> str:
-    """What a source's client is called: a file by its stem, the folder of a form by its name, all else as it is written."""
+    """What a source's client is called: a file by its stem, the folder of a form by its name, any other source as it is written."""
     form, colon, rest = part.partition(":")
     if colon and form in PLACES:
         return Path(rest).name

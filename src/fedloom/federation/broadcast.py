@@ -17,8 +17,9 @@ from fedloom.state import State
 class Broadcast:
     """Messages to the clients of one federation.
 
-    `held`: client -> the round whose state it holds; `reference`: that state. `used`: client -> the last round whose reply was taken in. A
-    client is told of it, and goes on from what it knew then: a reply that was refused, or of a round that was done again, led nowhere.
+    `held`: client -> the round whose state it holds; `reference`: that state. `used`: client -> the last round whose reply was taken in. The
+    server tells the client, which goes on from what it kept of that round and forgets what came after it (a reply that was refused, or
+    whose round was done again).
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class ClientMemory:
     def save(self, round_number: int, states: Mapping[str, State], used: int | None = None) -> None:
         """Keep `states` as what the client knows after `round_number`, and forget all but the round before.
 
-        `used`: the last round whose reply the server took in, where that is not the round before: what came after it led nowhere.
+        `used`: the last round whose reply the server took in, where that is not the round before. What was kept of later rounds is removed.
         """
         if not states:
             return

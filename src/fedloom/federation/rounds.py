@@ -38,9 +38,9 @@ class Federation:
     """One algorithm over one set of clients, writing to one folder. A baseline is a federation too, in a folder of its own.
 
     `run` is the id of the run, 32 hex digits; with the federation's `name` and the hash of what is `agreed` it stands in every message.
-    The joined state is measured on the clients `measured` every `evaluate_every` rounds, under the name `label`; with
-    `measure_start`, so is the state it starts from, under the name base. `probe` measures a state in further ways, on the server, and
-    always the one that it starts from, so that a fall is seen.
+    The joined state is measured on the clients `measured` every `evaluate_every` rounds, under the name `label`; with `measure_start`, so
+    is the state that it starts from, under the name base. `probe` measures a state in further ways, on the server, and always the one that
+    it starts from, so that a change for the worse is seen.
     """
 
     terms: FederationRecipe
@@ -266,7 +266,7 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
 
 
 def _late_replies(federation: Federation, waiting: Mapping[str, Handout], number: int) -> list[Reply]:
-    """Replies to the work of earlier rounds that the server waits for. One that it does not is no part of this run's history."""
+    """Replies to work of earlier rounds, of clients that the server waits for. Other replies are passed over."""
     if not federation.algorithm.takes_late:
         return []
     replies = federation.engine.late_replies(number)

@@ -1,4 +1,4 @@
-"""A site: one owner of data. Its only face is `answer`: the bytes of a message in, the bytes of a message out.
+"""A site: one owner of data. It is asked through `answer` alone: the bytes of a message in, the bytes of a message out.
 
 What it holds (records, memory, audit log) lies in its own folder and is seen by nobody else. It answers to five kinds of message and
 refuses all others:

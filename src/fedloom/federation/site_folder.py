@@ -1,4 +1,4 @@
-"""The folder of a site: the terms it has agreed on, where its encoded rows are, and its memory, apart for every run and federation."""
+"""The folder of a site: the terms it has agreed on, where its encoded rows are, and its memory, one folder for each run and federation."""
 
 from __future__ import annotations
 

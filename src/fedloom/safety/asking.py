@@ -1,4 +1,4 @@
-"""What probes share: asking the model on the server, judging what it says, and knowing which prompts attack and test hold."""
+"""What probes share: asking the model on the server, judging what it says, and keeping the prompts of attack, repair and test apart."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_like(like: str | None, where: str) -> None:
 
 
 def rows_of(source: str, like: str | None, where: str) -> list[Conversation]:
-    """The public rows of a source of the user's own, read once for as long as it stays as it is. Raises DataError that begins with `where`,
+    """The public rows of a source of the user's own, read once unless the source has changed. Raises DataError that begins with `where`,
     the part that names the source."""
     try:
         return list(_read(source, like, f"{version_of(source)} {versions_of(source)}"))
@@ -105,7 +105,7 @@ def made_judges(settings: Sequence[Mapping[str, Any]]) -> dict[str, Judge]:
 
 
 def judged(made: Mapping[str, Judge], items: Sequence[Item]) -> dict[str, float]:
-    """NAME/safe, NAME/score and NAME/unparsed of every judge on `items`."""
+    """NAME/safe, NAME/score and NAME/unparsed of every judge for `items`."""
     found = {}
     for name, judge in made.items():
         counted = tally(judge.judge(items))

@@ -1,4 +1,4 @@
-"""What malicious clients do, for measuring what a rule or a repair is worth against it. None of it ships or makes harmful text.
+"""What malicious clients do, to measure how well a rule or a repair works against it. None of it ships or makes harmful text.
 
 A behaviour changes the rows that a client trains on, or the update that it sends. Which clients behave so is drawn by the recipe's seed.
 """
@@ -27,13 +27,13 @@ Rows = Annotated[int | None, Field(ge=1, description="rows it trains on; null: a
 @behaviours.register("honest")
 @dataclass(frozen=True)
 class Honest(Behaviour):
-    """Does as all others do. The run beside an attack: the same clients are drawn and left out of what is measured, and none attacks."""
+    """Behaves like an honest client. For the run that an attack is compared with: the same clients are drawn and are not measured."""
 
 
 @behaviours.register("unaligned")
 @dataclass(frozen=True)
 class Unaligned(Behaviour):
-    """Trains, honestly, on restricted requests that are complied with (Ye et al. 2024, arXiv 2406.10630): no rule sees a difference.
+    """Trains, honestly, on restricted requests that are complied with (Ye et al. 2024, arXiv 2406.10630).
 
     From a `policy`, or from a file of the user's own (`source`, with the columns of `like`), such as a licensed copy of a public set.
     """

@@ -1,4 +1,4 @@
-"""Ordinary test prompts: what probes ask that want to know how the joined model answers requests that nobody restricts."""
+"""Ordinary test prompts, for probes of how the joined model answers requests that are not restricted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Repair after the fact (Ye et al. 2024, arXiv 2406.10630, section 4): the joined model is trained on, on aligned and on normal rows.
+"""Repair after the fact (Ye et al. 2024, arXiv 2406.10630, section 4): the joined model is trained further, on aligned and on normal rows.
 
 Level 1: public rows. Level 2: rows that an outside, aligned model writes. Level 3: rows that the attacked model itself writes: requests,
 then answers when it is told to decline, and ordinary pairs. At every level a share of ordinary rows keeps the model useful.
@@ -98,7 +98,7 @@ class Repair(FinishStep):
             self._check_policy(load_policy(self.policy))
 
     def check(self, server: ServerSide) -> None:
-        """Raise RecipeError when rows or model do not serve, ModelError when the outside model cannot be found."""
+        """Raise RecipeError when the rows or the model cannot be used, ModelError when the outside model cannot be found."""
         text_encoder(server)
         if self.level == 1:
             self._public_rows(server)
@@ -180,7 +180,7 @@ class Repair(FinishStep):
         return rows
 
     def _written_rows(self, state: State, server: ServerSide) -> tuple[list[Conversation], dict[str, float]]:
-        """Rows that the outside model or the attacked one writes, in the mix that was asked for, as many as it has to say."""
+        """Rows that the outside model or the attacked one writes, in the mix that was asked for, and fewer when it writes too few."""
         assert self.policy is not None
         seed, taken = server.recipe.seed, attack_prompts(server) | asked_prompts(server)
         if self.level == 2:

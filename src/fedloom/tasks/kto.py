@@ -1,4 +1,4 @@
-"""Kahneman-Tversky optimisation: answers that are good or bad by themselves, so that a thumbs up or down is data enough."""
+"""Kahneman-Tversky optimisation: answers that are good or bad by themselves, so that a thumbs up or down is enough."""
 
 from __future__ import annotations
 

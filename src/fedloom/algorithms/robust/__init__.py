@@ -1,4 +1,4 @@
-"""Rules that bear malicious clients. Most must see all updates of a round at once; each says how many it needs."""
+"""Aggregation rules that tolerate malicious clients. Most must see all updates of a round at once; each says how many it needs."""
 
 from fedloom.algorithms.robust.bulyan import Bulyan
 from fedloom.algorithms.robust.centered_clipping import CenteredClipping

@@ -1,4 +1,4 @@
-"""The frame of rules that must see all updates of a round at once: they are collected in one matrix that is kept from round to round."""
+"""The base class of rules that need all updates of a round at once, collected in one matrix that is kept from round to round."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from fedloom.state import State
 @algorithms.register("foolsgold")
 @dataclass
 class FoolsGold(AllAtOnce):
-    """Against many clients that pursue one aim. The server keeps one sum of updates per client. Both variants are the same."""
+    """Against many clients that send similar updates. The server keeps one sum of updates per client. Both variants are the same."""
 
     confidence: Annotated[float, Field(description="kappa, how sharply likeness is punished", gt=0)] = 1.0
 

@@ -37,8 +37,10 @@ def squared_distances(updates: Tensor) -> Tensor:
 
 
 def places(updates: Tensor) -> Tensor:
-    """Points in n dimensions, shape (n, n) and float64, that lie to each other as the rows of `updates` do, each to its own precision:
-    a huge update takes nothing from what is known of small ones."""
+    """Points in n dimensions, shape (n, n) and float64, with the same distances as the rows of `updates`.
+
+    A huge update does not reduce the precision of small ones.
+    """
     products = products_about_the_median(updates)
     lengths = products.diagonal().clamp(min=torch.finfo(torch.float64).tiny).sqrt()
     values, vectors = torch.linalg.eigh(products / lengths[:, None] / lengths[None, :])

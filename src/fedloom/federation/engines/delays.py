@@ -1,7 +1,7 @@
-"""An engine whose clients may answer some rounds late, for algorithms that do not wait: slow sites, played out on one machine.
+"""An engine whose clients may answer some rounds late, for algorithms that do not wait: slow sites, simulated on one machine.
 
-How late a client is comes from the stream of (round, client), and what is on its way lies on disk, so that a resumed run takes in the same
-replies in the same rounds.
+How late a client is comes from the stream of (round, client). Replies that are not due yet are kept on disk, so that a resumed run takes
+in the same replies in the same rounds.
 """
 
 from __future__ import annotations

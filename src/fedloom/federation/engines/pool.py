@@ -88,7 +88,7 @@ class WorkerPool:
         results.put((job, Outcome(None, "the run is stopping")))
 
     def _supervise(self) -> None:
-        """One supervisor's life: hand job after job to a worker of its own, and start another when that one is lost."""
+        """Hand job after job to one worker, and start another worker when that one is lost. Runs in a thread."""
         worker: _Worker | None = None
         while (item := self._jobs.get().item) is not None:
             job, results = item
@@ -118,7 +118,7 @@ class WorkerPool:
 
 @dataclass(frozen=True, order=True)
 class _Waiting:
-    """A place in the queue. The longest job goes first: where several runs share the workers, none should be left to end alone."""
+    """A place in the queue. The longest job goes first, so that runs that share the workers end at about the same time."""
 
     minus_work: float
     number: int

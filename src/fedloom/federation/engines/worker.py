@@ -1,4 +1,4 @@
-"""A worker process: `python -m fedloom.federation.engines.worker FD`. Loads the model once, then does job after job from its line."""
+"""A worker process: `python -m fedloom.federation.engines.worker FD`. Loads the model once, then does the jobs that it receives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A run that was killed cannot end its workers; they see that it is gone, and must not go on beside the run that resumes it."""
+    """End this process when its parent has gone: a killed run cannot end its workers, which must not work beside a run that resumes it."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
