@@ -17,8 +17,8 @@ from fedloom.state import State
 class Broadcast:
     """Messages to the clients of one federation.
 
-    `held`: client -> the round whose state it holds; `reference`: that state. `used`: client -> the last round whose reply was taken in. The
-    server tells the client, which goes on from what it kept of that round and forgets what came after it (a reply that was refused, or
+    `held`: client -> the round whose state it holds; `reference`: that state. `used`: client -> the last round whose reply was taken in.
+    The server tells the client, which goes on from what it kept of that round and forgets what came after it (a reply that was refused, or
     whose round was done again).
     """
 
