@@ -67,7 +67,8 @@ def _holding(client: str, opened: Opened) -> dict[str, Any]:
     """What a client said of its rows, with the numbers of rows that it trains on and measures."""
     holding, prepared = opened.holdings[client], opened.prepared[client]
     counts = {name: int(prepared[name]) for name in ("train", "held_out")}
-    return {"client": client, **counts, **{name: value for name, value in holding.numbers.items() if name not in counts}, **holding.counts}
+    said = {**holding.numbers, **holding.counts}
+    return {"client": client, **counts, **{name: value for name, value in said.items() if name not in ("client", *counts)}}
 
 
 def _red_team(local: LocalRun) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedloom.errors import RefusedMessageError
+from fedloom.errors import PrivateDataError, RefusedMessageError
 from fedloom.federation.bodies import (
     LONGEST_REASON,
     LONGEST_TEXT,
@@ -18,10 +18,11 @@ from fedloom.federation.bodies import (
 
 SAMPLE = {"prompt": "question?", "reference": "right", "before": "wrong", "after": "right"}
 LARGEST = (1 << 53) - 1
+NO_NAME = "a number in a message has no short name (small letters, digits and _ / . -); name it so"
 
 
 def counts(how_many):
-    return {"values": dict.fromkeys(map(str, range(how_many)), 1)}
+    return {"public": dict.fromkeys(map(str, range(how_many)), 1)}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def counts(how_many):
     [
         Terms({"seed": 1}),
         Holding({"train": 6, "held_out": 2.0}, {"values": {"east": 0, "west": LARGEST}}),
-        Kept({"public": {"kept": 4}, "left_out": {"too_long": 2}}),
+        Kept({"public": {"kept": 4, "too_long": 2}}),
         Kept(counts(MOST_COUNTS)),
         Samples((Sample(**SAMPLE),)),
         Samples((Sample(**SAMPLE),) * MOST_SAMPLES),
@@ -60,7 +61,11 @@ def test_a_body_is_read_as_it_was_written(body):
         (Kept, {"public": {"kept": 1.0}}, "one of its counts is no whole number of rows"),
         (Kept, {"public": {"kept": True}}, "one of its counts is no whole number of rows"),
         (Kept, {"public": {"kept": LARGEST + 1}}, "one of its counts is no whole number of rows"),
-        (Kept, counts(MOST_COUNTS) | {"more": {"kept": 1}}, "it counts more than 100000 values"),
+        (Kept, counts(MOST_COUNTS) | {"private": {"kept": 1}}, "it counts more than 100000 values"),
+        (Kept, {"left_out": {"kept": 1}}, "what became of rows is counted by provenance, and one of the counts has another name"),
+        (Kept, {"public": {"What is my diagnosis?": 1}}, NO_NAME),
+        (Holding, {"numbers": {"What is my diagnosis?": 1}, "counts": {}}, NO_NAME),
+        (Holding, {"numbers": {}, "counts": {"What is my diagnosis?": {}}}, NO_NAME),
         (Samples, {"prompt": "question?"}, "its samples are no list, or too many"),
         (Samples, [SAMPLE] * (MOST_SAMPLES + 1), "its samples are no list, or too many"),
         (Samples, ["text"], "a sample is not readable"),
@@ -71,7 +76,7 @@ def test_a_body_is_read_as_it_was_written(body):
     ],
 )
 def test_a_body_that_is_not_what_its_kind_holds_is_refused(kind, plain, reason):
-    with pytest.raises(RefusedMessageError) as caught:
+    with pytest.raises((RefusedMessageError, PrivateDataError)) as caught:
         kind.read(plain)
     assert str(caught.value) == reason
 

@@ -64,6 +64,16 @@ def test_what_came_after_the_last_reply_that_was_used_is_forgotten(tmp_path):
     assert value(memory.before(2 + 1)) == 2
 
 
+def test_a_client_knows_when_what_it_kept_of_a_round_is_lost(tmp_path):
+    memory = ClientMemory("north", tmp_path)
+    assert not memory.lost(2)
+    for number in (1, 2):
+        memory.save(number, known(number))
+    assert not memory.lost(2)
+    (tmp_path / "round-00002.memory").unlink()
+    assert memory.lost(2)
+
+
 def test_nothing_to_keep_writes_nothing(tmp_path):
     ClientMemory("north", tmp_path / "north").save(1, {})
     assert not (tmp_path / "north").exists()

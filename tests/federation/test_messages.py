@@ -111,6 +111,11 @@ def test_equal_messages_are_equal_bytes():
         (changed(sections={"update": 0}), "belong to no section"),
         (changed(sections={"update": 7, "control": 0}), "section 'update' has no layout"),
         (changed(sections={"update": "0", "control": 0}), "section 'update' has no layout"),
+        (changed(sections={"update": False, "control": 0}), "section 'update' has no layout"),
+        (changed(layouts=[[["a", [3]], ["b", [1, 2]]], [["c", [1]]]]), "it has a layout that no section uses"),
+        (changed(sections={f"s{k}": 0 for k in range(17)}), "it has 17 sections, at most 16 are allowed"),
+        (changed(note="hello"), "its header has a key that no message has"),
+        (changed(round=True), "its header has no 'round'"),
         (changed(sections={"update": 0, "control": 0, "more": 0}), "coded tensors are []"),
         (changed(layouts=[[["a", [3]]]]), "tensor 'b' is missing"),
         (changed(layouts=[[["a", [3]], ["b", [1, 2]], ["c", [1]]]]), "unknown tensor 'c'"),
@@ -143,7 +148,7 @@ def test_equal_messages_are_equal_bytes():
         (changed(federation="x" * 65), "its federation has the name"),
         (changed(body="free text"), "it has a body, which its kind may not have"),
         (changed(report={"loss": "low"}), "report 'loss' is no number"),
-        (changed(report={"free text": 1}), "report 'free text' of a message is no name"),
+        (changed(report={"free text": 1}), "a number in a message has no short name"),
         (MAGIC + b"\1" + encode(MESSAGE)[9:], "it belongs to another run (01000000, expected 00000000)"),
         (encode(MESSAGE)[:24] + b"\2" + encode(MESSAGE)[25:], "its sender has agreed on other terms (02000000, expected 00000000)"),
     ],
@@ -313,13 +318,13 @@ def test_a_record_has_no_way_into_a_message(kind, provenance, where):
 
 @pytest.mark.parametrize("value", ["any text", True, None, [1], b"bytes"])
 def test_a_report_holds_numbers_and_nothing_else(value):
-    with pytest.raises(PrivateDataError, match="report 'note' of a message is a"):
+    with pytest.raises(PrivateDataError, match="a number in the report of a message is a"):
         Message("update", 1, "clinic", {}, {"note": value})
 
 
 @pytest.mark.parametrize("key", ["free text", "Müller", "a\nb", "", "x" * 65, "Upper"])
 def test_the_names_in_a_report_are_short_names_and_no_text(key):
-    with pytest.raises(PrivateDataError, match="is no name"):
+    with pytest.raises(PrivateDataError, match="has no short name"):
         Message("update", 1, "clinic", {}, {key: 1.0})
 
 

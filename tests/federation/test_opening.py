@@ -106,13 +106,13 @@ def test_a_prepare_step_counts_what_it_left_out_and_keeps_the_held_out_rows(tmp_
     with opened(recipe, tmp_path) as (_, _, found):
         assert {report["train"] for report in found.prepared.values()} == {16}
         assert {report["held_out"] for report in found.prepared.values()} == {8}
-        assert found.kept == {"left_out": {"odd_ones": 64}, "public": {"kept": 64}}
+        assert found.kept == {"public": {"odd_ones": 64, "kept": 64}}
 
 
 def test_what_was_kept_stands_in_the_manifest(tmp_path):
     run = fedloom.run("tiny", tmp_path / "run", **SHORT, prepare=[{"kind": "every-other"}])
     data = RunFolder(run.folder).manifest()["data"]
-    assert data["kept"] == {"left_out": {"odd_ones": 64}, "public": {"kept": 64}}
+    assert data["kept"] == {"public": {"odd_ones": 64, "kept": 64}}
     assert {row["train"] for row in data["clients"]} == {16}
 
 
@@ -184,7 +184,7 @@ def test_a_step_is_checked_before_anything_starts(tmp_path):
 
 
 def test_a_step_that_leaves_nothing_names_the_client(tmp_path):
-    with pytest.raises(DataError, match=r"prepare: client 'east' has no rows left to train on"):
+    with pytest.raises(DataError, match=r"prepare\.0: client 'east' has no rows left to train on"):
         fedloom.run("tiny", tmp_path / "run", **SHORT, prepare=[{"kind": "every-other", "none": True}])
 
 

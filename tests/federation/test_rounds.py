@@ -267,6 +267,41 @@ def test_a_client_that_fails_to_measure_is_left_out_of_the_measures(tmp_path):
     assert measured == {"north": 6, "east": 6, "west": 6, None: 18}
 
 
+def measures(**sums):
+    """The client's sums of its held-out rows, with some of them changed."""
+
+    def fault(data):
+        message = decode(data, Expected("measures", 1, "south", peek(data)[2]))
+        return encode(Message("measures", 1, "south", {}, dict(message.report) | sums, message.envelope))
+
+    return fault
+
+
+@pytest.mark.parametrize("sums", [{"rows": 7}, {"rows": 5.5}, {"rows": 0}, {"rows": -6}])
+def test_sums_that_the_rows_of_a_client_cannot_have_are_left_out(tmp_path, sums):
+    built = federation(tmp_path, rounds=1, evaluate_every=1, faults={("south", 1): [None, measures(**sums)]})
+    built.prepared |= {client: {"train": 20, "held_out": 6} for client in CLIENTS}
+    run_rounds(built, trained_state(Vector()))
+    measured = {e["client"]: e["value"] for e in RunFolder(tmp_path).metrics() if e["name"] == "held_out/federated/rows"}
+    assert measured == {"north": 6, "east": 6, "west": 6, None: 18}
+
+
+@pytest.mark.parametrize(("train", "left_out"), [(20, []), (14, ["south"])])
+def test_a_client_that_reports_more_examples_than_it_has_rows_is_left_out(tmp_path, train, left_out):
+    built = federation(tmp_path, rounds=1)
+    built.prepared["south"] = {"train": train, "held_out": 6}
+    run_rounds(built, trained_state(Vector()))
+    failed = [entry for entry in read_lines(tmp_path / "audit.jsonl") if entry["event"] == "client failed"]
+    assert [entry["client"] for entry in failed] == left_out
+    assert all("it reports more examples than it has rows" in entry["reason"] for entry in failed)
+
+
+def test_a_failure_is_called_a_failure_in_the_wire_log(tmp_path):
+    with pytest.raises(RunStoppedError):
+        trained(tmp_path, rounds=1, deadline=1e-9, retries=0)
+    assert {entry["kind"] for entry in read_lines(tmp_path / "wire.jsonl") if entry["direction"] == "up"} == {"failed"}
+
+
 def round_one(path, start=0.0, **settings):
     """client -> its reply in the first round; and (client, name) -> what was measured then, the client None for the federation's own."""
     seen = {}

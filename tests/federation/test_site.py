@@ -175,7 +175,37 @@ def test_a_site_tells_a_round_of_a_baseline_from_a_round_of_the_run(owner, bench
         sections = {"state": start, "control": start.zeros()}
         assert owner.ask("train", 1, sections, {"learning_rate": 1e-2}, envelope=envelope).kind == "update"
     kept = sorted(path.parent.name for path in owner.folder.rglob("*.memory"))
-    assert kept == [f"local-0-{RUN[:12]}", f"own-{RUN[:12]}"]
+    assert kept == [f".own-{RUN}", f"local-0-{RUN}"]
+
+
+def test_two_runs_whose_ids_begin_alike_share_nothing(owner):
+    other = Envelope(RUN[:-1] + "c", "", owner.agreed.sha256)
+    assert owner.ask("join", body=Terms(owner.agreed.content)).kind == "joined"
+    assert reason(owner.ask("prepare", envelope=other)) == "this site has not joined the federation that it belongs to"
+
+
+def test_rows_that_were_prepared_under_other_terms_are_not_trained_on(owner, recipe, bench):
+    owner.open()
+    owner.agreed = agree(recipe.model_copy(update={"seed": 8}), bench, 1)
+    owner.envelope = Envelope(RUN, "", owner.agreed.sha256)
+    owner.ask("join", body=Terms(owner.agreed.content))
+    state = {"state": bench.parameters.state()}
+    assert reason(owner.ask("evaluate", 1, state)) == "this site has prepared its rows under other terms"
+
+
+def test_a_round_before_the_first_is_refused(owner, bench):
+    owner.open()
+    said = reason(owner.ask("train", 0, {"state": bench.parameters.state()}, {"learning_rate": 1e-2}))
+    assert said == "its round is 0; the first one is 1"
+
+
+def test_an_update_that_is_not_finite_is_not_sent(owner, bench, monkeypatch):
+    owner.open()
+    monkeypatch.setattr(type(bench.parameters), "state", lambda parameters: State(parameters.layout, parameters.weights * float("nan")))
+    said = reason(
+        owner.ask("train", 1, {"state": State(bench.parameters.layout, bench.parameters.weights.clone())}, {"learning_rate": 1e-2})
+    )
+    assert said == "the update of this client is not finite after its training; lower task.learning_rate"
 
 
 def test_an_error_inside_a_site_names_its_kind_and_place_and_no_text(owner, monkeypatch):
@@ -228,4 +258,4 @@ def test_a_site_writes_nowhere_but_into_its_own_folder_whatever_a_federation_is_
     outside = Envelope(RUN, "../../outside", owner.agreed.sha256)
     assert "its federation has the name '../../outside'" in reason(owner.ask("join", body=Terms(owner.agreed.content), envelope=outside))
     assert {path.name for path in tmp_path.iterdir()} == {"clinic"}
-    assert not (tmp_path.parent / f"outside-{RUN[:12]}").exists()
+    assert not (tmp_path.parent / f"outside-{RUN}").exists()

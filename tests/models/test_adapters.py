@@ -10,10 +10,13 @@ from transformers import AutoModelForCausalLM
 
 from fedloom.errors import ModelError, RecipeError
 from fedloom.files import sha256_of
+from fedloom.local_run import bench_plan
 from fedloom.models.adapters import attach_lora, load_adapter, merge, save_adapter
+from fedloom.models.bench import make_bench
 from fedloom.models.catalogue import fetch
 from fedloom.models.load import load_model
 from fedloom.recipe import AdapterRecipe, ModelRecipe
+from fedloom.resolve import load_recipe
 from fedloom.state import State
 
 TOKENS = torch.arange(3, 60)[None]
@@ -197,3 +200,8 @@ def test_an_adapter_of_another_model_is_not_merged(tmp_path):
         merge("tiny-llama", tmp_path / "adapter", tmp_path / "merged")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "merged").exists()
+
+
+def test_a_bench_is_made_with_its_dropout_off():
+    bench = make_bench(bench_plan(load_recipe("tiny", {"model.adapter.dropout": 0.5})))
+    assert not any(module.training for module in bench.model.modules())

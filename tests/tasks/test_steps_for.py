@@ -32,6 +32,10 @@ def test_three_passes_over_a_run_of_two_hundred_rounds_with_two_of_twenty_client
     assert task.steps_for(rows) == steps
 
 
+def test_a_client_that_takes_part_takes_a_step_however_few_its_rows_are():
+    assert SFT(passes=1e-9, participations=200, batch_size=16).steps_for(1) == 1
+
+
 def test_a_count_that_is_whole_is_not_rounded_up_by_the_last_bit():
     participations = 1 * 7 / 20
     assert 3 * 14 / participations / 8 > 15

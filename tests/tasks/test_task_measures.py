@@ -8,6 +8,11 @@ import torch
 from fedloom.tasks import SFT, Classify, Task, tasks
 from fedloom.tasks.classify import macro_f1
 
+
+def test_macro_f1_without_any_label_is_zero():
+    assert macro_f1({f"{name}/{k}": 0.0 for name in ("true_positive", "false_positive", "false_negative") for k in range(2)}, 2) == 0.0
+
+
 OWN = [name for name in tasks.names() if tasks.get(name).__module__.startswith("fedloom.")]
 
 
@@ -18,6 +23,7 @@ def test_a_task_declares_the_sums_and_the_values_that_it_gives(kind, made):
     assert sums.keys() == set(one.task.sum_names) == one.task.no_sums().keys()
     assert all(isinstance(value, float) and value >= 0 for value in sums.values())
     assert sums["rows"] == 4
+    assert one.task.plausible(sums)
     values = one.task.values(sums)
     assert list(values) == [measure.name for measure in one.task.measures]
     assert all(math.isfinite(value) for value in values.values())

@@ -211,6 +211,13 @@ def test_a_bf16_model_computes_each_step_with_the_weights_of_the_step_before():
     assert not torch.equal(model.map.weight, start)
 
 
+def test_a_client_that_stops_leaves_its_model_in_evaluation():
+    model = Line(dropout=0.5)
+    with pytest.raises(FedloomError, match="late"):
+        trained(model, Fit(), late=lambda: True)
+    assert not any(module.training for module in model.modules())
+
+
 def test_a_late_client_stops_between_steps_and_says_how_far_it_came():
     asked = iter([False, False, True])
     with pytest.raises(FedloomError, match=r"^late: 2 of 3 steps were done at the deadline$"):

@@ -7,6 +7,7 @@ only.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -18,6 +19,9 @@ LONGEST_REASON = 300
 """Characters of a failure's reason that are kept."""
 LONGEST_TEXT = 20_000
 """Characters of a sampled text that are kept."""
+NAME = re.compile(r"[a-z0-9_]+([/.-][a-z0-9_]+)*")
+LONGEST_NAME = 64
+"""What numbers in a message are called, and the characters of such a name at the most."""
 MOST_SAMPLES = 1000
 MOST_COUNTS = 100_000
 
@@ -58,6 +62,10 @@ class Holding:
     numbers: Mapping[str, float]
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in (*self.numbers, *self.counts):
+            check_name(name)
+
     def plain(self) -> Any:
         return {"numbers": dict(self.numbers), "counts": {name: dict(values) for name, values in self.counts.items()}}
 
@@ -75,6 +83,13 @@ class Kept:
     kinds: ClassVar[tuple[str, ...]] = ("prepared",)
 
     counts: Mapping[str, Mapping[str, int]]
+
+    def __post_init__(self) -> None:
+        for provenance, values in self.counts.items():
+            if provenance not in set(Provenance):
+                raise PrivateDataError("what became of rows is counted by provenance, and one of the counts has another name")
+            for reason in values:
+                check_name(reason)
 
     def plain(self) -> Any:
         return {name: dict(values) for name, values in self.counts.items()}
@@ -152,13 +167,20 @@ def one_line(text: str) -> str:
     return shown + "..." * (len(text) > LONGEST_REASON)
 
 
+def check_name(name: str) -> None:
+    """Raise PrivateDataError unless `name` is a short name that this program or a registered part would write. It is not shown: it may be
+    text of a row."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or not NAME.fullmatch(name):
+        raise PrivateDataError("a number in a message has no short name (small letters, digits and _ / . -); name it so")
+
+
 def checked_numbers(found: Any) -> dict[str, float]:
     """`found` as a mapping of finite numbers. Raises RefusedMessageError for anything else."""
     if not isinstance(found, dict):
         raise RefusedMessageError("its numbers are no JSON object")
     for key, value in found.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RefusedMessageError(f"report '{key}' is no number")
+            raise RefusedMessageError(f"report '{one_line(str(key))}' is no number")
         if not _finite(value):
             raise RefusedMessageError(f"report '{key}' is not finite")
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from fedloom.agreed import Agreed
-from fedloom.errors import FedloomError
+from fedloom.errors import FedloomError, RefusedMessageError
 from fedloom.federation.codec import codecs, with_feedback
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Message, encode
@@ -25,6 +25,7 @@ from fedloom.tasks.training import train
 REFERENCE = "reference"
 RESIDUAL = "residual/"
 OPTIMIZER = "optimizer"
+LOST = "this client has lost what it kept of round {}, and cannot go on in this run; start a new one"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,12 @@ class LocalWork:
         """The update after the steps of one round. The report of `message` holds learning_rate, and deadline in seconds from now."""
         agreed, parameters, number, client = self.agreed, self.bench.parameters, message.round, self.client
         task, rows = agreed.task, agreed.task.load(Path(self.rows.train))
+        if number < 1:
+            raise RefusedMessageError(f"its round is {number}; the first one is 1")
         end = time.monotonic() + message.report["deadline"] if "deadline" in message.report else None
         used = int(message.report.get("used", number - 1))
+        if message.report.get("used") and self.memory.lost(used):
+            raise FedloomError(LOST.format(used))
         memory = self.memory.before(min(used + 1, number))
         start = _start(message, memory)
         received = {name: state for name, state in message.sections.items() if name not in ("state", "difference")}
@@ -70,8 +75,11 @@ class LocalWork:
         )
         result = half.finish(parameters.state().to(device), done.steps, rate)
         if result.memory and not own and message.report.get("used"):
-            raise FedloomError(f"this client has lost what it kept of round {used}, and cannot go on in this run; start a new one")
+            raise FedloomError(LOST.format(used))
         sections = _on("cpu", {"update": result.update, **result.extras})
+        for name, state in sections.items():
+            if not bool(torch.isfinite(state.flat).all()):
+                raise FedloomError(f"the {name} of this client is not finite after its training; lower task.learning_rate")
         coded, residuals = {}, {}
         if agreed.codec != "fp32":
             for name, state in sections.items():

@@ -21,6 +21,10 @@ class ClientMemory:
     client: str
     folder: Path
 
+    def lost(self, used: int) -> bool:
+        """Whether what the client kept of the round `used` is gone, while it keeps something of other rounds."""
+        return bool(self._rounds()) and used not in self._rounds()
+
     def before(self, round_number: int) -> dict[str, State]:
         """What the client knew when `round_number` began; empty at first."""
         known = [number for number in self._rounds() if number < round_number]

@@ -26,19 +26,18 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fedloom.errors import PrivateDataError, RefusedMessageError
-from fedloom.federation.bodies import BODIES, Body, checked_numbers, one_line
+from fedloom.federation.bodies import BODIES, Body, check_name, checked_numbers, one_line
 from fedloom.federation.codec import Codec, check_parts, codecs
 from fedloom.state import Layout, State
 
 MAGIC, OLD_MAGIC = b"FEDLOOM2", b"FEDLOOM1"
 """Checkpoints of older runs begin with OLD_MAGIC: they name no run and no terms. A message on the wire may not."""
-MAX_HEADER = 64 << 20
-"""Bytes that a header may have when inflated: room for a model of a million tensors, no room for a bomb."""
+MAX_HEADER = 16 << 20
+"""Bytes that a header may have when inflated: room for a model of many thousand tensors, no room for a bomb."""
+MAX_SECTIONS = 16
 
 FILES = ("checkpoint", "memory")
 """Kinds that are written to a disk of this program's own and never sent: their reports may have any key, such as a client's name."""
-KEY = re.compile(r"[a-z0-9_]+([/.-][a-z0-9_]+)*")
-LONGEST_KEY = 64
 FEDERATION = re.compile(r"|[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 """What a federation may be called: sites make a folder of that name."""
 
@@ -164,23 +163,31 @@ def _decode(data: bytes, expected: Expected) -> Message:
     _check_envelope(header["envelope"], expected.envelope)
     if hashlib.sha256(payload).hexdigest() != header["sha256"]:
         raise RefusedMessageError("the payload does not have the hash that its header gives")
+    _check_sections(header)
     codec, layouts = _codec(header), [_layout(entries) for entries in header["layouts"]]
-    tensors = _tensors(payload)
-    sections = {}
-    for name, index in header["sections"].items():
-        if not isinstance(index, int) or not 0 <= index < len(layouts):
-            raise RefusedMessageError(f"section '{name}' has no layout")
-        parts = {key.removeprefix(f"{name}/"): tensors.pop(key) for key in list(tensors) if key.startswith(f"{name}/")}
-        sections[name] = _section(name, parts, layouts[index], codec, expected)
-    if tensors:
-        raise RefusedMessageError(f"tensors that belong to no section: {sorted(tensors)[:3]}")
+    parts = _parts(payload)
+    sections = {name: _section(name, parts.pop(name, {}), layouts[index], codec, expected) for name, index in header["sections"].items()}
+    if parts:
+        raise RefusedMessageError(f"tensors that belong to no section: {sorted(parts)[:3]}")
     if expected.sections is not None and set(sections) != expected.sections:
         raise RefusedMessageError(f"sections are {sorted(sections)}, expected {sorted(expected.sections)}")
-    report, body = checked_numbers(header["report"]), _body(header)
     try:
+        report, body = checked_numbers(header["report"]), _body(header)
         return Message(header["kind"], header["round"], header["client"], sections, report, header["envelope"], body)
     except PrivateDataError as error:
         raise RefusedMessageError(str(error)) from None
+
+
+def _check_sections(header: dict[str, Any]) -> None:
+    """Refuse sections without a layout, layouts without a section, and more of them than any message has, before a layout is read."""
+    layouts, sections = header["layouts"], header["sections"]
+    if len(sections) > MAX_SECTIONS and header["kind"] not in FILES:
+        raise RefusedMessageError(f"it has {len(sections)} sections, at most {MAX_SECTIONS} are allowed")
+    for name, index in sections.items():
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(layouts):
+            raise RefusedMessageError(f"section '{name}' has no layout")
+    if len(layouts) > len(set(sections.values())):
+        raise RefusedMessageError("it has a layout that no section uses")
 
 
 def _check_envelope(found: Envelope, expected: Envelope) -> None:
@@ -228,8 +235,10 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
         "sha256": str,
     }  # fmt: skip
     for key, kind in kinds.items():
-        if not isinstance(header, dict) or not isinstance(header.get(key), kind):
+        if not isinstance(header, dict) or not isinstance(header.get(key), kind) or isinstance(header[key], bool):
             raise RefusedMessageError(f"its header has no '{key}'")
+    if set(header) - set(kinds) - {"body"}:
+        raise RefusedMessageError("its header has a key that no message has")
     if not FEDERATION.fullmatch(header["federation"]):
         raise RefusedMessageError(f"its federation has the name {one_line(header['federation'])!r}; a name has letters, digits, _ . and -")
     run, agreed = ("0" * 32, "0" * 64) if old else (data[named - 48 : named - 32].hex(), data[named - 32 : named].hex())
@@ -254,11 +263,17 @@ def _layout(entries: Any) -> Layout:
     return layout
 
 
-def _tensors(payload: memoryview) -> dict[str, Tensor]:
+def _parts(payload: memoryview) -> dict[str, dict[str, Tensor]]:
+    """section -> part -> tensor."""
     try:
-        return load(bytes(payload))
+        tensors = load(bytes(payload))
     except (SafetensorError, ValueError, KeyError, RuntimeError):
         raise RefusedMessageError("its tensors cannot be read; the payload is cut off or damaged") from None
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        section, _, part = key.rpartition("/") if "/" in key else (key, "", "")
+        parts.setdefault(section, {})[part] = tensor
+    return parts
 
 
 def _section(name: str, parts: dict[str, Tensor], layout: Layout, codec: Codec, expected: Expected) -> State:
@@ -276,6 +291,6 @@ def _section(name: str, parts: dict[str, Tensor], layout: Layout, codec: Codec, 
 def _check_number(kind: str, key: str, value: Any) -> None:
     """Raise PrivateDataError for anything but a number under a name that this program would write: no text may cross in a report."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise PrivateDataError(f"report '{one_line(str(key))}' of a message is a {type(value).__name__}; a report holds numbers")
-    if kind not in FILES and (len(key) > LONGEST_KEY or not KEY.fullmatch(key)):
-        raise PrivateDataError(f"report '{one_line(str(key))}' of a message is no name; use small letters, digits and _ / . -")
+        raise PrivateDataError(f"a number in the report of a message is a {type(value).__name__}; a report holds numbers")
+    if kind not in FILES:
+        check_name(key)

@@ -107,13 +107,21 @@ def _prepare(federation: Federation, clients: Sequence[str], told: Mapping[str, 
         return {**told[client], **({"timed": 1} if timed and client == clients[0] else {})}
 
     for client, message in _ask(federation, clients, "prepare", "prepared", report):
-        opened.prepared[client] = message.report
+        opened.prepared[client] = federation.prepared[client] = _rows_reported(client, message)
         opened.batch_seconds = message.report.get("batch_seconds", opened.batch_seconds)
         if isinstance(message.body, Kept):
             for provenance, found in message.body.counts.items():
                 totals = opened.kept.setdefault(provenance, {})
                 for what, count in found.items():
                     totals[what] = totals.get(what, 0) + count
+
+
+def _rows_reported(client: str, message: Message) -> dict[str, float]:
+    """The numbers of rows in a client's reply. Raises FedloomError when they are none."""
+    rows = {name: message.report.get(name, -1) for name in ("train", "held_out")}
+    if not all(float(count).is_integer() and count >= least for count, least in zip(rows.values(), (1, 0), strict=True)):
+        raise FedloomError(f"client '{client}' gave no numbers of rows when it prepared")
+    return rows
 
 
 def _ask(

@@ -25,7 +25,6 @@ from fedloom.tasks import Rows
 from fedloom.tasks.gradients import PlainGradients
 
 KEPT = "kept"
-LEFT_OUT = "left_out"
 
 Progress = Callable[[int, int], None]
 
@@ -72,10 +71,11 @@ class Preparation:
         for number, step in enumerate(self.steps):
             own = {name.partition("/")[2]: value for name, value in told.items() if name.startswith(f"{number}/")}
             done = step.apply(self._context(number, records, own))
+            if done.left_out:
+                counts.setdefault(str(records[0].provenance), Counter()).update(done.left_out)
             records = done.records
-            counts.setdefault(LEFT_OUT, Counter()).update(done.left_out)
-        if not records:
-            raise DataError(f"prepare: client '{self.client}' has no rows left to train on")
+            if not records:
+                raise DataError(f"prepare.{number}: client '{self.client}' has no rows left to train on")
         if self.steps:
             for record in records:
                 counts.setdefault(str(record.provenance), Counter())[KEPT] += 1

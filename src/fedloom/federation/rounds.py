@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class Federation:
     name: str = ""
     probe: Callable[[State], Mapping[str, float]] | None = None
     observer: Observer = field(default_factory=Observer)
+    prepared: dict[str, Mapping[str, float]] = field(default_factory=dict, init=False)
+    """client -> the numbers of rows, train and held_out, that it gave when it prepared: what it reports later is held against them."""
     _rewound: bool = field(default=False, init=False)
 
     @cached_property
@@ -72,6 +75,10 @@ class Federation:
     @property
     def envelope(self) -> Envelope:
         return Envelope(self.run, self.name, self.agreed.sha256)
+
+    def known_rows(self, client: str, name: str) -> float:
+        """The rows that `client` said to have; no bound for a client that was not asked."""
+        return self.prepared[client][name] if client in self.prepared else math.inf
 
     def rewind(self) -> None:
         """Cut off, once, what a killed run wrote into the logs after its last checkpoint."""
@@ -127,6 +134,8 @@ def evaluate(federation: Federation, state: State, round_number: int, label: str
         try:
             expected = Expected("measures", round_number, reply.client, federation.envelope, sections=frozenset(), max_bytes=ALLOWANCE)
             sums = _numbers(take(federation, reply, expected), task.sum_names)
+            if not task.plausible(sums) or sums["rows"] > federation.known_rows(reply.client, "held_out"):
+                raise RefusedMessageError(f"message of client '{reply.client}' refused: its sums do not go with its rows")
         except FedloomError as error:
             federation.observer.client_done(stage, reply.client, str(error))
             federation.metric(round_number, reply.client, "client/failed", 1)
@@ -280,7 +289,8 @@ def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     room = len(sections) * sum(dtype.itemsize * length for dtype, length in codec.parts(layout.numel).values()) + ALLOWANCE
     expected = Expected("update", begun.round, reply.client, federation.envelope, layout, sections, room, federation.terms.max_update_norm)
     message = take(federation, reply, expected)
-    _numbers(message, REPORTED)
+    if _numbers(message, REPORTED)["examples"] > federation.known_rows(reply.client, "train"):
+        raise RefusedMessageError(f"message of client '{reply.client}' refused: it reports more examples than it has rows")
     extras = {name: state for name, state in message.sections.items() if name != "update"}
     numbers = {key: float(value) for key, value in message.report.items()}
     numbers["staleness"] = float(algorithm.steps_taken - begun.steps_taken)
@@ -303,8 +313,9 @@ def take(federation: Federation, reply: Reply, expected: Expected) -> Message:
     """
     if reply.message is None:
         raise FedloomError(reply.error or "no reply")
-    federation.folder.wire.enter(expected.round, reply.client, "up", expected.kind, reply.message)
-    if claims(reply.message, "failed"):
+    failed = claims(reply.message, "failed")
+    federation.folder.wire.enter(expected.round, reply.client, "up", "failed" if failed else expected.kind, reply.message)
+    if failed:
         message = decode(reply.message, Expected("failed", expected.round, reply.client, expected.envelope, max_bytes=ALLOWANCE))
         reason = message.body.reason if isinstance(message.body, Failure) else "no reason given"
         raise (DataError if message.report.get("exit_code") == DataError.exit_code else FedloomError)(reason)

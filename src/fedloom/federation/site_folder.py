@@ -12,8 +12,8 @@ from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Envelope
 from fedloom.files import disk_errors_named, write_atomic
 
-OWN = "own"
-"""Name of a run's own federation in the folder; baselines have names of their own."""
+OWN = ".own"
+"""Name of a run's own federation in the folder; no baseline can be called so."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class SiteRows:
     examples: int
     held_out: str | None
     groups: tuple[int, ...]
+    agreed: str = ""
+    """The hash of the terms that they were encoded under."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class SiteFolder:
         return agreed
 
     def keep_rows(self, envelope: Envelope, rows: SiteRows) -> None:
-        self._write(envelope, "rows.json", json.dumps(asdict(rows)))
+        self._write(envelope, "rows.json", json.dumps(asdict(rows) | {"agreed": envelope.agreed}))
 
     def rows(self, envelope: Envelope) -> SiteRows:
         """The rows of `envelope`. Raises RefusedMessageError when they have not been prepared."""
@@ -55,10 +57,13 @@ class SiteFolder:
         if not path.exists():
             raise RefusedMessageError("this site has not prepared its rows for the federation that it belongs to")
         found = json.loads(path.read_bytes())
-        return SiteRows(**{**found, "groups": tuple(found["groups"])})
+        rows = SiteRows(**{**found, "groups": tuple(found["groups"])})
+        if rows.agreed != envelope.agreed:
+            raise RefusedMessageError("this site has prepared its rows under other terms")
+        return rows
 
     def _of(self, envelope: Envelope) -> Path:
-        return self.path / f"{envelope.federation or OWN}-{envelope.run[:12]}"
+        return self.path / f"{envelope.federation or OWN}-{envelope.run}"
 
     def _write(self, envelope: Envelope, name: str, content: str) -> None:
         folder = self._of(envelope)

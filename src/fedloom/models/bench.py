@@ -55,5 +55,5 @@ def make_bench(plan: BenchPlan) -> Bench:
     kind = kinds.get(plan.kind)()
     built = kind.build(plan.model, plan.data, plan.labels, plan.seed)
     base = sum(parameter.numel() for parameter in built.model.parameters())
-    model = make_trainable(built.model, plan.model.adapter, plan.seed)
+    model = make_trainable(built.model, plan.model.adapter, plan.seed).eval()  # PEFT leaves its dropout on
     return Bench(model, FlatParameters(model), built.encoder, kind, built.device, plan.model, built.sha256, built.id, base)

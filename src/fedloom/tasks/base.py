@@ -110,12 +110,12 @@ class Task:
         """Optimiser steps in a round of a client with `rows` rows: `steps`, or with `passes` P
 
         K_i = ceil(P n_i / (T S/N) / (B G)) (FedLLM-Bench, arXiv 2406.04845), n_i the rows, T S/N the `participations`, B the batch size and
-        G the accumulation.
+        G the accumulation; at least one.
         """
         if self.passes is None:
             return self.steps
         steps = self.passes * rows / (self.participations or 1) / (self.batch_size * self.accumulation)
-        return math.ceil(steps - 1e-9)  # T S/N is rounded: 3 passes that are exactly 15 steps may come out as 15.000000000000002
+        return max(1, math.ceil(steps - 1e-9))  # T S/N is rounded: 3 passes that are exactly 15 steps may come out as 15.000000000000002
 
     def encode(self, records: Sequence[Any], encoder: Any, cache: Path) -> Path:
         """The file in `cache` with the rows of `records`, made by the model's `encoder` when it is not there yet."""
@@ -148,6 +148,11 @@ class Task:
     def values(self, sums: Mapping[str, float]) -> dict[str, float]:
         """The value of every declared measure, from the sums of one client or of all together. `sums` hold at least one row."""
         return {"loss": self.mean_loss(sums)}
+
+    def plausible(self, sums: Mapping[str, float]) -> bool:
+        """Whether rows can have these sums: a whole number of rows, and no count above it. Overridden for sums of another kind."""
+        counts = [value for name, value in sums.items() if name not in ("loss", "terms")]
+        return float(sums["rows"]).is_integer() and all(value <= sums["rows"] for value in counts)
 
     def mean_loss(self, sums: Mapping[str, float]) -> float:
         """The mean loss, which some algorithms weigh clients by."""

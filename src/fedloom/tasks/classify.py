@@ -89,13 +89,13 @@ class Labels(Task):
 
 
 def macro_f1(sums: Mapping[str, float], labels: int) -> float:
-    """The mean of F1 = 2 TP / (2 TP + FP + FN) over the labels that are present or predicted."""
+    """The mean of F1 = 2 TP / (2 TP + FP + FN) over the labels that are present or predicted; 0 where none is."""
     scores = []
     for number in range(labels):
         twice = 2 * sums[f"true_positive/{number}"]
         if (total := twice + sums[f"false_positive/{number}"] + sums[f"false_negative/{number}"]) > 0:
             scores.append(twice / total)
-    return sum(scores) / len(scores)
+    return sum(scores) / len(scores) if scores else 0.0
 
 
 def numbers_of_labels(records: Sequence[Record], labels: Sequence[str]) -> list[int]:

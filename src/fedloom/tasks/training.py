@@ -66,24 +66,26 @@ def train(
     losses: list[float] = []
     tokens, begin = 0, time.perf_counter()
     model.train()
-    devices = [weights.device] if weights.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        for step in steps:
-            if late():
-                raise FedloomError(f"late: {len(losses)} of {len(steps)} steps were done at the deadline")
-            parameters.zero_gradient()
-            loss, computed = gradients.add(model, parameters, task, rows, step)
-            tokens += computed
-            if not torch.isfinite(torch.tensor(loss)):
-                raise FedloomError(f"the loss is {loss} at step {len(losses) + 1}; lower task.learning_rate")
-            hooks.after_gradient(parameters.weights, parameters.gradient)
-            _clip(parameters.gradient, task.max_grad_norm)
-            optimizer.step()
-            hooks.after_step(parameters.weights, learning_rate)
-            parameters.publish()
-            losses.append(loss)
-    model.eval()
+    try:
+        devices = [weights.device] if weights.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            for step in steps:
+                if late():
+                    raise FedloomError(f"late: {len(losses)} of {len(steps)} steps were done at the deadline")
+                parameters.zero_gradient()
+                loss, computed = gradients.add(model, parameters, task, rows, step)
+                tokens += computed
+                if not torch.isfinite(torch.tensor(loss)):
+                    raise FedloomError(f"the loss is {loss} at step {len(losses) + 1}; lower task.learning_rate")
+                hooks.after_gradient(parameters.weights, parameters.gradient)
+                _clip(parameters.gradient, task.max_grad_norm)
+                optimizer.step()
+                hooks.after_step(parameters.weights, learning_rate)
+                parameters.publish()
+                losses.append(loss)
+    finally:
+        model.eval()  # what is measured next, after a failure too, is measured without dropout
     seconds = time.perf_counter() - begin
     return Trained(sum(losses) / len(losses), losses[0], len(losses), tokens, seconds, moments_of(optimizer, weights))
 
