@@ -9,14 +9,21 @@ import pytest
 from pydantic import Field
 
 import fedloom
-from fedloom.agreed import agree, model_terms, read_terms
+from fedloom.agreed import Agreed, agree, model_terms, read_terms, refuse_paths
 from fedloom.errors import FedloomError, RefusedMessageError
 from fedloom.hooks import Prepared, PrepareStep, prepare_steps
+from fedloom.models.encoders import PictureEncoder, TextEncoder
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
 from fedloom.resolve import load_recipe
+from fedloom.tasks import tasks
 
-BENCH = SimpleNamespace(sha256="of-the-model")
+
+def bench_of(recipe):
+    """What terms ask of a bench, without a model on it."""
+    kind = tasks.get(recipe.task.kind).model_kind
+    encoder = TextEncoder(None, recipe.data.template, recipe.data.max_length) if kind == "causal_lm" else PictureEncoder()
+    return SimpleNamespace(sha256="of-the-model", encoder=encoder)
 
 
 @prepare_steps.register("first-of-a-test")
@@ -32,7 +39,8 @@ class First(PrepareStep):
 
 
 def agreed(**overrides):
-    return agree(load_recipe("tiny", overrides), BENCH, 4)
+    recipe = load_recipe("tiny", overrides)
+    return agree(recipe, bench_of(recipe), 4)
 
 
 def test_the_terms_hold_what_decides_the_result_and_no_source_or_path(tmp_path):
@@ -69,9 +77,11 @@ def test_the_same_terms_have_the_same_hash_on_both_sides_and_all_that_decides_th
 
 
 def test_terms_of_labels_come_back_as_the_task_holds_them():
-    terms = agree(load_recipe("pictures_tiny"), BENCH, 4)
+    recipe = load_recipe("pictures_tiny")
+    terms = agree(recipe, bench_of(recipe), 4)
     assert read_terms(json.loads(json.dumps(terms.content))).task == terms.task
     assert terms.task.labels == tuple("0123456789")
+    assert terms.content["data"] == {}
 
 
 @pytest.mark.parametrize(
@@ -79,11 +89,23 @@ def test_terms_of_labels_come_back_as_the_task_holds_them():
     [
         ({"version": 99}, "its terms have version 99, this program reads 1; use one version everywhere"),
         ({"task": {"kind": "theirs"}}, "its terms cannot be met here: unknown task 'theirs'"),
-        ({"task": {"kind": "sft", "unknown": 1}}, "its terms cannot be met here"),
+        ({"task": {"kind": "sft", "unknown": 1}}, "its terms cannot be met here: task.unknown: unknown key"),
+        ({"task": {"kind": "sft", "steps": "many"}}, "its terms cannot be met here: task.steps: input should be a valid integer"),
+        ({"task": {"steps": 1}}, "its terms cannot be met here: task.kind: is required"),
         ({"algorithm": {"name": "theirs"}}, "its terms cannot be met here: unknown algorithm 'theirs'"),
+        ({"algorithm": {"name": "fedprox", "prox_mu": -1}}, "its terms cannot be met here: algorithm.prox_mu: input should be greater"),
         ({"prepare": [{"kind": "theirs"}]}, "its terms cannot be met here: unknown prepare step 'theirs'"),
-        ({"seed": "many"}, "its terms cannot be met here"),
-        ({"evaluation": {}}, "its terms cannot be met here"),
+        ({"prepare": [{"kind": "first-of-a-test", "more": 1}]}, "its terms cannot be met here: prepare.0.more: unknown key"),
+        ({"seed": "many"}, "its terms cannot be met here: seed: input should be a valid integer, got 'many'"),
+        ({"seed": True}, "its terms cannot be met here: seed: input should be a valid integer, got True"),
+        ({"evaluation": {}}, "its terms cannot be met here: evaluation.batch_size: is required"),
+        (
+            {"evaluation": {"batch_size": 0, "max_rows": None}},
+            "its terms cannot be met here: evaluation.batch_size: input should be greater",
+        ),
+        ({"privacy": {"epsilon": 1.0}}, "its terms cannot be met here: privacy: input should be None"),
+        ({"model": {"sha256": "00"}}, "its terms cannot be met here: model.dtype: is required"),
+        ({"code": "print()"}, "its terms cannot be met here: code: extra inputs are not permitted"),
     ],
 )
 def test_terms_that_cannot_be_met_here_are_refused_in_one_line(change, said):
@@ -123,3 +145,19 @@ def test_a_file_that_a_site_does_not_have_is_named_with_its_step_and_setting(tmp
     terms = agreed(prepare=[{"kind": "first-of-a-test", "words": str(tmp_path / "count.txt")}])
     with pytest.raises(FedloomError, match=r"prepare\.0\.words: this site has no file with the hash sha256:ef2d127de37b; give it a copy"):
         terms.steps_with({})
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "~/rows.jsonl", "./rows.jsonl", "../rows.jsonl", "a/../rows.jsonl", "a/b/c", "..", "rows.txt"]
+)
+def test_terms_may_not_name_a_file_of_a_site_by_its_path(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.txt").write_text("5")
+    terms = Agreed(agreed().content | {"prepare": [{"kind": "first-of-a-test", "words": path}]})
+    with pytest.raises(RefusedMessageError, match=r"prepare\.0\.words: terms name a file by its hash, and never by a path"):
+        refuse_paths(terms)
+
+
+@pytest.mark.parametrize("name", ["sha256:" + "0" * 64, "smollm2-135m", "HuggingFaceTB/SmolLM2-135M"])
+def test_terms_may_name_a_hash_or_a_known_name(name):
+    refuse_paths(Agreed(agreed().content | {"prepare": [{"kind": "first-of-a-test", "words": name}]}))

@@ -8,24 +8,59 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedloom.algorithms import Algorithm, algorithms
-from fedloom.errors import FedloomError, RefusedMessageError
+from fedloom.errors import FedloomError, RecipeError, RefusedMessageError
 from fedloom.files import content_sha256, local_path
 from fedloom.hooks import PrepareStep, prepare_steps
 from fedloom.models.bench import Bench
-from fedloom.recipe import ModelRecipe, Recipe
-from fedloom.registry import settings_of
+from fedloom.recipe import AdapterRecipe, ModelRecipe, Recipe
+from fedloom.registry import Registry, checked_settings, one_line, settings_of
 from fedloom.tasks import Task, tasks
 
 VERSION = 1
 
 HASHED = "sha256:"
 """What stands before the hash of a file or folder in terms."""
+
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w-][\w.-]*)?")
+"""What is no path: a known name, or a hub's OWNER/NAME."""
+
+
+class _Terms(BaseModel):
+    """The parts of terms. Parts that are chosen by name are checked against what is registered under the name."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    class Evaluation(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+        batch_size: int = Field(ge=1)
+        max_rows: int | None = Field(ge=1)
+
+    class Model(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+        sha256: str
+        dtype: str
+        quantization: str | None
+        adapter: AdapterRecipe | None
+
+    version: int
+    task: dict[str, Any]
+    algorithm: dict[str, Any]
+    codec: str
+    seed: int = Field(ge=0)
+    evaluation: Evaluation
+    data: dict[Literal["template", "max_length"], Any]
+    model: Model
+    prepare: list[dict[str, Any]]
+    privacy: None
 
 
 @dataclass(frozen=True)
@@ -40,25 +75,25 @@ class Agreed:
 
     @cached_property
     def task(self) -> Task:
-        settings = dict(self.content["task"])
-        return tasks.get(settings.pop("kind"))(**_with_tuples(settings))
+        task: Task = _made(tasks, self.content["task"], "task", "kind")
+        return task
 
     @cached_property
     def algorithm(self) -> Algorithm:
-        settings = dict(self.content["algorithm"])
-        return algorithms.get(settings.pop("name"))(**settings)
+        algorithm: Algorithm = _made(algorithms, self.content["algorithm"], "algorithm", "name")
+        return algorithm
 
     @cached_property
     def prepare(self) -> list[PrepareStep]:
         """The prepare steps as the server has them: a file that a step names is a hash here."""
-        return [made_step(step) for step in self.content["prepare"]]
+        return [_made_step(step, number) for number, step in enumerate(self.content["prepare"])]
 
     def steps_with(self, places: Mapping[str, str]) -> list[PrepareStep]:
         """The prepare steps where they work: `places` gives the path of every file or folder that they name, by its hash.
 
         Raises FedloomError for one that is not there.
         """
-        return [made_step(_with_paths(step, places, f"prepare.{number}")) for number, step in enumerate(self.content["prepare"])]
+        return [_made_step(_with_paths(step, places, number), number) for number, step in enumerate(self.content["prepare"])]
 
     @property
     def codec(self) -> str:
@@ -91,7 +126,7 @@ def agree(recipe: Recipe, bench: Bench, clients: int) -> Agreed:
         "codec": recipe.federation.codec,
         "seed": recipe.seed,
         "evaluation": {"batch_size": recipe.evaluate.batch_size, "max_rows": recipe.evaluate.max_rows},
-        "data": {"template": recipe.data.template, "max_length": recipe.data.max_length},
+        "data": bench.encoder.terms,
         "model": model_terms(recipe.model, bench.sha256),
         "prepare": [_without_paths(step.model_dump(mode="json")) for step in recipe.prepare],
         "privacy": None,
@@ -107,8 +142,11 @@ def read_terms(content: Mapping[str, Any]) -> Agreed:
         )
     agreed = Agreed(content)
     try:
-        _ = agreed.task, agreed.algorithm, agreed.prepare, agreed.codec, agreed.seed, agreed.evaluation_batch, agreed.most_held_out
-    except (FedloomError, KeyError, TypeError, ValueError) as error:
+        _Terms.model_validate(content)
+        _ = agreed.task, agreed.algorithm, agreed.prepare
+    except ValidationError as error:
+        raise RefusedMessageError(f"its terms cannot be met here: {one_line(error.errors()[0])}") from None
+    except FedloomError as error:
         raise RefusedMessageError(f"its terms cannot be met here: {error}") from None
     return agreed
 
@@ -119,11 +157,12 @@ def model_terms(model: ModelRecipe, sha256: str) -> dict[str, Any]:
     return {"sha256": sha256, "dtype": model.dtype, "quantization": model.quantization, "adapter": adapter}
 
 
-def made_step(settings: Mapping[str, Any]) -> PrepareStep:
-    """The prepare step with these settings, `kind` among them."""
-    own = dict(settings)
-    step: PrepareStep = prepare_steps.get(own.pop("kind"))(**own)
-    return step
+def refuse_paths(agreed: Agreed) -> None:
+    """Raise RefusedMessageError for a prepare step that names a file or folder by a path: it would be one of the owner's choosing."""
+    for number, step in enumerate(agreed.content["prepare"]):
+        for name, value in _places(step).items():
+            if not value.startswith(HASHED) and (not NAME.fullmatch(value) or local_path(value).exists()):
+                raise RefusedMessageError(f"prepare.{number}.{name}: terms name a file by its hash, and never by a path")
 
 
 def places_of(recipe: Recipe) -> dict[str, str]:
@@ -132,10 +171,15 @@ def places_of(recipe: Recipe) -> dict[str, str]:
     return {_hashed(path): path for step in steps for path in _local_places(step).values()}
 
 
+def _places(step: Mapping[str, Any]) -> dict[str, str]:
+    """setting -> value of the settings of a prepare step that may name a local file or folder."""
+    names = [setting.name for setting in settings_of(prepare_steps.get(step["kind"])) if setting.place]
+    return {name: step[name] for name in names if isinstance(step.get(name), str)}
+
+
 def _local_places(step: Mapping[str, Any]) -> dict[str, str]:
     """setting -> path of the settings of a prepare step that name a local file or folder."""
-    places = [setting.name for setting in settings_of(prepare_steps.get(step["kind"])) if setting.place]
-    return {name: step[name] for name in places if isinstance(step.get(name), str) and local_path(step[name]).exists()}
+    return {name: value for name, value in _places(step).items() if local_path(value).exists()}
 
 
 def _without_paths(step: dict[str, Any]) -> dict[str, Any]:
@@ -143,12 +187,13 @@ def _without_paths(step: dict[str, Any]) -> dict[str, Any]:
     return step | {name: _hashed(path) for name, path in _local_places(step).items()}
 
 
-def _with_paths(step: Mapping[str, Any], places: Mapping[str, str], where: str) -> dict[str, Any]:
+def _with_paths(step: Mapping[str, Any], places: Mapping[str, str], number: int) -> dict[str, Any]:
     """A prepare step's settings with paths in place of hashes."""
-    found = {name: value for name, value in step.items() if isinstance(value, str) and value.startswith(HASHED)}
+    found = {name: value for name, value in _places(step).items() if value.startswith(HASHED)}
     for name, value in found.items():
         if value not in places:
-            raise FedloomError(f"{where}.{name}: this site has no file with the hash {value[: len(HASHED) + 12]}; give it a copy")
+            short = value[: len(HASHED) + 12]
+            raise FedloomError(f"prepare.{number}.{name}: this site has no file with the hash {short}; give it a copy")
     return {**step, **{name: places[value] for name, value in found.items()}}
 
 
@@ -156,6 +201,16 @@ def _hashed(path: str) -> str:
     return HASHED + content_sha256(local_path(path))
 
 
-def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` with lists as tuples, as the frozen settings of tasks hold them."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+def _made_step(settings: Mapping[str, Any], number: int) -> PrepareStep:
+    step: PrepareStep = _made(prepare_steps, settings, f"prepare.{number}", "kind")
+    return step
+
+
+def _made(registry: Registry[Any], settings: Mapping[str, Any], where: str, key: str) -> Any:
+    """The registered part that `settings` name, with its settings checked. Raises RecipeError naming `where`."""
+    own = dict(settings)
+    name = own.pop(key, None)
+    if not isinstance(name, str):
+        raise RecipeError(f"{where}.{key}: is required")
+    part = registry.get(name)
+    return part(**checked_settings(part, own, where))

@@ -28,6 +28,10 @@ class ModelError(FedloomError):
     exit_code = 2
 
 
+class DiskError(FedloomError):
+    """A file or folder cannot be written: the disk is full, or it may not be written to."""
+
+
 class MissingExtraError(FedloomError):
     """An optional library is absent."""
 

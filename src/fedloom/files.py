@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fedloom.errors import FedloomError, RecipeError
+from fedloom.errors import DiskError, RecipeError
 
 
 def cache_folder() -> Path:
@@ -70,9 +70,9 @@ def disk_errors_named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise FedloomError(f"{path}: the disk is full; free some space, then resume the run") from error
+            raise DiskError(f"{path}: the disk is full; free some space, then resume the run") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise FedloomError(f"{path}: cannot be written ({error.strerror}); choose another folder with --out") from error
+            raise DiskError(f"{path}: cannot be written ({error.strerror}); choose another folder with --out") from error
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
             raise RecipeError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
         raise

@@ -94,14 +94,14 @@ def open_local(
     bench = make_bench(plan)
     sites_folder = _sites_folder(folder)
     shown, places = shown_field(recipe.data, data.clients), places_of(recipe)
-    held = {client.name: SiteData(client.train, client.held_out, data.sha256, _holding(client, shown), places) for client in data.clients}
+    start = bench.parameters.state()
+    held = {client.name: SiteData(client.train, client.held_out, _holding(client, shown), start, places) for client in data.clients}
     sites = LocalSites(bench, sites_folder, held, progress)
     count = _worker_count(recipe, bench, len(names))
     before, threads = torch.get_num_threads(), _threads(recipe, bench, count)
     torch.set_num_threads(threads if count == 1 else _cores())  # beside workers, this process works only while they wait
     workers = _workers(recipe, plan, bench, sites, count, threads)
     try:
-        start = bench.parameters.state()
         yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious))
     finally:
         workers.close()

@@ -206,9 +206,9 @@ class EvaluateRecipe(Part):
     max_rows: int | None = Field(None, ge=1, description="held-out rows used per client; null: all")
     batch_size: int = Field(16, ge=1, description="rows per forward pass")
     samples: int = Field(
-        1, ge=0, description="answers per client (of up to 12) generated before and after, from PUBLIC data only, for the report"
+        1, ge=0, le=1000, description="answers per client (of up to 12) generated before and after, from PUBLIC data only, for the report"
     )
-    max_new_tokens: int = Field(32, ge=1, description="length of such an answer")
+    max_new_tokens: int = Field(32, ge=1, le=4096, description="length of such an answer")
     probes: list[HookRecipe] = Field(default_factory=list, description="what else is measured of the joined model, on the server")
 
 

@@ -1,11 +1,12 @@
 """Records: what every kind has, and that none shows its content."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fedloom.data.records import Capture, Conversation, Document, Picture, Provenance, Record, Turn, View
+from fedloom.data.records import Capture, Conversation, Document, Picture, Provenance, Record, Turn, View, sha256_of_records
 
 PRIVATE = Provenance.PRIVATE
 PIXELS = np.full((2, 3, 1), 77, dtype=np.uint8)
@@ -37,3 +38,35 @@ def test_pictures_are_equal_when_their_pixels_are():
     assert one == Picture(PIXELS.copy(), "a", PRIVATE)
     assert one != Picture(PIXELS + 1, "a", PRIVATE)
     assert one != Picture(PIXELS, "b", PRIVATE)
+
+
+def test_the_hash_of_records_covers_all_that_they_hold_and_the_bytes_of_their_files(tmp_path):
+    photograph = tmp_path / "front.png"
+
+    def records():
+        photograph.write_bytes(b"pixels")
+        capture = Capture((View(photograph, {"K": [[1.0]]}),), PRIVATE, {"a": "1", "b": "2"})
+        return [Document("text", PRIVATE), Picture(PIXELS, "a", PRIVATE), capture, RECORDS["conversation"][0]]
+
+    hashes = [sha256_of_records(records()), sha256_of_records(reversed(records())), sha256_of_records(records()[:3])]
+    for number, change in (
+        (0, {"text": "texts"}),
+        (0, {"provenance": Provenance.PUBLIC}),
+        (1, {"label": "b"}),
+        (1, {"pixels": PIXELS + 1}),
+        (1, {"pixels": PIXELS.reshape(3, 2, 1)}),
+        (2, {"fields": {"a": "1", "b": "3"}}),
+        (2, {"views": (View(photograph, {"K": [[2.0]]}),)}),
+        (3, {"turns": (Turn("user", "secret?"), Turn("assistant", "other"))}),
+    ):
+        changed = records()
+        changed[number] = replace(changed[number], **change)
+        hashes.append(sha256_of_records(changed))
+    changed = records()
+    photograph.write_bytes(b"others")
+    hashes.append(sha256_of_records(changed))
+    assert len(set(hashes)) == len(hashes)
+    assert sha256_of_records(records()) == hashes[0]
+    reordered = records()
+    reordered[2] = replace(reordered[2], fields={"b": "2", "a": "1"})
+    assert sha256_of_records(reordered) == hashes[0]

@@ -46,8 +46,9 @@ def site(name, folder):
     recipe = load_recipe(RECIPE, {"data.source": str(folder / "rows")})
     (own,) = build_clients(recipe.data, None, recipe.seed).clients
     holding = Holding({"train": len(own.train), "held_out": len(own.held_out)})
-    data = SiteData(own.train, own.held_out, "its own", holding)
-    resident = Site(name, folder / "site", make_bench(bench_plan(recipe)), lambda: data)
+    bench = make_bench(bench_plan(recipe))
+    data = SiteData(own.train, own.held_out, holding, bench.parameters.state())
+    resident = Site(name, folder / "site", bench, lambda: data)
     while (message := read_block(sys.stdin.buffer)) is not None:
         write_block(sys.stdout.buffer, resident.answer(message))
 

@@ -164,6 +164,33 @@ def test_a_cache_belongs_to_a_step_with_its_settings_and_to_those_before_it(tmp_
     assert [worked("a", one), worked("b", one, other), worked("c", other)] == [["once\n"] * 4] * 3
 
 
+@pytest.mark.parametrize("change", [{"data.held_out": 0.4}, {"model.adapter.rank": 2}, {"seed": 12}])
+def test_a_cache_belongs_to_the_records_and_the_model_that_the_step_works_with(tmp_path, home, change):
+    for path in (home / "prepared").glob("*/done"):
+        path.unlink()
+    for name, overrides in (("a", {}), ("b", change)):
+        with opened(load_recipe("tiny", {"prepare": [{"kind": "every-other"}], "seed": 11} | overrides), tmp_path / name):
+            pass
+    assert [path.read_text() for path in (home / "prepared").glob("*/done")] == ["once\n"] * 8
+
+
+def test_every_step_finds_the_model_as_it_is_before_any_training(tmp_path):
+    found = []
+
+    @prepare_steps.register("moves-the-model")
+    @dataclass(frozen=True)
+    class Moves(PrepareStep):
+        """Leaves the model with other values than it found."""
+
+        def apply(self, context):
+            found.append(context.bench.parameters.state().sha256())
+            context.bench.parameters.weights.add_(1.0)
+            return Prepared(context.records)
+
+    with opened(load_recipe("tiny", {"prepare": [{"kind": "moves-the-model"}] * 2}), tmp_path) as (local, _, _):
+        assert found == [local.start.sha256()] * 8
+
+
 def test_a_baseline_does_not_prepare_again(tmp_path, home):
     for path in (home / "prepared").glob("*/done"):
         path.unlink()

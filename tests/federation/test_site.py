@@ -1,24 +1,38 @@
 """A site: what it answers, what it refuses, and what it writes down."""
 
 import json
+from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
 import torch
+from pydantic import Field
 
 from fedloom.agreed import agree
 from fedloom.data.records import Conversation, Provenance, Turn
-from fedloom.errors import PrivateDataError
-from fedloom.federation.audit import verify
-from fedloom.federation.bodies import Failure, Holding, Kept, Sample, Samples, Terms
+from fedloom.errors import DataError, DiskError, MissingExtraError, ModelError, PrivateDataError, RecipeError
+from fedloom.federation.audit import AuditLog, verify
+from fedloom.federation.bodies import MOST_SAMPLES, Failure, Holding, Kept, Sample, Samples, Terms
 from fedloom.federation.messages import Envelope, Expected, Message, decode, encode, peek
-from fedloom.federation.site import Site, SiteData
+from fedloom.federation.site import FILES_AT_FAULT, LONGEST_ANSWER, Site, SiteData
 from fedloom.files import read_lines
+from fedloom.hooks import PrepareStep, prepare_steps
 from fedloom.local_run import bench_plan
 from fedloom.models.bench import make_bench
+from fedloom.registry import PLACE
 from fedloom.resolve import load_recipe
 from fedloom.state import State
 
 RUN = "ab" * 16
+PICTURES = {"kind": "classify_pictures", "labels": ["a", "b"]}
+
+
+@prepare_steps.register("names-a-file")
+@dataclass
+class NamesAFile(PrepareStep):
+    """A step with a file."""
+
+    words: Annotated[str, Field(json_schema_extra=PLACE, description="file")] = ""
 
 
 def record(number, provenance=Provenance.PUBLIC):
@@ -42,7 +56,7 @@ class Owner:
         self.bench, self.agreed = bench, agree(recipe, bench, 1)
         train = [record(number, provenance) for number in range(6)]
         held_out = [record(number, provenance) for number in (7, 8)]
-        self.data = SiteData(train, held_out, "0" * 64, Holding({"train": 6, "held_out": 2}))
+        self.data = SiteData(train, held_out, Holding({"train": 6, "held_out": 2}), bench.parameters.state())
         self.site = Site("clinic", folder, bench, lambda: self.data)
         self.envelope = Envelope(RUN, "", self.agreed.sha256)
         self.folder = folder
@@ -152,12 +166,17 @@ def test_terms_that_were_changed_on_the_way_are_refused(owner):
         ({"model": {"sha256": "00"}}, "this site's model differs in sha256"),
         ({"model": {"dtype": "float16"}}, 'this site\'s model differs in dtype: it has "float32", the terms say "float16"'),
         ({"model": {"adapter": None}}, "this site's model differs in adapter"),
+        ({"data": {"template": "alpaca"}}, 'this site\'s encoding of rows differs in template: it has "chat", the terms say "alpaca"'),
+        ({"data": {"max_length": 8}}, "this site's encoding of rows differs in max_length: it has 96, the terms say 8"),
+        ({"task": PICTURES}, "this site's model is no residual_net, which the task of the terms trains"),
+        ({"codec": "zip"}, "its terms cannot be met here: codec: unknown codec 'zip'"),
+        ({"prepare": [{"kind": "names-a-file", "words": "/etc/passwd"}]}, "prepare.0.words: terms name a file by its hash"),
     ],
 )
 def test_terms_that_a_site_cannot_meet_are_refused_with_the_reason(owner, change, said):
     content = json.loads(json.dumps(owner.agreed.content))
     for key, value in change.items():
-        content[key] = content[key] | value if isinstance(value, dict) else value
+        content[key] = content[key] | value if isinstance(value, dict) and "kind" not in value else value
     owner.agreed = type(owner.agreed)(content)
     owner.envelope = Envelope(RUN, "", owner.agreed.sha256)
     assert said in reason(owner.ask("join", body=Terms(content)))
@@ -219,6 +238,79 @@ def test_an_error_inside_a_site_names_its_kind_and_place_and_no_text(owner, monk
     assert reason(failed).startswith("ValueError at test_site.py:")
     assert failed.report == {"exit_code": 1}
     assert "secret" not in (owner.folder / "audit.jsonl").read_text()
+
+
+def test_a_server_that_is_not_trusted_does_not_learn_what_is_wrong_with_the_owners_files(tmp_path, bench, recipe):
+    def broken():
+        raise DataError("/srv/clinic/patients.jsonl:7: 'Anna' is no number")
+
+    said = {}
+    for trusted in (False, True):
+        owner = Owner(tmp_path / str(trusted), bench, recipe)
+        owner.site = Site("clinic", owner.folder, bench, broken, trusted=trusted)
+        said[trusted] = reason(owner.ask("join", body=Terms(owner.agreed.content)))
+        assert "patients.jsonl:7" in (owner.folder / "audit.jsonl").read_text()
+    assert said == {False: FILES_AT_FAULT, True: "/srv/clinic/patients.jsonl:7: 'Anna' is no number"}
+
+
+@pytest.mark.parametrize("kind", [DataError, DiskError, ModelError, RecipeError, lambda path: MissingExtraError(path, "data", "a step")])
+def test_an_error_that_may_name_a_file_stays_with_its_site(tmp_path, bench, recipe, kind):
+    def broken():
+        raise kind("/srv/clinic/patients")
+
+    owner = Owner(tmp_path / "clinic", bench, recipe)
+    owner.site = Site("clinic", owner.folder, bench, broken)
+    assert reason(owner.ask("join", body=Terms(owner.agreed.content))) == FILES_AT_FAULT
+
+
+def test_a_site_whose_audit_log_cannot_be_written_still_answers(owner, monkeypatch):
+    owner.open()
+
+    def full(*_, **__):
+        raise DiskError("/srv/clinic/audit.jsonl: the disk is full; free some space, then resume the run")
+
+    monkeypatch.setattr(AuditLog, "enter", full)
+    said = reason(owner.ask("evaluate", 1, {"state": owner.bench.parameters.state()}))
+    assert said == f"{FILES_AT_FAULT}; the audit log of this site cannot be written (DiskError)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "sections", "report", "said"),
+    [
+        ("evaluate", (), {}, "message of client 'clinic' refused: it has no section 'state'"),
+        ("train", (), {"learning_rate": 1e-2}, "message of client 'clinic' refused: it has no section 'state'"),
+        ("train", ("state",), {}, "message of client 'clinic' refused: its report has no valid 'learning_rate'"),
+        ("sample", ("before",), {"count": 1, "max_new_tokens": 2}, "message of client 'clinic' refused: it has no section 'after'"),
+        ("sample", (), {"max_new_tokens": 2}, "message of client 'clinic' refused: its report has no valid 'count'"),
+        ("sample", (), {"count": 0, "max_new_tokens": 2}, "message of client 'clinic' refused: its report has no valid 'count'"),
+        ("sample", (), {"count": MOST_SAMPLES + 1, "max_new_tokens": 2}, "its report has no valid 'count'"),
+        ("sample", (), {"count": 1, "max_new_tokens": 4097}, "its report has no valid 'max_new_tokens'"),
+    ],
+)
+def test_work_with_a_part_missing_or_out_of_bounds_is_refused(owner, kind, sections, report, said):
+    owner.open()
+    state = owner.bench.parameters.state()
+    assert said in reason(owner.ask(kind, 1, dict.fromkeys(sections, state), report))
+    assert read_lines(owner.folder / "audit.jsonl")[-1]["event"] == "refused"
+
+
+def test_a_recipe_may_not_ask_for_more_samples_than_a_site_gives():
+    most = {"evaluate.samples": MOST_SAMPLES, "evaluate.max_new_tokens": LONGEST_ANSWER}
+    load_recipe("tiny", most)
+    for key, value in most.items():
+        with pytest.raises(RecipeError, match=f"{key}.*less than or equal to {value}"):
+            load_recipe("tiny", {key: value + 1})
+
+
+def test_rows_are_not_sampled_by_a_process_that_has_not_prepared_them(owner, bench):
+    owner.open()
+    other = Site("clinic", owner.folder, bench)
+    start = bench.parameters.state()
+    report = {"count": 1, "max_new_tokens": 2}
+    sent = encode(Message("sample", 1, "clinic", {"before": start, "after": start}, report, owner.envelope))
+    kind, number, envelope = peek(reply := other.answer(sent))
+    said = reason(decode(reply, Expected(kind, number, "clinic", envelope)))
+    assert said == "this process of the site has not prepared the rows that it is asked to answer"
 
 
 @pytest.mark.parametrize("provenance", [one for one in Provenance if one is not Provenance.PUBLIC])

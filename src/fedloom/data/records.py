@@ -6,13 +6,17 @@ traceback can.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+from fedloom.files import sha256_of
 
 
 class Provenance(StrEnum):
@@ -160,3 +164,23 @@ class Capture(Record):
 
     def __repr__(self) -> str:
         return f"Capture({len(self.views)} views, {self.provenance})"
+
+
+def sha256_of_records(records: Iterable[Record]) -> str:
+    """A hash of all that `records` hold; of a photograph or a mask, the bytes of the file."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(json.dumps([record.kind, _hashable(record)]).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _hashable(value: Any) -> Any:
+    if is_dataclass(value):
+        return [_hashable(getattr(value, one.name)) for one in fields(value)]
+    if isinstance(value, np.ndarray):
+        return [value.shape, str(value.dtype), hashlib.sha256(value.tobytes()).hexdigest()]
+    if isinstance(value, Path):
+        return sha256_of(value)
+    if isinstance(value, Mapping):
+        return [[name, _hashable(value[name])] for name in sorted(value)]
+    return [_hashable(one) for one in value] if isinstance(value, list | tuple) else value

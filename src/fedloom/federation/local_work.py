@@ -54,7 +54,7 @@ class LocalWork:
         own = {name: state for name, state in memory.items() if name not in (REFERENCE, OPTIMIZER) and not name.startswith(RESIDUAL)}
         device = parameters.weights.device
         half = agreed.algorithm.local_training(start.to(device), _on(device, received), _on(device, own), client)
-        rate = message.report["learning_rate"]
+        rate = message.number("learning_rate")
         parameters.load(half.start)
         report = self._loss_before(rows)
         gradients = PlainGradients()
@@ -101,7 +101,7 @@ class LocalWork:
     def evaluate(self, message: Message) -> bytes:
         """The task's sums over the held-out rows with the state of `message` on."""
         task = self.agreed.task
-        self.bench.parameters.load(message.sections["state"])
+        self.bench.parameters.load(message.section("state"))
         sums = task.no_sums()
         if self.rows.held_out is not None:
             held_out = task.load(Path(self.rows.held_out))
@@ -118,8 +118,8 @@ class LocalWork:
 
 def _start(message: Message, memory: Mapping[str, State]) -> State:
     """The global state: sent whole, or as the difference to what this client had in the round before."""
-    if "state" in message.sections:
-        return message.sections["state"]
+    if "difference" not in message.sections:
+        return message.section("state")
     if REFERENCE not in memory:
         raise FedloomError("the server sent a difference, but this client has lost the state it refers to")
     return memory[REFERENCE] + message.sections["difference"]

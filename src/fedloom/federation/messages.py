@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import struct
 import zlib
@@ -76,6 +77,19 @@ class Message:
                 raise PrivateDataError(f"section '{name}' of a message is a {type(state).__name__}; only tensors may leave a client")
         if self.body is not None and type(self.body) is not BODIES.get(self.kind):
             raise PrivateDataError(f"a {type(self.body).__name__} was put into a message of kind {self.kind}, which may not hold one")
+
+    def number(self, name: str, least: float = 0.0, most: float = math.inf) -> float:
+        """The number `name` of the report. Raises RefusedMessageError when it is missing or out of bounds."""
+        value = self.report.get(name)
+        if value is None or not least <= value <= most:
+            raise RefusedMessageError(f"message of client '{self.client}' refused: its report has no valid '{name}'")
+        return float(value)
+
+    def section(self, name: str) -> State:
+        """The section `name`. Raises RefusedMessageError when it is missing."""
+        if name not in self.sections:
+            raise RefusedMessageError(f"message of client '{self.client}' refused: it has no section '{name}'")
+        return self.sections[name]
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from time import perf_counter
 import torch
 
 from fedloom.agreed import Agreed
-from fedloom.data.records import Record
+from fedloom.data.records import Record, sha256_of_records
 from fedloom.errors import DataError
 from fedloom.federation.site_folder import SiteRows
 from fedloom.files import cache_folder
 from fedloom.hooks import PrepareContext, PrepareStep
 from fedloom.models.bench import Bench
+from fedloom.state import State
 from fedloom.streams import numpy_stream, torch_stream
 from fedloom.tasks import Rows
 from fedloom.tasks.gradients import PlainGradients
@@ -40,7 +41,7 @@ class PreparedRecords:
 
 @dataclass(frozen=True)
 class Preparation:
-    """The prepare steps of `agreed` at `client`, on records of a source with the hash `sha256`.
+    """The prepare steps of `agreed` at `client`, with the model as it is at the `start`, before any training.
 
     `places` gives the client's own path of every file that the steps name, by its hash.
     """
@@ -48,7 +49,7 @@ class Preparation:
     client: str
     agreed: Agreed
     bench: Bench
-    sha256: str
+    start: State
     progress: Progress
     places: Mapping[str, str]
 
@@ -117,8 +118,12 @@ class Preparation:
         return perf_counter() - begin
 
     def _context(self, number: int, records: Sequence[Record], told: Mapping[str, float]) -> PrepareContext:
+        """What the step `number` has, its model at the start again: a step before it, or another run, may have left it elsewhere."""
         agreed = self.agreed
-        decided_by = [self.sha256, self.client, agreed.seed, agreed.content["prepare"][: number + 1], sorted(told.items())]
+        self.bench.parameters.load(self.start)
+        step = agreed.content["prepare"][number]
+        rows = sha256_of_records(records)
+        decided_by = [rows, self.bench.sha256, self.start.sha256(), self.client, agreed.seed, number, step, sorted(told.items())]
         name = hashlib.sha256(json.dumps(decided_by).encode()).hexdigest()[:32]
         stream = numpy_stream(agreed.seed, "prepare", number, self.client)
         return PrepareContext(self.client, records, stream, self.bench, cache_folder() / "prepared" / name, self.progress, told)

@@ -133,7 +133,8 @@ def evaluate(federation: Federation, state: State, round_number: int, label: str
     for reply in in_order(federation.engine.dispatch(assignments(), federation.terms.deadline), clients):
         try:
             expected = Expected("measures", round_number, reply.client, federation.envelope, sections=frozenset(), max_bytes=ALLOWANCE)
-            sums = _numbers(take(federation, reply, expected), task.sum_names)
+            message = take(federation, reply, expected)
+            sums = {name: message.number(name) for name in task.sum_names}
             if not task.plausible(sums) or sums["rows"] > federation.known_rows(reply.client, "held_out"):
                 raise RefusedMessageError(f"message of client '{reply.client}' refused: its sums do not go with its rows")
         except FedloomError as error:
@@ -289,7 +290,8 @@ def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     room = len(sections) * sum(dtype.itemsize * length for dtype, length in codec.parts(layout.numel).values()) + ALLOWANCE
     expected = Expected("update", begun.round, reply.client, federation.envelope, layout, sections, room, federation.terms.max_update_norm)
     message = take(federation, reply, expected)
-    if _numbers(message, REPORTED)["examples"] > federation.known_rows(reply.client, "train"):
+    reported = {name: message.number(name) for name in REPORTED}
+    if reported["examples"] > federation.known_rows(reply.client, "train"):
         raise RefusedMessageError(f"message of client '{reply.client}' refused: it reports more examples than it has rows")
     extras = {name: state for name, state in message.sections.items() if name != "update"}
     numbers = {key: float(value) for key, value in message.report.items()}
@@ -320,17 +322,6 @@ def take(federation: Federation, reply: Reply, expected: Expected) -> Message:
         reason = message.body.reason if isinstance(message.body, Failure) else "no reason given"
         raise (DataError if message.report.get("exit_code") == DataError.exit_code else FedloomError)(reason)
     return decode(reply.message, expected)
-
-
-def _numbers(message: Message, names: Mapping[str, float] | Sequence[str]) -> dict[str, float]:
-    """The named numbers of a report. Raises RefusedMessageError for one that is missing, no number or negative."""
-    found = {}
-    for name in names:
-        value = message.report.get(name)
-        if value is None or value < 0:
-            raise RefusedMessageError(f"message of client '{message.client}' refused: its report has no valid '{name}'")
-        found[name] = float(value)
-    return found
 
 
 def in_order(replies: Iterator[Reply], clients: Sequence[str]) -> Iterator[Reply]:

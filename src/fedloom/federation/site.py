@@ -17,30 +17,51 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fedloom.agreed import Agreed, model_terms, read_terms
+from fedloom.agreed import Agreed, model_terms, read_terms, refuse_paths
 from fedloom.data.records import Provenance, Record
-from fedloom.errors import FedloomError, PrivateDataError, RefusedMessageError
+from fedloom.errors import (
+    DataError,
+    DiskError,
+    FedloomError,
+    MissingExtraError,
+    ModelError,
+    PrivateDataError,
+    RecipeError,
+    RefusedMessageError,
+)
 from fedloom.federation.audit import AuditLog
-from fedloom.federation.bodies import Failure, Holding, Kept, Sample, Samples, Terms
+from fedloom.federation.bodies import MOST_SAMPLES, Failure, Holding, Kept, Sample, Samples, Terms, one_line
+from fedloom.federation.codec import codecs
 from fedloom.federation.local_work import LocalWork
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
 from fedloom.federation.preparing import Preparation, PreparedRecords, Progress
 from fedloom.federation.site_folder import SiteFolder, SiteRows
 from fedloom.models.bench import Bench
+from fedloom.models.kinds import kinds
+from fedloom.state import State
+
+LONGEST_ANSWER = 4096
+"""Tokens of a sample answer at the most."""
+
+OF_FILES = (DataError, ModelError, RecipeError, MissingExtraError, DiskError)
+"""Errors whose reasons name paths and content of this machine."""
+FILES_AT_FAULT = "its data, its model or its disk cannot be used as they are; the audit log of this site has the reason"
 
 
 @dataclass(frozen=True, repr=False)
 class SiteData:
-    """What an owner has: records to train on, records that are held out, the hash of what they come from, and what it says of them.
+    """What an owner has: records to train on, records that are held out, and what it says of them.
 
-    `places` gives its path of every file that prepare steps name, by hash. With `prepared` the records have been through the steps already.
+    Prepare steps work with the model at its `start`, before any training. `places` gives the owner's path of every file that the steps
+    name, by hash. With `prepared` the records have been through the steps already.
     """
 
     train: Sequence[Record]
     held_out: Sequence[Record]
-    sha256: str
     holding: Holding
+    start: State
     places: Mapping[str, str] = field(default_factory=dict)
     prepared: bool = False
 
@@ -49,7 +70,7 @@ class Site:
     """The site `name`, with its `folder` and the `bench` that is lent to it.
 
     `data` gives what it has. It may be missing where a site only trains and measures, because another process of its owner has prepared
-    its rows in `folder`.
+    its rows in `folder`. A `trusted` server has the owner's files before it anyway, as on one machine: it is told what is wrong with them.
     """
 
     def __init__(
@@ -59,6 +80,7 @@ class Site:
         bench: Bench,
         data: Callable[[], SiteData] | None = None,
         progress: Progress = lambda done, total: None,
+        trusted: bool = False,
     ) -> None:
         self.name = name
         self.folder = SiteFolder(folder)
@@ -66,9 +88,11 @@ class Site:
         self._audit = AuditLog(folder / "audit.jsonl")
         self._data = data
         self._progress = progress
+        self._trusted = trusted
         self._agreed: dict[Envelope, Agreed] = {}
         self._rows: dict[Envelope, SiteRows] = {}
         self._prepared: dict[str, PreparedRecords] = {}
+        self._records: dict[Envelope, PreparedRecords] = {}
         self._handlers: Mapping[str, Callable[[Message], bytes]] = {
             "join": self._join,
             "prepare": self._prepare,
@@ -78,9 +102,10 @@ class Site:
         }
 
     def answer(self, data: bytes) -> bytes:
-        """The reply to the message `data`: one of kind failed, with the reason, when there is no other.
+        """The reply to the message `data`: one of kind failed, with the reason, when there is no other. Nothing is raised.
 
-        The reason is a sentence of this program, or the kind and place of an error; it holds no text of a row.
+        The reason is a sentence of this program, or the kind and place of an error; it holds no text of a row. A server that is not
+        trusted learns of what is wrong with the owner's files only that something is; the audit log has the reason.
         """
         kind, number, envelope = "", 0, NO_ENVELOPE
         try:
@@ -88,13 +113,12 @@ class Site:
             if kind not in self._handlers:
                 raise RefusedMessageError(f"a site answers to {', '.join(self._handlers)}, and this message is of another kind")
             reply = self._handlers[kind](decode(data, Expected(kind, number, self.name, envelope)))
+            self._audit.enter(kind, run=envelope.run, federation=envelope.federation, round=number)
         except FedloomError as error:
-            refused = isinstance(error, RefusedMessageError | PrivateDataError)
-            return self._failed(number, envelope, str(error), error.exit_code, "refused" if refused else "failed")
+            return self._failed(number, envelope, error, str(error), error.exit_code)
         except Exception as error:  # noqa: BLE001 - one site's failure, of whatever kind, is the round's to deal with
             place = traceback.extract_tb(error.__traceback__)[-1]
-            return self._failed(number, envelope, f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}", 1, "failed")
-        self._audit.enter(kind, run=envelope.run, federation=envelope.federation, round=number)
+            return self._failed(number, envelope, error, f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}", 1)
         return reply
 
     def work_size(self, kind: str, envelope: Envelope) -> float:
@@ -116,27 +140,30 @@ class Site:
         agreed = read_terms(message.body.content)
         if agreed.sha256 != message.envelope.agreed:
             raise RefusedMessageError("its terms do not have the hash that its header gives")
-        wanted, own = agreed.content["model"], model_terms(self._bench.recipe, self._bench.sha256)
-        for key in wanted:
-            if wanted[key] != own.get(key):
-                raise FedloomError(
-                    f"this site's model differs in {key}: it has {_short(own.get(key))}, the terms say {_short(wanted[key])}"
-                )
+        if agreed.codec not in codecs:
+            raise RefusedMessageError(f"its terms cannot be met here: codec: unknown codec '{agreed.codec}'")
+        if not self._trusted:
+            refuse_paths(agreed)
+        if not isinstance(self._bench.kind, kinds.get(agreed.task.model_kind)):
+            raise FedloomError(f"this site's model is no {agreed.task.model_kind}, which the task of the terms trains")
+        bench = self._bench
+        _compare("model", agreed.content["model"], model_terms(bench.recipe, bench.sha256))
+        _compare("encoding of rows", agreed.content["data"], bench.encoder.terms)
         self.folder.keep_terms(message.envelope, agreed)
         return encode(Message("joined", 0, self.name, {}, {}, message.envelope, self._held().holding))
 
     def _prepare(self, message: Message) -> bytes:
         """With `counts` in the report: what the steps send up before they work. Else the work, with the server's numbers in the report."""
         agreed, data = self._terms(message.envelope), self._held()
-        preparation = Preparation(self.name, agreed, self._bench, data.sha256, self._progress, data.places)
+        preparation = Preparation(self.name, agreed, self._bench, data.start, self._progress, data.places)
         if "counts" in message.report:
             return encode(Message("prepared", 0, self.name, {}, preparation.counts(data.train), message.envelope))
-        key = _steps_key(agreed)
+        told = {name: value for name, value in message.report.items() if "/" in name}
+        key = json.dumps([agreed.content["prepare"], agreed.seed, agreed.most_held_out, sorted(told.items())])
         if key not in self._prepared:
-            told = {name: value for name, value in message.report.items() if "/" in name}
             unprepared = PreparedRecords(data.train, data.held_out, {})
             self._prepared[key] = unprepared if data.prepared else preparation.prepared(data.train, data.held_out, told)
-        records = self._prepared[key]
+        records = self._records[message.envelope] = self._prepared[key]
         rows = preparation.encoded(records)
         self.folder.keep_rows(message.envelope, rows)
         self._rows[message.envelope] = rows
@@ -153,16 +180,15 @@ class Site:
 
     def _sample(self, message: Message) -> bytes:
         """Answers of the models before and after to the first PUBLIC held-out records; none of a model that does not talk."""
-        records = [
-            record
-            for record in self._prepared[_steps_key(self._terms(message.envelope))].held_out
-            if record.provenance is Provenance.PUBLIC
-        ]
-        records = records[: int(message.report["count"])] if self._bench.kind.talks else []
+        if message.envelope not in self._records:
+            raise RefusedMessageError("this process of the site has not prepared the rows that it is asked to answer")
+        batch = self._terms(message.envelope).evaluation_batch
+        count, length = int(message.number("count", 1, MOST_SAMPLES)), int(message.number("max_new_tokens", 1, LONGEST_ANSWER))
+        public = [record for record in self._records[message.envelope].held_out if record.provenance is Provenance.PUBLIC]
+        records = public[:count] if self._bench.kind.talks else []
         answers = []
         for section in ("before", "after"):
-            self._bench.parameters.load(message.sections[section])
-            length, batch = int(message.report["max_new_tokens"]), self._terms(message.envelope).evaluation_batch
+            self._bench.parameters.load(message.section(section))
             answers.append(self._bench.kind.answers(self._bench.model, self._bench.encoder, records, length, batch) if records else [])
         items = [Sample(*self._bench.kind.shown(record), before, after) for record, before, after in zip(records, *answers, strict=True)]
         return encode(Message("samples", message.round, self.name, {}, {}, message.envelope, Samples.of(items, records)))
@@ -186,14 +212,23 @@ class Site:
             raise FedloomError("this process of the site trains and measures only; its records are with another")
         return self._data()
 
-    def _failed(self, number: int, envelope: Envelope, reason: str, exit_code: int, event: str) -> bytes:
-        self._audit.enter(event, run=envelope.run, federation=envelope.federation, round=number, reason=reason)
-        return encode(Message("failed", number, self.name, {}, {"exit_code": exit_code}, envelope, Failure(reason)))
+    def _failed(self, number: int, envelope: Envelope, error: Exception, reason: str, exit_code: int) -> bytes:
+        event = "refused" if isinstance(error, RefusedMessageError | PrivateDataError) else "failed"
+        told = reason if self._trusted or not isinstance(error, OF_FILES) else FILES_AT_FAULT
+        try:
+            self._audit.enter(event, run=envelope.run, federation=envelope.federation, round=number, reason=one_line(reason))
+        except Exception as unwritten:  # noqa: BLE001 - the server gets its reply when the disk is full, too
+            told = f"{told}; the audit log of this site cannot be written ({type(unwritten).__name__})"
+        return encode(Message("failed", number, self.name, {}, {"exit_code": exit_code}, envelope, Failure(told)))
 
 
-def _steps_key(agreed: Agreed) -> str:
-    """What decides the prepared records of a site, beside its data."""
-    return json.dumps([agreed.content["prepare"], agreed.seed, agreed.most_held_out])
+def _compare(what: str, wanted: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise FedloomError when this site's own terms of its model or its encoder are not those that are wanted."""
+    for key in sorted({*wanted, *own}):
+        if wanted.get(key) != own.get(key):
+            raise FedloomError(
+                f"this site's {what} differs in {key}: it has {_short(own.get(key))}, the terms say {_short(wanted.get(key))}"
+            )
 
 
 def _short(value: object) -> str:

@@ -19,10 +19,20 @@ class TextEncoder:
         """(tokenizer, template, max_length)."""
         return self.tokenizer, self.template, self.max_length
 
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What server and clients have to agree on, as plain JSON."""
+        return {"template": self.template, "max_length": self.max_length}
+
 
 @dataclass(frozen=True)
 class PictureEncoder:
     """Pictures go into a network as they are: bytes as values in 0..1."""
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What server and clients have to agree on, as plain JSON: nothing."""
+        return {}
 
 
 Encoder = TextEncoder | PictureEncoder

@@ -62,11 +62,12 @@ class LocalSites:
         """Nothing to end."""
 
     def _site(self, name: str, data: Callable[[], SiteData]) -> Site:
-        return Site(name, self.folder / name, self._bench, data, lambda done, total: self._progress(name, done, total))
+        return Site(name, self.folder / name, self._bench, data, partial(self._progress, name), trusted=True)
 
     def _pooled(self, owners: Sequence[str]) -> SiteData:
         records = [record for owner in owners for record in self._sites[owner].prepared().train]
-        return SiteData(records, [], "", Holding({"train": len(records), "held_out": 0}), prepared=True)
+        start = next(iter(self._data.values())).start
+        return SiteData(records, [], Holding({"train": len(records), "held_out": 0}), start, prepared=True)
 
 
 @dataclass(frozen=True)
