@@ -120,8 +120,8 @@ def _execute(recipe: Recipe, folder: RunFolder, observer: Observer) -> Run:
         reason = str(error) if isinstance(error, FedloomError) else type(error).__name__
         raise
     finally:
-        folder.audit.enter(status)
+        last = folder.audit.enter(status)
         seconds, traffic = earlier + perf_counter() - begin, folder.wire.total_bytes()
-        folder.update_manifest(status=status, reason=reason, seconds=seconds, traffic_bytes=traffic)
+        folder.update_manifest(status=status, reason=reason, seconds=seconds, traffic_bytes=traffic, audit_sha256=last)
         write_report(folder.path)
     return read(folder.path)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from fedloom.data.pixels import cached_pictures, load_pictures
 from fedloom.data.records import Picture, Provenance
@@ -48,3 +49,14 @@ def test_a_damaged_file_is_removed_and_named(tmp_path):
     with pytest.raises(ModelError, match="the picture cache was damaged and has been removed; run again"):
         load_pictures(path)
     assert not path.exists()
+
+
+def test_a_file_without_the_tensors_of_the_task_is_kept_and_named(tmp_path):
+    path = tmp_path / "others.safetensors"
+    path.write_bytes(save({"other": torch.zeros(1)}, metadata={"truncated": "0"}))
+    with pytest.raises(ModelError, match=r"others\.safetensors: is no picture cache of this task"):
+        load_pictures(path)
+    path.write_bytes(save({"other": torch.zeros(1)}))
+    with pytest.raises(ModelError, match=r"others\.safetensors: is no picture cache of this task"):
+        load_pictures(path)
+    assert path.exists()

@@ -181,8 +181,11 @@ def test_the_shell_completes_the_names_of_presets(shell, words):
 def test_the_audit_log_of_a_run_is_verified_and_a_changed_line_is_named(finished, tmp_path):
     folder, _ = finished
     done = fedloom("audit", "verify", folder, cwd=tmp_path)
-    assert (done.returncode, done.stdout.strip()) == (0, f"{folder}/audit.jsonl: 4 entries, the chain is unbroken")
-    assert json.loads(fedloom("audit", "verify", folder, "--json", cwd=tmp_path).stdout)["entries"] == 4
+    last = json.loads((folder / "manifest.json").read_text())["audit_sha256"]
+    said = f"{folder}/audit.jsonl: 4 entries, the chain is unbroken; the last has the hash {last[:12]}..."
+    assert (done.returncode, " ".join(done.stdout.split())) == (0, said)
+    found = json.loads(fedloom("audit", "verify", folder / "audit.jsonl", "--json", cwd=tmp_path).stdout)
+    assert found == {"log": f"{folder}/audit.jsonl", "entries": 4, "unbroken": True, "last": last, "torn": False}
     changed = tmp_path / "changed"
     changed.mkdir()
     lines = (folder / "audit.jsonl").read_text().splitlines(keepends=True)
@@ -190,5 +193,13 @@ def test_the_audit_log_of_a_run_is_verified_and_a_changed_line_is_named(finished
     done = fedloom("audit", "verify", "changed", cwd=tmp_path)
     assert done.returncode == 1
     assert "changed/audit.jsonl:2: the audit chain is broken here" in error_line(done.stderr)
+    done = fedloom("audit", "verify", "changed", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["entries"], found["unbroken"]) == (1, 1, False)
+    assert found["reason"].startswith("changed/audit.jsonl:2: ")
+    (changed / "audit.jsonl").write_text("".join(lines[:3]))
+    (changed / "manifest.json").write_text(json.dumps({"audit_sha256": last}))
+    done = fedloom("audit", "verify", "changed", cwd=tmp_path)
+    assert (done.returncode, f"no entry has the hash {last[:12]}..." in done.stderr) == (1, True)
     done = fedloom("audit", "verify", "nowhere", cwd=tmp_path)
     assert (done.returncode, error_line(done.stderr)[:40]) == (2, "error: nowhere: has no audit.jsonl; name")

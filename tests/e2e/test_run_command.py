@@ -40,7 +40,7 @@ def test_the_run_folder_holds_what_is_promised(finished):
         assert (folder / name).stat().st_size > 0, name
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"round-00001.checkpoint", "round-00002.checkpoint"}
     assert all(set(event) == {"round", "client", "name", "value"} for event in read_lines(folder / "metrics.jsonl"))
-    assert verify(folder / "audit.jsonl") == 4
+    assert verify(folder / "audit.jsonl").entries == 4
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["status"] == "finished"
     assert manifest["data"]["origin"] == "tiny-demo"

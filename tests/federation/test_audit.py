@@ -6,7 +6,8 @@ import json
 import pytest
 
 from fedloom.errors import FedloomError
-from fedloom.federation.audit import AuditLog, WireLog, verify
+from fedloom.federation.audit import AuditLog, BrokenChainError, Chain, WireLog, verify
+from fedloom.files import read_lines
 
 
 @pytest.fixture
@@ -22,10 +23,9 @@ def lines(path):
 
 
 def test_an_unbroken_chain_is_verified(log):
-    assert verify(log) == 4
+    assert verify(log).entries == 4
     AuditLog(log).enter("finished")  # by another process, after a restart
-    assert verify(log) == 5
-    assert verify(log.with_name("none")) == 0
+    assert verify(log).entries == 5
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
@@ -62,6 +62,76 @@ def test_two_lines_that_changed_places_are_found(log):
     log.write_text("".join(text))
     with pytest.raises(FedloomError, match=":2: "):
         verify(log)
+
+
+def test_half_a_line_of_a_killed_writer_is_told_and_not_counted(log):
+    whole = log.read_bytes()
+    log.write_bytes(whole + b'{"time": "2026')
+    assert verify(log) == Chain(4, json.loads(lines(log)[3])["sha256"], torn=True)
+    AuditLog(log).enter("finished")
+    assert (verify(log).entries, verify(log).torn) == (5, False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"no json", b"", b"[1, 2]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"previous": ""}', b"{}"],
+    ids=["text", "blank", "list", "null", "bytes", "deep", "without a hash", "empty"],
+)
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_a_line_that_is_no_entry_breaks_the_chain(log, line, number):
+    found = log.read_bytes().splitlines()
+    log.write_bytes(b"\n".join([*found[: number - 1], line, *found[number - 1 :], b""]))
+    with pytest.raises(BrokenChainError, match=f"audit.jsonl:{number}: the audit chain is broken here") as caught:
+        verify(log)
+    assert caught.value.entries == number - 1
+
+
+def test_a_key_that_stands_twice_breaks_the_chain(log):
+    text = lines(log)
+    text[1] = text[1].replace('"replies": 4', '"replies": 9, "replies": 4')
+    log.write_text("".join(text))
+    with pytest.raises(BrokenChainError, match=":2: "):
+        verify(log)
+
+
+def test_an_empty_log_is_no_audit_log(log):
+    log.write_bytes(b"")
+    with pytest.raises(BrokenChainError, match="holds no entry"):
+        verify(log)
+
+
+def test_entries_that_were_cut_off_the_end_are_missed_by_the_hash_of_the_last(log):
+    last = AuditLog(log).enter("finished")
+    assert verify(log, last).last == last
+    AuditLog(log).enter("resumed")
+    assert verify(log, last).entries == 6
+    log.write_text("".join(lines(log)[:4]))
+    assert verify(log).entries == 4
+    with pytest.raises(BrokenChainError, match=f"its end is missing; no entry has the hash {last[:12]}"):
+        verify(log, last)
+
+
+def test_an_entry_keeps_any_text_in_one_line_of_ascii(log):
+    reason = "é\u2028\x85\ud800\n'"
+    AuditLog(log).enter("failed", reason=reason)
+    assert log.read_bytes().isascii()
+    assert log.read_bytes().count(b"\n") == 5
+    assert verify(log).entries == 5
+    assert read_lines(log)[4]["reason"] == reason
+
+
+@pytest.mark.parametrize("line", [b"no json\n", b"{}\n", b"[1]\n", b"\n"])
+def test_nothing_is_appended_to_a_log_whose_last_line_is_no_entry(log, line):
+    log.write_bytes(log.read_bytes() + line)
+    before = log.read_bytes()
+    with pytest.raises(FedloomError, match=r"audit.jsonl: its last line is no entry of an audit log"):
+        AuditLog(log).enter("finished")
+    assert log.read_bytes() == before
+
+
+def test_the_folder_that_a_log_makes_is_for_its_owner_alone(tmp_path):
+    AuditLog(tmp_path / "clinic" / "audit.jsonl").enter("join")
+    assert (tmp_path / "clinic").stat().st_mode & 0o777 == 0o700
 
 
 def test_every_message_is_entered_with_its_size_and_hash(tmp_path):

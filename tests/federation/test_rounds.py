@@ -90,7 +90,7 @@ def test_a_client_that_fails_is_left_out_and_noted_and_the_round_goes_on(tmp_pat
     assert reason in noted[0]["reason"]
     failed = [event for event in RunFolder(tmp_path / "faulty").metrics() if event["name"] == "client/failed"]
     assert failed == [{"round": 2, "client": "south", "name": "client/failed", "value": 1}]
-    assert verify(tmp_path / "faulty" / "audit.jsonl")
+    assert verify(tmp_path / "faulty" / "audit.jsonl").entries
 
 
 def test_a_client_without_a_reply_is_left_out_and_those_behind_it_are_not(tmp_path):

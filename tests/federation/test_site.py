@@ -104,7 +104,7 @@ def test_a_site_prepares_trains_measures_and_samples(owner, bench):
     assert (sample.prompt, sample.reference) == ("question 7?", "answer 7")
     assert sample.before == sample.after
     assert [entry["event"] for entry in read_lines(owner.folder / "audit.jsonl")] == ["join", "prepare", "train", "evaluate", "sample"]
-    assert verify(owner.folder / "audit.jsonl") == 5
+    assert verify(owner.folder / "audit.jsonl").entries == 5
 
 
 def test_a_site_measures_the_state_that_it_is_sent(owner, bench):

@@ -21,19 +21,30 @@ def _family() -> None:
 
 @audit_app.command("verify")
 def audit_verify(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the folder of a site.")], as_json: AsJson = False
+    place: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, the folder of a site, or an audit.jsonl.")],
+    as_json: AsJson = False,
 ) -> None:
     """Check the chain of hashes of the audit log: a line that was changed, removed or put in later is named, and the exit code is 1.
 
+    The manifest of a run notes the hash of the last entry, so that entries which were cut off the end are missed, too.
+
     Example: `fedloom audit verify runs/mine`
     """
-    from fedloom.federation.audit import verify
+    from fedloom.federation.audit import BrokenChainError, verify
+    from fedloom.federation.run_folder import RunFolder
 
-    log = folder / "audit.jsonl"
+    log = place / "audit.jsonl" if place.is_dir() else place
     if not log.is_file():
-        raise RecipeError(f"{folder}: has no audit.jsonl; name a run folder, or the folder of a site")
-    entries = verify(log)
+        raise RecipeError(f"{place}: has no audit.jsonl; name a run folder, the folder of a site, or the log itself")
+    try:
+        chain = verify(log, RunFolder(log.parent).manifest().get("audit_sha256"))
+    except BrokenChainError as error:
+        if as_json:
+            print(json.dumps({"log": str(log), "entries": error.entries, "unbroken": False, "reason": str(error)}))
+        raise
     if as_json:
-        print(json.dumps({"log": str(log), "entries": entries, "unbroken": True}))
-    else:
-        out.print(f"{log}: {entries} entries, the chain is unbroken")
+        print(json.dumps({"log": str(log), "entries": chain.entries, "unbroken": True, "last": chain.last, "torn": chain.torn}))
+        return
+    out.print(f"{log}: {chain.entries} entries, the chain is unbroken; the last has the hash {chain.last[:12]}...")
+    if chain.torn:
+        out.print("  a last line that was written only half, as by a killed run, is not counted")

@@ -33,8 +33,12 @@ def kept_rows(path: Path, called: str = "token cache") -> Iterator[tuple[Any, in
     A damaged file is removed, and ModelError says so; `called` is what the error calls it.
     """
     try:
-        with safe_open(path, "pt") as file:
-            yield file, int(file.metadata()["truncated"])
+        opened = safe_open(path, "pt")
     except SafetensorError as error:
         path.unlink()
         raise ModelError(f"{path}: the {called} was damaged and has been removed; run again ({error})") from None
+    with opened as file:
+        try:
+            yield file, int(file.metadata()["truncated"])
+        except (SafetensorError, TypeError, KeyError) as error:
+            raise ModelError(f"{path}: is no {called} of this task ({error}); remove it, and run again") from None
