@@ -15,7 +15,9 @@ import typer
 
 import fedloom
 from fedloom.cli.app import app
+from fedloom.data.sources import load_records
 from fedloom.overrides import parse_overrides
+from fedloom.recipe import DataRecipe
 from fedloom.resolve import load_recipe, preset_names
 
 ROOT = Path(__file__).parents[1]
@@ -109,6 +111,13 @@ def test_the_steps_and_the_logger_on_the_page_about_extending_work(tmp_path: Pat
         pytest.approx(0.95 * run.state.norm())
     ]
     assert "held_out/federated/loss" in (run.folder / "metrics.txt").read_text()
+    (tmp_path / "letters.txt").write_text("Dear all,\nhello.\n\nDear none.\n")
+    letters = load_records(DataRecipe(source=f"letters:{tmp_path}/letters.txt"), 7)
+    assert [(letter.text, letter.fields["client"]) for letter in letters.records] == [
+        ("Dear all,\nhello.", "box-1"),
+        ("Dear none.", "box-0"),
+    ]
+    assert (letters.kind, letters.origin) == ("document", f"{tmp_path}/letters.txt")
 
 
 def test_the_readme_names_every_algorithm_and_nothing_that_is_not_there() -> None:

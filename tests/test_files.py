@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedloom.errors import FedloomError, RecipeError
-from fedloom.files import append_line, cache_folder, content_sha256, disk_errors_named, read_lines, sha256_of, write_atomic
+from fedloom.files import append_line, cache_folder, content_sha256, disk_errors_named, read_lines, sha256_of, whole_folder, write_atomic
 
 
 def fails(number):
@@ -79,6 +79,17 @@ def test_a_file_that_is_one_torn_line_starts_afresh(tmp_path):
     path.write_text('{"rou')
     append_line(path, {"round": 1})
     assert read_lines(path) == [{"round": 1}]
+
+
+def test_a_folder_takes_the_place_of_the_old_one_when_it_is_whole(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(RecipeError), whole_folder(tmp_path / "out") as folder:
+        (folder / "new").rename(folder / "newer")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
 
 
 def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):

@@ -192,3 +192,27 @@ def test_a_recipe_may_be_loaded_again():
     recipe = load_recipe("tiny")
     assert isinstance(recipe, Recipe)
     assert load_recipe(recipe, {"rounds": 1}).federation.rounds == 1
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize(
+    "key", ["task.passes", "task.learning_rate", "federation.deadline", "federation.max_update_norm", "data.held_out", "finish.0.rate"]
+)
+def test_a_number_that_is_not_finite_is_refused_with_its_key(key, value):
+    overrides = {"finish": [{"kind": "repair", "rate": value}]} if key.startswith("finish") else {key: value}
+    with pytest.raises(RecipeError, match=rf"^{key}: should be a finite number, got (-?inf|nan)$"):
+        load_recipe("tiny", overrides)
+
+
+def test_a_number_of_a_recipe_object_that_is_not_finite_is_refused():
+    recipe = Recipe.model_validate({"task": {"kind": "sft", "passes": float("inf")}})
+    with pytest.raises(RecipeError, match=r"task\.passes: should be a finite number, got inf"):
+        load_recipe(recipe)
+
+
+@pytest.mark.parametrize("key", ["task.passes", "task.steps", "federation.rounds", "federation.workers", "seed", "algorithm.prox_mu"])
+def test_true_and_false_are_no_numbers(key):
+    overrides = {"algorithm.name": "fedprox"} if key.startswith("algorithm") else {}
+    with pytest.raises(RecipeError, match=rf"^{key}: should be a number, got true$"):
+        load_recipe("tiny", overrides | {key: True})
+    assert load_recipe("tiny", {"model.gradient_checkpointing": True}).model.gradient_checkpointing is True

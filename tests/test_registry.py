@@ -7,8 +7,12 @@ import pytest
 from pydantic import Field
 
 import fedloom.registry
+from fedloom.algorithms import algorithms
 from fedloom.errors import RecipeError
+from fedloom.hooks import behaviours, finish_steps, prepare_steps, probes
+from fedloom.models.kinds import kinds
 from fedloom.registry import Registry, Setting, checked_settings, nearest, settings_of
+from fedloom.tasks import tasks
 
 
 @dataclass
@@ -70,6 +74,22 @@ def test_other_packages_add_parts_by_entry_points(monkeypatch):
     assert registry.get("theirs") is splice
     assert registry.names() == ["theirs"]
     assert asked == ["fedloom.prepare_steps"]
+
+
+def test_a_registry_with_a_base_takes_classes_derived_from_it_only():
+    registry = Registry("loom", Weaver)
+    registry.register("weaver")(Weaver)
+    registry.register("other")(type("Other", (Weaver,), {}))
+    for part in (splice, Registry, Weaver(1), 5):
+        with pytest.raises(RecipeError, match=r"the loom 'third' should be a class derived from Weaver; .* is none"):
+            registry.register("third")(part)
+    assert registry.names() == ["other", "weaver"]
+
+
+@pytest.mark.parametrize("registry", [algorithms, behaviours, finish_steps, kinds, prepare_steps, probes, tasks], ids=lambda one: one.kind)
+def test_functions_are_no_parts_that_have_a_base_class(registry):
+    with pytest.raises(RecipeError, match="should be a class derived from"):
+        registry.register("function-of-a-test")(splice)
 
 
 def test_settings_are_the_init_fields_of_a_dataclass():

@@ -41,6 +41,10 @@ class MissingExtraError(FedloomError):
         super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'fedloom[{extra}]'")
 
 
+class PartError(FedloomError):
+    """A registered part, such as a plugin's, does not give what the base class of its kind says."""
+
+
 class RefusedMessageError(FedloomError):
     """A message did not pass the checks; it is dropped and the round goes on."""
 

@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,20 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` that takes its place, and that of what was there, when all that belongs in it has been written."""
+    with disk_errors_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
+            whole = Path(temporary) / path.name
+            whole.mkdir()
+            yield whole
+            if path.exists():
+                shutil.rmtree(path)
+            whole.rename(path)
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:

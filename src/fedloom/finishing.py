@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
-from fedloom.errors import FedloomError
+import torch
+
+from fedloom.errors import FedloomError, PartError
 from fedloom.federation.opening import samples
 from fedloom.federation.rounds import Federation, evaluate
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import write_atomic
-from fedloom.hooks import FinishStep, ServerSide, finish_steps
+from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
 from fedloom.recipe import Recipe
+from fedloom.registry import gave, gave_numbers
 from fedloom.state import State
 
 
@@ -25,9 +30,9 @@ def take_finish_steps(
 ) -> tuple[State, FedloomError | None]:
     """Take every step in turn, up to one that fails, and measure the state that they leave. Gives that state and the failure."""
     failure, taken = None, 0
-    for chosen, step in zip(recipe.finish, steps, strict=True):
+    for number, (chosen, step) in enumerate(zip(recipe.finish, steps, strict=True)):
         try:
-            done = step.apply(state, server)
+            done = _checked(step.apply(state, server), f"finish.{number}: {chosen.kind}.apply", step, state)
         except FedloomError as error:
             failure = error
             break
@@ -37,6 +42,23 @@ def take_finish_steps(
     if taken:
         evaluate(federation, state, recipe.federation.rounds, "finished")
     return state, failure
+
+
+def _checked(done: Any, who: str, step: FinishStep, before: State) -> Finished:
+    """What a finish step gave. Raises PartError when it is not what the base class says."""
+    gave(done, Finished, f"{who}: its result")
+    state = gave(done.state, State, f"{who}: Finished.state")
+    if difference := before.layout.difference(state.layout):
+        raise PartError(f"{who} should give a state with the tensors that it got; {difference}")
+    if not torch.isfinite(state.flat).all():
+        raise PartError(f"{who} gave a state with values that are not finite")
+    measured = gave_numbers(done.measured, f"{who}: Finished.measured")
+    for name, value in measured.items():
+        if name not in {measure.name for measure in step.measures}:
+            raise PartError(f"{who} measured '{name}', which its `measures` do not declare")
+        if not math.isfinite(value):
+            raise PartError(f"{who} measured '{name}', and the value is not finite")
+    return Finished(state, measured)
 
 
 def keep_samples(recipe: Recipe, folder: RunFolder, federation: Federation, before: State, after: State) -> None:

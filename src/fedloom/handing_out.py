@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fedloom.errors import PartError
 from fedloom.federation.run_folder import RunFolder
+from fedloom.files import whole_folder
 from fedloom.models.adapters import WEIGHTS, save_adapter
 from fedloom.models.bench import Bench
 from fedloom.models.save import MODEL_WEIGHTS
@@ -17,5 +19,8 @@ def hand_out(bench: Bench, folder: RunFolder, state: State) -> Path:
         save_adapter(state, bench.model, folder.adapter, bench.id, bench.recipe.revision)
         return folder.adapter / WEIGHTS
     bench.parameters.load(state)
-    bench.kind.save(bench.model, bench.encoder, folder.model)
+    with whole_folder(folder.model) as whole:
+        bench.kind.save(bench.model, bench.encoder, whole)
+        if not (whole / MODEL_WEIGHTS).is_file():
+            raise PartError(f"{type(bench.kind).__name__}.save should write the weights as {MODEL_WEIGHTS} into its folder")
     return folder.model / MODEL_WEIGHTS

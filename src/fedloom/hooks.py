@@ -138,7 +138,7 @@ class Behaviour:
         return update
 
 
-prepare_steps: Registry[Any] = Registry("prepare step")
-finish_steps: Registry[Any] = Registry("finish step")
-probes: Registry[Any] = Registry("probe")
-behaviours: Registry[Any] = Registry("behaviour")
+prepare_steps: Registry[Any] = Registry("prepare step", PrepareStep)
+finish_steps: Registry[Any] = Registry("finish step", FinishStep)
+probes: Registry[Any] = Registry("probe", Probe)
+behaviours: Registry[Any] = Registry("behaviour", Behaviour)

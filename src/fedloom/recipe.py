@@ -24,13 +24,13 @@ Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class NamedPart(Part):
     """A part chosen by name, with the settings of what is named beside the name."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, ser_json_inf_nan="constants")
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
+from numbers import Real
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from fedloom.errors import RecipeError
+from fedloom.errors import PartError, RecipeError
 
 T = TypeVar("T")
 
@@ -28,13 +29,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """Names of one kind of part, `kind` being the word a user knows it by ("algorithm").
+    """Names of one kind of part, `kind` being the word a user knows it by ("algorithm"). With `base`, parts are classes derived from it.
 
     Other packages add to it by an entry point in the group `fedloom.<kind>s`; the entry point's module registers itself when loaded.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, base: type | None = None) -> None:
         self.kind = kind
+        self._base = base
         self._parts: dict[str, T] = {}
         self._entry_points_loaded = False
 
@@ -42,6 +44,8 @@ class Registry(Generic[T]):
         """Decorator: make the class or function known to recipes as `name`. A name that is taken is an error."""
 
         def add(part: T) -> T:
+            if self._base and not (isinstance(part, type) and issubclass(part, self._base)):
+                raise RecipeError(f"the {self.kind} '{name}' should be a class derived from {self._base.__name__}; {_origin(part)} is none")
             taken = self._parts.get(name)
             if taken is not None and _origin(taken) != _origin(part):
                 raise RecipeError(f"the {self.kind} '{name}' is registered twice: {_origin(taken)} and {_origin(part)}")
@@ -70,6 +74,21 @@ class Registry(Generic[T]):
             self._entry_points_loaded = True
             for entry in entry_points(group=f"fedloom.{self.kind.replace(' ', '_')}s"):
                 entry.load()
+
+
+def gave(value: Any, kind: Any, where: str) -> Any:
+    """`value`, when it is a `kind`. Raises PartError when it is not, naming it as `where`: a part of a plugin may give anything."""
+    if not isinstance(value, kind):
+        raise PartError(f"{where} should be a {kind.__name__}, not a {type(value).__name__}")
+    return value
+
+
+def gave_numbers(value: Any, where: str) -> dict[str, float]:
+    """`value`, when it maps names to numbers. Raises PartError, which shows none of them, when it does not."""
+    for name, number in gave(value, Mapping, where).items():
+        if not isinstance(name, str) or isinstance(number, bool) or not isinstance(number, Real):
+            raise PartError(f"{where} should map texts to numbers, not a {type(name).__name__} to a {type(number).__name__}")
+    return {name: float(number) for name, number in value.items()}
 
 
 def _origin(part: Any) -> str:

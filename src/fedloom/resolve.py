@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+import math
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def load_recipe(source: Recipe | str | Path | Mapping[str, Any], overrides: Mapp
         override(raw, key, value)
     if "plugins" in (overrides or {}):
         folder = Path.cwd()  # what is typed is meant from where it is typed, not from where the preset lies
+    _refuse_infinite(raw)
     plugins = raw.get("plugins") or []
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise RecipeError("plugins: should be a list of Python files")
@@ -49,7 +51,9 @@ def load_recipe(source: Recipe | str | Path | Mapping[str, Any], overrides: Mapp
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise RecipeError(_explain(error)) from None
-    return _complete(recipe)
+    completed = _complete(recipe)
+    _refuse_yes_as_number(raw, completed.plain())
+    return completed
 
 
 def find_recipe(name: str | Path) -> Path:
@@ -86,6 +90,27 @@ def _plain_copy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain_copy(item) for key, item in value.items()}
     return [_plain_copy(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _refuse_infinite(value: Any, where: str = "") -> None:
+    """Raise RecipeError for a number that JSON cannot hold, wherever it stands."""
+    for key, item in _items(value):
+        if isinstance(item, float) and not math.isfinite(item):
+            raise RecipeError(f"{where}{key}: should be a finite number, got {item}")
+        _refuse_infinite(item, f"{where}{key}.")
+
+
+def _refuse_yes_as_number(given: Any, read: Any, where: str = "") -> None:
+    """Raise RecipeError for a true or false of a recipe that was read as 1 or 0."""
+    found = dict(_items(read))
+    for key, item in _items(given):
+        if isinstance(item, bool) and isinstance(found.get(key), int | float) and not isinstance(found[key], bool):
+            raise RecipeError(f"{where}{key}: should be a number, got {str(item).lower()}")
+        _refuse_yes_as_number(item, found.get(key), f"{where}{key}.")
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
 
 
 def _explain(error: ValidationError) -> str:

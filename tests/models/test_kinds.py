@@ -82,6 +82,7 @@ def test_a_network_for_pictures_takes_them_as_they_are():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whole_model_is_written_and_loaded_again(kind, tmp_path):
     made = built(kind)
+    (tmp_path / "model").mkdir()
     kinds.get(kind)().save(moved(made.model), made.encoder, tmp_path / "model")
     assert (tmp_path / "model" / MODEL_WEIGHTS).is_file()
     again = built(kind, tmp_path / "model")

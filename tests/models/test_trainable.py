@@ -55,7 +55,7 @@ def test_a_saved_model_says_the_same_and_equal_weights_give_equal_bytes(tmp_path
     loaded = load_model(ModelRecipe(id="tiny-llama", device="cpu", dtype=dtype))
     parameters = FlatParameters(make_trainable(loaded.model, None, seed=1))
     parameters.load(parameters.state() * 1.25)
-    for name in ("one", "one", "two"):  # the second time replaces the first
+    for name in ("one", "two"):
         save_model(loaded.model, loaded.tokenizer, tmp_path / name)
     again = load_model(ModelRecipe(id=str(tmp_path / "one"), device="cpu", dtype=dtype))
     assert torch.equal(logits(again.model), logits(loaded.model))

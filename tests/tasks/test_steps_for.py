@@ -6,8 +6,11 @@ import pytest
 
 from fedloom.agreed import agree
 from fedloom.errors import RecipeError
+from fedloom.models.encoders import TextEncoder
 from fedloom.resolve import load_recipe
 from fedloom.tasks import SFT
+
+BENCH = SimpleNamespace(sha256="of-the-model", encoder=TextEncoder(None, "chat", 96))
 
 
 @pytest.mark.parametrize("rows", [1, 10, 10_000])
@@ -45,14 +48,14 @@ def test_a_count_that_is_whole_is_not_rounded_up_by_the_last_bit():
 @pytest.mark.parametrize(("per_round", "clients", "participations"), [(2, 20, 20.0), (None, 20, 200.0), (2, 2, 200.0), (9, 4, 200.0)])
 def test_the_rounds_that_a_client_takes_part_in_are_agreed_on_from_the_federation(per_round, clients, participations):
     recipe = load_recipe("tiny", {"task.passes": 3, "rounds": 200, "federation.clients": None, "per_round": per_round})
-    task = agree(recipe, SimpleNamespace(sha256="of-the-model"), clients).task
+    task = agree(recipe, BENCH, clients).task
     assert (task.passes, task.participations) == (3, participations)
 
 
 def test_participations_of_ones_own_are_kept_and_without_passes_none_are_agreed_on():
     own = load_recipe("tiny", {"task.passes": 2, "task.participations": 5})
-    assert agree(own, SimpleNamespace(sha256="of-the-model"), 4).task.participations == 5
-    assert agree(load_recipe("tiny"), SimpleNamespace(sha256="of-the-model"), 4).task.participations is None
+    assert agree(own, BENCH, 4).task.participations == 5
+    assert agree(load_recipe("tiny"), BENCH, 4).task.participations is None
 
 
 @pytest.mark.parametrize("key", ["task.passes", "task.participations"])

@@ -231,4 +231,4 @@ class Algorithm:
         return State(self._sum.layout, self._sum.flat.div_(self._divisor))
 
 
-algorithms: Registry[type[Algorithm]] = Registry("algorithm")
+algorithms: Registry[type[Algorithm]] = Registry("algorithm", Algorithm)

@@ -11,9 +11,9 @@ from fedloom.data.pictures import read_pictures
 from fedloom.data.record_sequence import Records, as_records
 from fedloom.data.records import Capture, Conversation, Document, Picture, Provenance, Record
 from fedloom.data.rows import Row
-from fedloom.errors import RecipeError
+from fedloom.errors import PartError, RecipeError
 from fedloom.recipe import FieldsRecipe
-from fedloom.registry import Registry
+from fedloom.registry import Registry, gave
 
 readers: Registry[Callable[[Sequence[Row], FieldsRecipe, Provenance], Sequence[Record]]] = Registry("reader")
 """Functions of rows, `data.fields` and provenance that give a record for each row, in order."""
@@ -31,4 +31,11 @@ def read_records(source: str, kind: str, rows: Sequence[Row], fields: FieldsReci
     """
     if kind != Conversation.kind and fields != FieldsRecipe():
         raise RecipeError(f"data.fields: belongs to conversations, and {source} holds {kind}s; leave it out")
-    return as_records(kind, readers.get(kind)(rows, fields, provenance))
+    given = gave(readers.get(kind)(rows, fields, provenance), Sequence, f"the reader '{kind}': its result")
+    if isinstance(given, Records):
+        return given
+    for record in given:
+        gave(record, Record, f"the reader '{kind}': every item of its result")
+    if len(given) != len(rows):
+        raise PartError(f"the reader '{kind}' should give a record for every row; it gave {len(given)} for {len(rows)}")
+    return as_records(kind, given)

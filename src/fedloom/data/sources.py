@@ -27,7 +27,7 @@ from fedloom.data.tiny_pairs import tiny_pairs
 from fedloom.errors import DataError, RecipeError
 from fedloom.files import local_path, sha256_of
 from fedloom.recipe import DataRecipe, FieldsRecipe
-from fedloom.registry import Registry, nearest
+from fedloom.registry import Registry, gave, nearest
 from fedloom.streams import numpy_stream
 
 sources: Registry[Callable[[], Iterable[Mapping[str, Any]]]] = Registry("source")
@@ -92,7 +92,7 @@ def load_records(data: DataRecipe, seed: int) -> SourceData:
         rows = Picked(rows, sorted(drawn.tolist()))
     provenance = Provenance(data.provenance) if data.provenance else source.provenance
     records = read_records(data.source, source.reads, rows, fields, provenance)
-    return SourceData(records, source.reads, source.origin, dict(source.licences), sha256)
+    return SourceData(records, records.kind, source.origin, dict(source.licences), sha256)
 
 
 def joined_parts(name: str) -> list[str]:
@@ -130,7 +130,7 @@ def _client_of(part: str) -> str:
 def _open_source(data: DataRecipe) -> SourceRows:
     name = data.source
     if name in sources:
-        return _registered(name)
+        return _given(sources.get(name)(), name)
     if name in NAMED_SETS:
         named = NAMED_SETS[name]
         if named.hub is None:
@@ -143,7 +143,7 @@ def _open_source(data: DataRecipe) -> SourceRows:
         return evals_rows(dict(zip(sets, sets, strict=True)), name)
     form, colon, rest = name.partition(":")
     if colon and form in forms:
-        return forms.get(form)(rest)
+        return _given(forms.get(form)(rest), name)
     path = local_path(name)
     if path.is_dir():
         return _folder(path)
@@ -154,10 +154,13 @@ def _open_source(data: DataRecipe) -> SourceRows:
     raise DataError(f"data.source: '{name}' is no file, no folder and no registered source{nearest(name, [*sources.names(), *NAMED_SETS])}")
 
 
-def _registered(name: str) -> SourceRows:
-    given = sources.get(name)()
+def _given(given: Any, name: str) -> SourceRows:
+    """What a registered source gave: rows with what is known of them, or plain mappings of columns."""
     if isinstance(given, SourceRows):
+        for row in given.rows:
+            gave(row, Row, f"{name}: every one of SourceRows.rows")
         return given
+    gave(given, Iterable, f"{name}: its result")
     rows = []
     for number, columns in enumerate(given, start=1):
         if not isinstance(columns, Mapping):

@@ -167,10 +167,14 @@ def one_line(text: str) -> str:
     return shown + "..." * (len(text) > LONGEST_REASON)
 
 
+def is_name(name: object) -> bool:
+    """Whether `name` is a short name that this program or a registered part would write."""
+    return isinstance(name, str) and len(name) <= LONGEST_NAME and NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> None:
-    """Raise PrivateDataError unless `name` is a short name that this program or a registered part would write. It is not shown: it may be
-    text of a row."""
-    if not isinstance(name, str) or len(name) > LONGEST_NAME or not NAME.fullmatch(name):
+    """Raise PrivateDataError unless `name` is a short name. It is not shown: it may be text of a row."""
+    if not is_name(name):
         raise PrivateDataError("a number in a message has no short name (small letters, digits and _ / . -); name it so")
 
 

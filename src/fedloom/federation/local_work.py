@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 
 from fedloom.agreed import Agreed
-from fedloom.errors import FedloomError, RefusedMessageError
+from fedloom.errors import FedloomError, PartError, RefusedMessageError
 from fedloom.federation.codec import codecs, with_feedback
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Message, encode
 from fedloom.federation.site_folder import SiteRows
 from fedloom.models.bench import Bench
+from fedloom.registry import gave_numbers
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
 from fedloom.tasks import Rows
@@ -105,7 +106,11 @@ class LocalWork:
         sums = task.no_sums()
         if self.rows.held_out is not None:
             held_out = task.load(Path(self.rows.held_out))
-            sums = task.evaluate(self.bench.model, held_out, self.rows.groups, self.agreed.evaluation_batch)
+            who = f"{self.agreed.content['task']['kind']}.evaluate"
+            given = task.evaluate(self.bench.model, held_out, self.rows.groups, self.agreed.evaluation_batch)
+            sums = gave_numbers(given, f"{who}: its result")
+            if set(sums) != set(task.sum_names):
+                raise PartError(f"{who} should give the sums {', '.join(task.sum_names)}")
         return encode(Message("measures", message.round, self.client, {}, sums, message.envelope))
 
     def _loss_before(self, rows: Rows) -> dict[str, float]:

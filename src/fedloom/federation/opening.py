@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.errors import DataError, FedloomError, PartError, RecipeError
 from fedloom.federation.bodies import Holding, Kept, Sample, Samples, Terms
 from fedloom.federation.engine import Assignment
 from fedloom.federation.messages import Expected, Message, encode
 from fedloom.federation.rounds import ALLOWANCE, Federation, in_order, take
+from fedloom.registry import gave, gave_numbers
 from fedloom.state import State
 
 BEFORE = 0
@@ -97,7 +98,12 @@ def _exchange(federation: Federation, clients: Sequence[str]) -> dict[str, dict[
             client: {name.partition("/")[2]: value for name, value in report.items() if name.startswith(f"{number}/")}
             for client, report in counts.items()
         }
-        for client, numbers in step.plan(own).items():
+        who = f"prepare.{number}: {federation.agreed.content['prepare'][number]['kind']}.plan"
+        plan = gave(step.plan(own), Mapping, f"{who}: its result")
+        if set(plan) != set(own):
+            raise PartError(f"{who} should give numbers for every client, and for no other")
+        for client, given in plan.items():
+            numbers = gave_numbers(given, f"{who}: every value of its result")
             told[client] |= {f"{number}/{name}": value for name, value in numbers.items()}
     return told
 

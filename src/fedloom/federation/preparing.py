@@ -8,18 +8,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 
 from fedloom.agreed import Agreed
 from fedloom.data.records import Record, sha256_of_records
-from fedloom.errors import DataError
+from fedloom.errors import DataError, PartError
+from fedloom.federation.bodies import is_name
 from fedloom.federation.site_folder import SiteRows
 from fedloom.files import cache_folder
-from fedloom.hooks import PrepareContext, PrepareStep
+from fedloom.hooks import PrepareContext, Prepared, PrepareStep
 from fedloom.models.bench import Bench
+from fedloom.registry import gave, gave_numbers
 from fedloom.state import State
 from fedloom.streams import numpy_stream, torch_stream
 from fedloom.tasks import Rows
@@ -62,7 +66,8 @@ class Preparation:
         found: dict[str, float] = {}
         for number, step in enumerate(self.steps):
             if step.exchanges:
-                found |= {f"{number}/{name}": value for name, value in step.counts(self._context(number, records, {})).items()}
+                counts = gave_numbers(step.counts(self._context(number, records, {})), f"{self._called(number, 'counts')}: its result")
+                found |= {f"{number}/{name}": value for name, value in counts.items()}
         return found
 
     def prepared(self, train: Sequence[Record], held_out: Sequence[Record], told: Mapping[str, float]) -> PreparedRecords:
@@ -71,7 +76,7 @@ class Preparation:
         records = train
         for number, step in enumerate(self.steps):
             own = {name.partition("/")[2]: value for name, value in told.items() if name.startswith(f"{number}/")}
-            done = step.apply(self._context(number, records, own))
+            done = self._checked(step.apply(self._context(number, records, own)), number)
             if done.left_out:
                 counts.setdefault(str(records[0].provenance), Counter()).update(done.left_out)
             records = done.records
@@ -116,6 +121,20 @@ class Preparation:
             for _ in self.agreed.task.losses(self.bench.model, rows, batch):
                 pass
         return perf_counter() - begin
+
+    def _checked(self, done: Any, number: int) -> Prepared:
+        """What the step `number` gave. Raises PartError, showing nothing of a row, when it is not what the base class says."""
+        who = self._called(number, "apply")
+        gave(done, Prepared, f"{who}: its result")
+        for record in gave(done.records, Sequence, f"{who}: Prepared.records"):
+            gave(record, Record, f"{who}: every one of Prepared.records")
+        for reason, count in gave(done.left_out, Mapping, f"{who}: Prepared.left_out").items():
+            if not is_name(reason) or isinstance(count, bool) or not isinstance(count, Integral) or count < 0:
+                raise PartError(f"{who}: Prepared.left_out should map short names (small letters, digits and _ / . -) to numbers of rows")
+        return Prepared(done.records, {reason: int(count) for reason, count in done.left_out.items()})
+
+    def _called(self, number: int, method: str) -> str:
+        return f"prepare.{number}: {self.agreed.content['prepare'][number]['kind']}.{method}"
 
     def _context(self, number: int, records: Sequence[Record], told: Mapping[str, float]) -> PrepareContext:
         """What the step `number` has, its model at the start again: a step before it, or another run, may have left it elsewhere."""

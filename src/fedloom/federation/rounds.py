@@ -11,7 +11,7 @@ from time import perf_counter
 
 from fedloom.agreed import Agreed
 from fedloom.algorithms import Algorithm
-from fedloom.errors import DataError, FedloomError, RefusedMessageError, RunStoppedError
+from fedloom.errors import DataError, FedloomError, PartError, RefusedMessageError, RunStoppedError
 from fedloom.federation.bodies import Failure
 from fedloom.federation.broadcast import Broadcast
 from fedloom.federation.checkpoint import Checkpoint, Handout, last_checkpoint, save_checkpoint
@@ -122,7 +122,7 @@ def evaluate(federation: Federation, state: State, round_number: int, label: str
     label, clients, task = label or federation.label, federation.measured, federation.task
     stage = f"{federation.name or label} measured"
     federation.observer.stage(stage, len(clients))
-    total = task.no_sums()
+    total, measured, failed = task.no_sums(), 0, ""
 
     def assignments() -> Iterator[Assignment]:
         for client in clients:
@@ -138,12 +138,18 @@ def evaluate(federation: Federation, state: State, round_number: int, label: str
             if not task.plausible(sums) or sums["rows"] > federation.known_rows(reply.client, "held_out"):
                 raise RefusedMessageError(f"message of client '{reply.client}' refused: its sums do not go with its rows")
         except FedloomError as error:
+            failed = f"client '{reply.client}': {error}"
             federation.observer.client_done(stage, reply.client, str(error))
             federation.metric(round_number, reply.client, "client/failed", 1)
             continue
         federation.observer.client_done(stage, reply.client, None)
         _record_measures(federation, round_number, reply.client, label, sums)
         total = {key: total[key] + sums[key] for key in total}
+        measured += 1
+    if failed and not measured:
+        if not round_number:
+            raise FedloomError(f"no client can be measured; {failed}")
+        federation.observer.note(f"no client could be measured after round {round_number}; {failed}")
     _record_measures(federation, round_number, None, label, total)
     _ask_probe(federation, state, round_number, label)
 
@@ -155,7 +161,10 @@ def _ask_probe(federation: Federation, state: State, number: int, label: str) ->
 
 def _record_measures(federation: Federation, number: int, client: str | None, label: str, sums: Mapping[str, float]) -> None:
     if sums["rows"] and sums["terms"]:
+        declared = {measure.name for measure in federation.task.measures}
         for name, value in federation.task.values(sums).items():
+            if name not in declared:
+                raise PartError(f"{federation.agreed.content['task']['kind']}.values gave '{name}', which its `measures` do not declare")
             federation.metric(number, client, f"held_out/{label}/{name}", value)
         federation.metric(number, client, f"held_out/{label}/rows", sums["rows"])
 

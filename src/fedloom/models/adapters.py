@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fedloom.errors import ModelError, RecipeError
-from fedloom.files import disk_errors_named, write_atomic
+from fedloom.files import disk_errors_named, whole_folder, write_atomic
 from fedloom.models.load import load_model
 from fedloom.models.quiet import quiet
 from fedloom.models.save import save_model
@@ -116,7 +116,8 @@ def merge(model_id: str, adapter_folder: Path, out: Path, labels: Sequence[str] 
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{adapter_folder}: the adapter does not fit the model {model_id} ({reason})") from error
-    save_model(merged, base.tokenizer, out)
+    with whole_folder(out) as folder:
+        save_model(merged, base.tokenizer, folder)
 
 
 def _targets(model: Any, targets: str | list[str]) -> str | list[str]:

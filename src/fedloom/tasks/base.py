@@ -163,4 +163,4 @@ class Task:
         return dict.fromkeys(self.sum_names, 0.0)
 
 
-tasks: Registry[type[Task]] = Registry("task")
+tasks: Registry[type[Task]] = Registry("task", Task)

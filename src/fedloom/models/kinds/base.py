@@ -32,7 +32,7 @@ class ModelKind:
     """One kind of model."""
 
     networks: ClassVar[tuple[str, ...]] = ()
-    """Names that `model.id` may have beside those of the catalogue, the hub and local folders."""
+    """Names of models that `build` makes by itself: a recipe does not take such a name for a local file or folder of that name."""
 
     takes_adapter: ClassVar[bool] = True
     """Whether LoRA factors can be trained beside its frozen weights."""
@@ -48,7 +48,7 @@ class ModelKind:
         raise NotImplementedError
 
     def save(self, model: Any, encoder: Any, folder: Path) -> None:
-        """Write the whole model into `folder`, its weights in one file `models.save.MODEL_WEIGHTS`. What was there is replaced."""
+        """Write the whole model into the empty `folder`, its weights in one file `models.save.MODEL_WEIGHTS`."""
         raise NotImplementedError
 
     def answers(self, model: Any, encoder: Any, records: Sequence[Any], max_new_tokens: int, batch_size: int) -> list[str]:
@@ -60,4 +60,4 @@ class ModelKind:
         raise NotImplementedError
 
 
-kinds: Registry[type[ModelKind]] = Registry("model kind")
+kinds: Registry[type[ModelKind]] = Registry("model kind", ModelKind)

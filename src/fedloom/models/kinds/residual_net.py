@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from fedloom.errors import ModelError
-from fedloom.files import disk_errors_named, local_path, write_atomic
+from fedloom.files import local_path, write_atomic
 from fedloom.models.encoders import PictureEncoder
 from fedloom.models.kinds.base import BuiltModel, ModelKind, kinds
 from fedloom.models.load import device_named
@@ -51,8 +51,6 @@ class ResidualNetKind(ModelKind):
     def save(self, model: Any, encoder: PictureEncoder, folder: Path) -> None:
         tensors = {name: parameter.detach().to("cpu", torch.float32).contiguous() for name, parameter in model.named_parameters()}
         config = {"network": model.network, "labels": list(model.labels)}
-        with disk_errors_named(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / MODEL_WEIGHTS, save(tensors))
         write_atomic(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
