@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fedloom.housekeeping import GOING, KINDS, OVER, PRIVATE, kept, remove
+from fedloom.housekeeping import GOING, KINDS, MISSING, OVER, PRIVATE, kept, remove
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,14 @@ def test_what_clients_keep_is_told_apart_by_whether_their_run_can_go_on(cache, t
     going = sites_of(cache, tmp_path / "stopped", "stopped", "aa")
     finished = sites_of(cache, tmp_path / "finished", "finished", "bb")
     another = sites_of(cache, tmp_path / "another", "stopped", "cc", told="dd")
+    early = sites_of(cache, tmp_path / "early", "failed", "ff")
+    late = sites_of(cache, tmp_path / "late", "failed", "gg")
+    (tmp_path / "late" / "checkpoints").mkdir()
+    (tmp_path / "late" / "checkpoints" / "round-00001.ckpt").touch()
+    begun = sites_of(cache, tmp_path / "begun", "running", "hh")
+    moved = sites_of(cache, tmp_path / "moved", "stopped", "ii")
+    (tmp_path / "moved").rename(tmp_path / "elsewhere")
     gone = cache / "sites" / "ee"
     gone.mkdir()
     found = {kept.kind: set(kept.paths) for kept in kept()}
-    assert found == {GOING: {going}, OVER: {finished, another, gone}}
+    assert found == {GOING: {going, late, begun}, OVER: {finished, early}, MISSING: {another, moved, gone}}

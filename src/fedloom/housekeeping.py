@@ -21,7 +21,7 @@ KINDS = {
 PRIVATE = ("rows", "prepared")
 """Kinds that hold content of clients' rows, and can be made again."""
 
-OVER, GOING = "sites of runs that are over", "sites of unfinished runs"
+OVER, GOING, MISSING = "sites of runs that are over", "sites of unfinished runs", "sites of runs that are not where they were"
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,13 @@ def kept() -> list[Kept]:
     """The folders of the cache that exist."""
     found = [_kept(kind, what, [path]) for kind, what in KINDS.items() if (path := cache_folder() / kind).is_dir()]
     sites = [path for path in (cache_folder() / "sites").glob("*") if path.is_dir()]
-    over = [path for path in sites if _is_over(path)]
-    if over:
-        found.append(_kept(OVER, "what clients kept of runs that are finished or gone", over))
-    if going := [path for path in sites if path not in over]:
-        found.append(_kept(GOING, "what clients keep of unfinished runs, which cannot be resumed without it", going))
+    for kind, what in (
+        (OVER, "what clients kept of runs that are over, their audit logs among it"),
+        (GOING, "what clients keep of unfinished runs, which cannot be resumed without it"),
+        (MISSING, "what clients keep of runs whose folder was moved or removed; a moved one cannot be resumed without it"),
+    ):
+        if paths := [path for path in sites if _state_of(path) == kind]:
+            found.append(_kept(kind, what, paths))
     return found
 
 
@@ -51,14 +53,17 @@ def remove(kept: Kept) -> None:
         shutil.rmtree(path)
 
 
-def _is_over(sites: Path) -> bool:
-    """Whether the run whose clients keep things in `sites` is finished, gone, or another one by now."""
+def _state_of(sites: Path) -> str:
+    """Whether the run whose clients keep things in `sites` is over, can go on, or is not where it was."""
     try:
         run = Path(json.loads((sites / "run.json").read_text(encoding="utf-8"))["run"])
         manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-        return bool(manifest["status"] == "finished" or manifest["id"] != sites.name)
+        if manifest["id"] != sites.name:
+            return MISSING
+        failed_early = manifest["status"] == "failed" and not any((run / "checkpoints").glob("*"))
+        return OVER if manifest["status"] == "finished" or failed_early else GOING
     except (OSError, ValueError, KeyError, TypeError):
-        return True  # the run's folder, or the file that names it, is not there any more
+        return MISSING
 
 
 def _kept(kind: str, what: str, paths: Sequence[Path]) -> Kept:

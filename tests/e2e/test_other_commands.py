@@ -166,7 +166,15 @@ def test_clean_leaves_alone_what_an_unfinished_run_needs(desk, tmp_path):
     assert fedloom("clean", "--models", "--yes", cwd=desk, FEDLOOM_HOME=str(tmp_path)).stdout == "there is nothing to remove\n"
     assert sites.is_dir()
     (tmp_path / "run" / "manifest.json").write_text(json.dumps({"status": "finished", "id": "aa"}))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    said = fedloom("clean", "--models", "--yes", cwd=desk, FEDLOOM_HOME=str(tmp_path)).stdout
+    assert said.startswith(f"left alone (--missing removes it): {sites}: ")
+    assert sites.is_dir()
+    (tmp_path / "moved").rename(tmp_path / "run")
     assert fedloom("clean", "--yes", cwd=desk, FEDLOOM_HOME=str(tmp_path)).returncode == 0
+    assert not sites.exists()
+    sites.mkdir()
+    assert fedloom("clean", "--missing", "--yes", cwd=desk, FEDLOOM_HOME=str(tmp_path)).returncode == 0
     assert not sites.exists()
 
 

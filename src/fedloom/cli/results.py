@@ -15,6 +15,8 @@ from fedloom.errors import RecipeError
 from fedloom.files import disk_errors_named
 
 if TYPE_CHECKING:
+    from fedloom.housekeeping import Kept
+
     pass
 
 
@@ -114,22 +116,32 @@ def compare(
 
 def clean(
     models: Annotated[bool, typer.Option("--models", help="Remove fetched models and packages too.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Remove what clients keep of runs whose folder was moved or removed, too.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Free disk space: remove from the cache what was made of clients' rows, and what clients kept of runs that are over.
 
     With --models fetched models and packages go too. Run folders, and what clients keep of unfinished runs, are left alone.
     """
-    from fedloom.housekeeping import GOING, OVER, PRIVATE, kept, remove
+    from fedloom.housekeeping import GOING, MISSING, OVER, PRIVATE, kept, remove
     from fedloom.report.text import byte_text
 
-    doomed = [found for found in kept() if found.kind != GOING and (models or found.kind in (*PRIVATE, OVER))]
+    def line(found: Kept) -> str:
+        place = found.paths[0] if len(found.paths) == 1 else found.paths[0].parent
+        return f"{place}: {byte_text(found.bytes)}, {found.what}"
+
+    all_kept = [found for found in kept() if found.kind != GOING]
+    doomed = [found for found in all_kept if found.kind in (*PRIVATE, OVER) or (missing if found.kind == MISSING else models)]
+    for found in all_kept:
+        if found.kind == MISSING and not missing:
+            print(f"left alone (--missing removes it): {line(found)}")
     if not doomed:
         out.print("there is nothing to remove")
         return
     for found in doomed:
-        place = found.paths[0] if len(found.paths) == 1 else found.paths[0].parent
-        print(f"{place}: {byte_text(found.bytes)}, {found.what}")
+        print(line(found))
     if yes or typer.confirm("Remove?"):
         for found in doomed:
             remove(found)

@@ -26,7 +26,10 @@ from fedloom.tasks.training import train
 REFERENCE = "reference"
 RESIDUAL = "residual/"
 OPTIMIZER = "optimizer"
-LOST = "this client has lost what it kept of round {}, and cannot go on in this run; start a new one"
+LOST = (
+    "this client has lost what it kept of round {}: FEDLOOM_HOME is another folder than before, a part of it was removed, or a copy of this"
+    " run went on; put it back, or start a new run"
+)
 
 
 @dataclass(frozen=True)
