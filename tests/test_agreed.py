@@ -10,7 +10,7 @@ from pydantic import Field
 
 import fedloom
 from fedloom.agreed import Agreed, agree, model_terms, read_terms, refuse_paths
-from fedloom.errors import FedloomError, RefusedMessageError
+from fedloom.errors import FedloomError, RecipeError, RefusedMessageError
 from fedloom.hooks import Prepared, PrepareStep, prepare_steps
 from fedloom.models.encoders import PictureEncoder, TextEncoder
 from fedloom.recipe import ModelRecipe
@@ -138,6 +138,12 @@ def test_a_prepare_step_can_read_its_file(tmp_path):
     step = {"kind": "first-of-a-test", "words": str(tmp_path / "count.txt")}
     run = fedloom.run("tiny", tmp_path / "run", prepare=[step], rounds=1, **{"task.steps": 1, "evaluate.baselines": []})
     assert run.status == "finished"
+
+
+@pytest.mark.parametrize("name", ["count.txt", "/nowhere/count", "./count", "~/count"])
+def test_a_file_of_a_prepare_step_that_is_not_there_is_named_before_anything_starts(name):
+    with pytest.raises(RecipeError, match=r"^prepare\.0\.words: /.*count(\.txt)?: no such file or folder$"):
+        agreed(prepare=[{"kind": "first-of-a-test", "words": name}])
 
 
 def test_a_file_that_a_site_does_not_have_is_named_with_its_step_and_setting(tmp_path):

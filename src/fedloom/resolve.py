@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -151,6 +152,8 @@ def _complete(recipe: Recipe) -> Recipe:
     plain["algorithm"] = _completed(chosen, algorithms, "algorithm", "name", known)
     _check_algorithm(recipe, name, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
     plain["prepare"] = [_completed(step, prepare_steps, f"prepare.{i}", "kind", known) for i, step in enumerate(recipe.prepare)]
+    for i, step in enumerate(plain["prepare"]):
+        _refuse_missing_places(step, known, f"prepare.{i}")
     plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
     asked = recipe.evaluate.probes
     plain["evaluate"]["probes"] = [_completed(probe, probes, f"evaluate.probes.{i}", "kind", known) for i, probe in enumerate(asked)]
@@ -224,6 +227,17 @@ def _anchored(name: str, known: Container[str]) -> str:
         return f"{form}:{_anchored(file, known)}{colon}{use}" if Path(file).suffix in (".yaml", ".yml") else name
     path = local_path(name)
     return str(path.resolve()) if name not in known and path.exists() else name
+
+
+def _refuse_missing_places(step: Mapping[str, Any], known: Container[str], where: str) -> None:
+    """Raise RecipeError for a setting of a prepare step that names a file which is not there: its clients agree on the file's hash."""
+    from fedloom.hooks import prepare_steps
+
+    for setting in settings_of(prepare_steps.get(step["kind"])):
+        name = str(step[setting.name])
+        is_path = name.startswith(("/", ".", "~")) or ("/" not in name and re.search(r"\.[a-z]+$", name))
+        if setting.place and is_path and name not in known and not local_path(name).exists():
+            raise RecipeError(f"{where}.{setting.name}: {local_path(name).absolute()}: no such file or folder")
 
 
 def _anchored_judge(judge: dict[str, Any], known: Container[str]) -> dict[str, Any]:

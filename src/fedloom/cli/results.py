@@ -17,8 +17,6 @@ from fedloom.files import disk_errors_named
 if TYPE_CHECKING:
     from fedloom.housekeeping import Kept
 
-    pass
-
 
 def chat(
     run_folder: RunArgument,
