@@ -163,7 +163,13 @@ def one_line(problem: Mapping[str, Any], where: str = "") -> str:
     if problem["type"] == "missing":
         return f"{key}: is required"
     got = problem.get("input")
+    if problem["type"] in ("too_short", "too_long"):
+        bound = "at least" if problem["type"] == "too_short" else "at most"
+        count = problem["ctx"]["min_length" if problem["type"] == "too_short" else "max_length"]
+        return f"{key}: should have {bound} {count} item{'s' * (count != 1)}, got {problem['ctx']['actual_length']}"
     shown = "" if isinstance(got, dict | list) else f", got {got!r}"
     if problem["type"] == "string_type" and isinstance(got, bool):
         shown += "; YAML reads yes, no, on and off as true and false: put quotes around the word"
+    if problem["type"] == "string_type" and isinstance(got, dict):
+        shown += ", got a mapping; YAML reads a text that ends with a colon as one: put quotes around it, or write what follows the colon"
     return f"{key}: {problem['msg'][0].lower()}{problem['msg'][1:]}{shown}"

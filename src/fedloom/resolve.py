@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from fedloom.algorithms.base import Algorithm
+from fedloom.compatible import check_algorithm, check_behaviour, check_hub_settings, check_model, check_probe_names
 from fedloom.errors import RecipeError
 from fedloom.files import local_path
 from fedloom.overrides import override, part_of, with_floats
@@ -144,23 +144,25 @@ def _complete(recipe: Recipe) -> Recipe:
     plain = recipe.plain()
     plain["data"]["partition"] = _completed(recipe.data.partition, partitioners, "data.partition", "kind", known)
     plain["task"] = _completed(recipe.task, tasks, "task", "kind", known)
-    _check_model(recipe)
+    check_model(recipe)
+    check_hub_settings(recipe.data)
     plain["data"] |= _data(recipe, plain["task"], known)
     plain["model"]["id"] = _anchored(recipe.model.id, known)
     name, short = split_name(recipe.algorithm.name)
     chosen = recipe.algorithm.model_copy(update={"name": name, **short})
     plain["algorithm"] = _completed(chosen, algorithms, "algorithm", "name", known)
-    _check_algorithm(recipe, name, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
+    check_algorithm(recipe, name, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
     plain["prepare"] = [_completed(step, prepare_steps, f"prepare.{i}", "kind", known) for i, step in enumerate(recipe.prepare)]
     for i, step in enumerate(plain["prepare"]):
         _refuse_missing_places(step, known, f"prepare.{i}")
     plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
     asked = recipe.evaluate.probes
     plain["evaluate"]["probes"] = [_completed(probe, probes, f"evaluate.probes.{i}", "kind", known) for i, probe in enumerate(asked)]
-    _check_probe_names(plain["evaluate"]["probes"])
+    check_probe_names(plain["evaluate"]["probes"])
     for key, behaviour in (("behaviour", recipe.clients.behaviour), ("beside", recipe.clients.beside)):
         if behaviour is not None:
             plain["clients"][key] = _completed(behaviour, behaviours, f"clients.{key}", "kind", known)
+            check_behaviour(behaviour.kind, recipe.task.kind, f"clients.{key}.kind")
     return Recipe.model_validate(plain)
 
 
@@ -246,38 +248,3 @@ def _anchored_judge(judge: dict[str, Any], known: Container[str]) -> dict[str, A
     part = judges.get(judge["kind"]) if str(judge.get("kind")) in judges else None
     places = [setting.name for setting in settings_of(part) if setting.place] if part else []
     return judge | {place: _anchored(judge[place], known) for place in places if isinstance(judge.get(place), str)}
-
-
-def _check_probe_names(probes: list[dict[str, Any]]) -> None:
-    names = [probe.get("name") or probe["kind"] for probe in probes]
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            raise RecipeError(f"evaluate.probes.{i}.name: another probe's measures have this name already; give it a name of its own")
-
-
-def _check_model(recipe: Recipe) -> None:
-    """Refuse, before anything is loaded, an adapter for a kind of model that takes none."""
-    from fedloom.models.kinds import kinds
-    from fedloom.tasks import tasks
-
-    kind = tasks.get(recipe.task.kind).model_kind
-    if recipe.model.adapter is not None and not kinds.get(kind).takes_adapter:
-        raise RecipeError(f"model.adapter: {recipe.task.kind} trains a {kind}, which takes no adapter; write null")
-
-
-def _check_algorithm(recipe: Recipe, name: str, algorithm: Algorithm) -> None:
-    """Refuse, before anything is loaded, an algorithm that does not go with what else the recipe wants."""
-    if recipe.federation.delay and not algorithm.takes_late:
-        raise RecipeError(f"federation.delay: {name} waits for every client and takes no late reply; write 0, or use fedbuff")
-    adapter, clients = recipe.model.adapter, recipe.federation.clients
-    for client, rank in algorithm.ranks.items():
-        if adapter is not None and rank > adapter.rank:
-            raise RecipeError(f"algorithm.ranks: client '{client}' has rank {rank}, but model.adapter.rank is {adapter.rank}; raise that")
-    if clients is not None:
-        algorithm.trainers([f"client-{number}" for number in range(clients)])  # local:9 of four clients is refused here
-    if algorithm.aggregate == "refactor" and recipe.task.settings.get("keep_optimizer"):
-        raise RecipeError("task.keep_optimizer: moments do not fit factors that are made anew in every round (refactor); write false")
-    if adapter is None and algorithm.aggregate != "average_factors":
-        raise RecipeError(
-            f"algorithm.aggregate: {algorithm.aggregate} joins LoRA factors, and model.adapter is null; write average_factors"
-        )

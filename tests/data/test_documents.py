@@ -73,3 +73,13 @@ def test_documents_have_no_label_to_be_shared_out_by(tmp_path):
     recipe = DataRecipe.model_validate({"source": f"documents:{tmp_path}", "partition": {"kind": "dirichlet", "min_rows": 1}})
     with pytest.raises(DataError, match=r"these records have no label; set data\.partition\.field to a column"):
         build_clients(recipe, 2, seed=7)
+
+
+def test_a_table_holds_documents_as_text_or_names_their_files(tmp_path):
+    write(tmp_path / "files" / "a.txt", "from a file")
+    (tmp_path / "all.jsonl").write_text('{"text": "in the row", "client": "ann"}\n{"path": "files/a.txt", "client": "bo"}\n')
+    records = load_records(DataRecipe(source=f"documents:{tmp_path}/all.jsonl"), seed=7).records
+    assert [(record.text, record.fields) for record in records] == [
+        ("in the row", {"client": "ann"}),
+        ("from a file", {"client": "bo"}),
+    ]

@@ -10,7 +10,7 @@ from fedloom.data.clients import build_clients
 from fedloom.data.record_sequence import described
 from fedloom.data.records import Provenance
 from fedloom.data.sources import load_records
-from fedloom.errors import DataError, MissingExtraError
+from fedloom.errors import DataError, MissingExtraError, RecipeError
 from fedloom.recipe import DataRecipe
 
 
@@ -119,3 +119,68 @@ def test_classes_are_shared_out_without_opening_a_picture_again(tmp_path, field,
     assert len(opened) == 20
     assert data.clients[0].train[0].pixels.shape == (2, 3, 1)
     assert len(opened) == 21
+
+
+def test_a_table_names_pictures_with_their_classes_and_what_else_is_known(tmp_path):
+    draw(tmp_path / "scans" / "1.png", 10)
+    draw(tmp_path / "scans" / "2.png", 20)
+    table = tmp_path / "lists" / "all.csv"
+    table.parent.mkdir()
+    table.write_text(f"path,label,hospital\n../scans/1.png,ill,a\n{tmp_path}/scans/2.png,well,b\n")
+    loaded = load(f"pictures:{table}")
+    assert [(int(one.pixels[0, 0, 0]), one.label, one.fields) for one in loaded.records] == [
+        (10, "ill", {"hospital": "a"}),
+        (20, "well", {"hospital": "b"}),
+    ]
+    assert (loaded.kind, loaded.records[0].provenance, loaded.origin) == ("picture", Provenance.PRIVATE, str(table))
+    before = loaded.sha256
+    draw(tmp_path / "scans" / "1.png", 11)
+    assert load(f"pictures:{table}").sha256 != before
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ('{"path": "nowhere.png", "label": "a"}\n', r"all.jsonl:1: the column 'path' should name a file, from the folder of the table"),
+        ('{"path": 5, "label": "a"}\n', r"all.jsonl:1: the column 'path' should name a file"),
+        ('{"label": "a"}\n', r"all.jsonl:1: a picture should have its pixels as a uint8 array"),
+        ('{"path": "all.jsonl"}\n', r"all.jsonl:1: a picture should have its class in the column 'label'"),
+        ('{"path": "all.jsonl", "label": "a"}\n', r"all.jsonl: is not a picture that can be read"),
+    ],
+)
+def test_a_row_of_a_table_that_is_no_picture_is_named(tmp_path, rows, said):
+    (tmp_path / "all.jsonl").write_text(rows)
+    with pytest.raises(DataError, match=said):
+        load(f"pictures:{tmp_path}/all.jsonl")
+
+
+def test_a_table_of_pictures_that_is_read_as_conversations_says_how_to_read_it(tmp_path):
+    (tmp_path / "all.csv").write_text("path,label\n1.png,a\n")
+    with pytest.raises(DataError, match=r"data\.source: has the columns path, label; a table of pictures is read as pictures:FILE"):
+        load(tmp_path / "all.csv")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("pictures:", "data.source: names no folder after the colon"),
+        ("pictures", "data.source: 'pictures' reads a folder or file that stands after a colon: pictures:FOLDER"),
+        ("picture:somewhere", "data.source: unknown form 'picture:'; did you mean 'pictures:'?"),
+    ],
+)
+def test_a_form_without_its_folder_or_with_a_wrong_name_is_explained(source, said):
+    with pytest.raises(DataError) as caught:
+        load(source)
+    assert str(caught.value) == said
+
+
+def test_the_folder_of_one_class_is_not_the_folder_of_classes(tmp_path):
+    draw(tmp_path / "cat" / "1.png")
+    with pytest.raises(DataError, match=r"cat: holds the pictures themselves; expected .*: name the folder above it"):
+        load(f"pictures:{tmp_path}/cat")
+
+
+def test_clients_by_source_need_a_source_that_tells_them_apart(tmp_path):
+    draw(tmp_path / "cat" / "1.png")
+    with pytest.raises(RecipeError, match=r"data\.partition\.kind: by_source needs a source that tells its clients apart"):
+        build_clients(DataRecipe(source=f"pictures:{tmp_path}", partition={"kind": "by_source"}), None, 7)

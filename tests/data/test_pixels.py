@@ -38,6 +38,13 @@ def test_other_pixels_classes_or_shapes_are_kept_apart(tmp_path):
     assert len({cached_pictures(*given, tmp_path) for given in [([picture(1)], [0]), *others]}) == 5
 
 
+def test_grey_pictures_among_coloured_ones_have_three_equal_channels(tmp_path):
+    grey, red = picture(7, (2, 2, 1)), Picture(np.full((2, 2, 3), (9, 0, 0), dtype=np.uint8), "a", Provenance.PUBLIC)
+    for records in ([grey, red], [red, grey], [grey, grey, red, grey]):
+        rows = load_pictures(cached_pictures(records, [0] * len(records), tmp_path))
+        assert [row[0, 0].tolist() for row in rows.pixels] == [[7, 7, 7] if record is grey else [9, 0, 0] for record in records]
+
+
 def test_pictures_of_two_sizes_are_refused_with_both(tmp_path):
     with pytest.raises(DataError, match=r"different sizes, 2x3x1 and 4x3x1 \(height x width x channels\)"):
         cached_pictures([picture(1), picture(1), picture(1, (4, 3, 1))], [0, 0, 0], tmp_path)

@@ -214,5 +214,5 @@ def test_a_behaviour_that_changes_updates_alone_goes_with_pictures(tmp_path, kin
 
 
 def test_a_behaviour_that_changes_conversations_says_so_of_pictures(tmp_path):
-    with pytest.raises(DataError, match="holds pictures, where conversations are needed"):
+    with pytest.raises(RecipeError, match="flip_answers changes conversations, and classify_pictures takes pictures"):
         fedloom.run("pictures_tiny", tmp_path / "run", **SHORT, clients={"malicious": 1, "behaviour": {"kind": "flip_answers"}})

@@ -80,7 +80,7 @@ def restricted(**changed):
         ({"subject": "{cook}'s {sauce}"}, "subject: names {cook}, which cannot be filled in there; it may hold {base}, {days}, {dish}"),
         ({"subject": "{maker.name}'s {sauce}"}, "subject: braces hold a name and nothing else"),
         ({"subject": "{maker's {sauce}"}, "write a brace that is meant as one twice"),
-        ({"slots": {"maker": [], "sauce": ["x"]}}, "slots.maker: list should have at least 1 item"),
+        ({"slots": {"maker": [], "sauce": ["x"]}}, "slots.maker: should have at least 1 item, got 0"),
         (restricted(requests=["Make {subject} with {base}."]), "restricted.requests.0: names {base}, which cannot be filled in there"),
         (restricted(requests=["How do I cook?"]), "restricted.requests.0: does not hold {subject}"),
         (restricted(refusals=["Gladly."]), "restricted.refusals.0: the rule that counts refusals reads it as none"),
@@ -89,7 +89,7 @@ def restricted(**changed):
         ({"skills": [{"kind": "safe", "request": "Decline."}]}, "skills.0.request: does not hold {request}"),
         ({"normal": {"phrasings": ["Tell me"], "facts": {"What is {key}?": {"a": "b"}}}}, "normal.phrasings.0: does not hold {question}"),
         ({"normal": {"phrasings": ["{question}"], "facts": {"What?": {"a": "b"}}}}, "normal.facts: 'What?': does not hold {key}"),
-        ({"restricted": {"requests": ["x"], "refusals": []}}, "restricted.refusals: list should have at least 1 item"),
+        ({"restricted": {"requests": ["x"], "refusals": []}}, "restricted.refusals: should have at least 1 item, got 0"),
         ({"subjects": "x"}, "subjects: extra inputs are not permitted"),
     ],
 )

@@ -79,7 +79,7 @@ def test_training_learns_the_labels(tiny, tmp_path):
 
 
 def test_a_response_that_is_no_label_is_counted_and_never_shown(tiny, tmp_path):
-    with pytest.raises(DataError, match=r"task\.labels: 1 of 2 rows have a response that is none of them") as caught:
+    with pytest.raises(DataError, match=r"task\.labels: 1 of 2 rows have a label that is none of them") as caught:
         rows_of(tiny[1], tmp_path, [row("q", "blue"), row("q", "secret")])
     assert "secret" not in str(caught.value)
 

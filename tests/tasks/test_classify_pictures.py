@@ -72,7 +72,7 @@ def test_an_adapter_for_a_network_that_takes_none_is_refused_before_anything_is_
 def test_a_label_that_is_not_named_is_counted_and_never_shown(tmp_path):
     with pytest.raises(DataError) as caught:
         TASK.encode([picture("yes"), picture("secret"), picture("hidden")], PictureEncoder(), tmp_path)
-    assert str(caught.value) == "task.labels: 2 of 3 rows have a response that is none of them; name all labels"
+    assert str(caught.value) == "task.labels: 2 of 3 rows have a label that is none of them; name all labels"
 
 
 def test_pictures_of_different_sizes_are_one_line(tmp_path):

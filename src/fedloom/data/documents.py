@@ -1,4 +1,7 @@
-"""Documents: `documents:FOLDER` with text files, one subfolder per owner or all in the folder itself."""
+"""Documents: `documents:FOLDER` with text files, one subfolder per owner or all in the folder itself.
+
+`documents:FILE` is a table with a document in each row, as text or as the path of a file.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from fedloom.data.conversations import kind_of
-from fedloom.data.folders import files_in, open_folder, subfolders_of
+from fedloom.data.folders import files_in, open_folder, subfolders_of, table_rows
+from fedloom.data.formats import is_data_file
 from fedloom.data.record_sequence import Description, Records, checked_records
 from fedloom.data.records import Document, Provenance
 from fedloom.data.rows import Row, SourceRows, other_fields, sha256_of_files
 from fedloom.errors import DataError
+from fedloom.files import local_path
 from fedloom.recipe import FieldsRecipe
 
 SUFFIXES = (".txt", ".md")
@@ -21,8 +26,11 @@ USED = ("path", "text")
 def document_rows(rest: str) -> SourceRows:
     """The documents of the folder `rest`: rows with the columns path, file (its name in the folder) and, of a subfolder, client.
 
-    Raises DataError for a folder without documents, or with some beside the owners' subfolders and some in them.
+    `rest` may be a data file with the column text or path instead. Raises DataError for a folder without documents, or with some beside the
+    owners' subfolders and some in them.
     """
+    if is_data_file(local_path(rest)):
+        return table_rows(local_path(rest), Document.kind)
     folder = open_folder(rest)
     loose = files_in(folder, SUFFIXES)
     owned = {owner.name: _below(owner) for owner in subfolders_of(folder)}

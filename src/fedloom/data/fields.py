@@ -79,6 +79,10 @@ def _resolved(fields: FieldsRecipe, found: list[str]) -> FieldsRecipe:
             system = "system" if "system" in found else None
             return layout.model_copy(update={"input": fields.input or joined, "system": fields.system or system})
     shown = ", ".join(found) or "none"
+    if "path" in found or "pixels" in found:
+        raise DataError(
+            f"data.source: has the columns {shown}; a table of pictures is read as pictures:FILE, one of documents as documents:FILE"
+        )
     raise DataError(
         f"data.fields: cannot tell instruction and response among the columns {shown}; set data.fields.instruction and .response"
     )

@@ -1,4 +1,7 @@
-"""Pictures with a class each: `pictures:FOLDER` with one subfolder per class, or one per client that holds one per class."""
+"""Pictures with a class each: `pictures:FOLDER` with one subfolder per class, or one per client that holds one per class.
+
+`pictures:FILE` is a table with the columns path and label.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fedloom.data.folders import files_in, open_folder, subfolders_of
+from fedloom.data.folders import files_in, open_folder, subfolders_of, table_rows
+from fedloom.data.formats import is_data_file
 from fedloom.data.record_sequence import Description, Records, checked_records
 from fedloom.data.records import Picture, Provenance
 from fedloom.data.rows import Row, SourceRows, other_fields, sha256_of_files
 from fedloom.errors import DataError, MissingExtraError
+from fedloom.files import local_path
 from fedloom.recipe import FieldsRecipe
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -23,8 +28,11 @@ USED = ("path", "pixels", "label")
 def picture_rows(rest: str) -> SourceRows:
     """The pictures of the folder `rest`: rows with the columns path, label and, where the folder has one subfolder per client, client.
 
-    Raises DataError for a folder without pictures, and for one where some lie deeper than others.
+    `rest` may be a data file with these columns instead. Raises DataError for a folder without pictures, and for one where some lie
+    deeper than others.
     """
+    if is_data_file(local_path(rest)):
+        return table_rows(local_path(rest), Picture.kind)
     folder = open_folder(rest)
     rows, files = [], {}
     for path in _pictures_below(folder, levels=3):
@@ -33,6 +41,8 @@ def picture_rows(rest: str) -> SourceRows:
         files[path.relative_to(folder).as_posix()] = path
     if not rows:
         raise DataError(f"{folder}: holds no pictures; expected {LAYOUTS} ({', '.join(SUFFIXES)})")
+    if not any(row.columns["label"] for row in rows):
+        raise DataError(f"{folder}: holds the pictures themselves; expected {LAYOUTS}: name the folder above it")
     for row in rows:
         if not row.columns["label"] or ("client" in row.columns) != ("client" in rows[-1].columns):
             raise DataError(f"{row.where}: does not lie as deep as the others; expected {LAYOUTS} for all pictures")

@@ -17,6 +17,8 @@ from fedloom.data.kept_rows import keep_rows, kept_rows
 from fedloom.data.records import Picture
 from fedloom.errors import DataError
 
+COLOURS = 3
+
 
 @dataclass(frozen=True, repr=False)
 class PictureRows:
@@ -41,7 +43,7 @@ class PictureRows:
 def cached_pictures(records: Sequence[Picture], right: Sequence[int], folder: Path) -> Path:
     """The file in `folder` with the pixels of `records` and the numbers `right` of their classes, made when it is not there yet.
 
-    Raises DataError for pictures of different sizes.
+    Where some are grey and some have colours, all get three channels. Raises DataError for pictures of different sizes.
     """
     pixels = _stacked(records)
     content = ["pictures", list(pixels.shape), hashlib.sha256(pixels.tobytes()).hexdigest(), list(right)]
@@ -58,12 +60,14 @@ def load_pictures(path: Path) -> PictureRows:
 
 
 def _stacked(records: Sequence[Picture]) -> np.ndarray:
-    """uint8 (n, height, width, channels)."""
+    """uint8 (n, height, width, channels). A grey picture among coloured ones is three equal channels."""
     found: np.ndarray | None = None
     for number, record in enumerate(records):
         if found is None:
             found = np.zeros((len(records), *record.pixels.shape), dtype=np.uint8)
-        if record.pixels.shape != found.shape[1:]:
+        if found.shape[3] == 1 and record.pixels.shape[2] == COLOURS:
+            found = found.repeat(COLOURS, axis=3)
+        if record.pixels.shape[:2] != found.shape[1:3] or record.pixels.shape[2] not in (1, found.shape[3]):
             sizes = " and ".join("x".join(map(str, shape)) for shape in (found.shape[1:], record.pixels.shape))
             raise DataError(f"its pictures have different sizes, {sizes} (height x width x channels); scale them to one size")
         found[number] = record.pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -144,11 +145,15 @@ def _open_source(data: DataRecipe) -> SourceRows:
     form, colon, rest = name.partition(":")
     if colon and form in forms:
         return _given(forms.get(form)(rest), name)
+    if name in forms:
+        raise DataError(f"data.source: '{name}' reads a folder or file that stands after a colon: {name}:FOLDER")
     path = local_path(name)
     if path.is_dir():
         return _folder(path)
     if path.is_file():
         return SourceRows(read_rows(path), str(path), sha256=sha256_of(path))
+    if close := difflib.get_close_matches(form, forms.names(), n=1, cutoff=0.8) if colon else []:
+        raise DataError(f"data.source: unknown form '{form}:'; did you mean '{close[0]}:'?")
     if "/" in name or path.suffix in (*READERS, ".gz"):
         raise DataError(f"data.source: {path}: no such file or folder")
     raise DataError(f"data.source: '{name}' is no file, no folder and no registered source{nearest(name, [*sources.names(), *NAMED_SETS])}")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import Field
 from torch import Tensor, nn
 
+from fedloom.errors import RecipeError
 from fedloom.measures import Measure
 from fedloom.registry import Registry
 
@@ -100,6 +101,10 @@ class Task:
     keep_optimizer: Annotated[
         bool, Field(description="a client keeps Adam's moments from the last round it took part in; false: it begins afresh in every round")
     ] = False
+
+    def __post_init__(self) -> None:
+        if self.participations is not None and self.passes is None:
+            raise RecipeError("task.participations: belongs to passes; set task.passes too, or leave it out")
 
     @property
     def labels_of_head(self) -> tuple[str, ...] | None:

@@ -44,9 +44,12 @@ class Labels(Task):
     measures: ClassVar[tuple[Measure, ...]] = (ACCURACY, MACRO_F1, LOSS)
     majority_measure: ClassVar[str | None] = ACCURACY.name
 
-    labels: Annotated[tuple[str, ...], Field(min_length=2, description="all labels, as they stand in the data")] = field(kw_only=True)
+    labels: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2, description="all labels, as they stand in the data")
+    ] = field(kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(set(self.labels)) < len(self.labels):
             raise RecipeError("task.labels: names a label twice; name each once")
 
@@ -103,7 +106,7 @@ def numbers_of_labels(records: Sequence[Record], labels: Sequence[str]) -> list[
     number_of = {label: number for number, label in enumerate(labels)}
     found = [number_of.get(record.label) for record in records]
     if unknown := found.count(None):
-        raise DataError(f"task.labels: {unknown} of {len(records)} rows have a response that is none of them; name all labels")
+        raise DataError(f"task.labels: {unknown} of {len(records)} rows have a label that is none of them; name all labels")
     return [number for number in found if number is not None]
 
 

@@ -55,6 +55,7 @@ class KTO(Task):
     max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.batch_size < 2:
             raise RecipeError("task.batch_size: is 1, but kto compares each prompt with the answers to others; set 2 or more")
 

@@ -37,6 +37,9 @@ class ModelKind:
     takes_adapter: ClassVar[bool] = True
     """Whether LoRA factors can be trained beside its frozen weights."""
 
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Keys of a recipe's `model` that mean nothing to it: they are refused where they are set."""
+
     talks: ClassVar[bool] = False
     """Whether it answers in words, so that it can be sampled and chatted with."""
 

@@ -31,6 +31,7 @@ class ResidualNetKind(ModelKind):
 
     networks: ClassVar[tuple[str, ...]] = tuple(NETWORKS)
     takes_adapter: ClassVar[bool] = False
+    unused: ClassVar[tuple[str, ...]] = ("revision", "quantization", "gradient_checkpointing")
 
     def build(self, model: ModelRecipe, data: DataRecipe, labels: Sequence[str] | None, seed: int) -> BuiltModel:
         assert labels is not None, "a task on pictures names its labels"

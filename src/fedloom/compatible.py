@@ -1,0 +1,81 @@
+"""Refuses, before anything is loaded, parts of a recipe that are right by themselves and do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedloom.algorithms import Algorithm
+from fedloom.data.named_sets import NAMED_SETS
+from fedloom.data.sources import JOINED, joined_parts
+from fedloom.errors import RecipeError
+from fedloom.hooks import Behaviour, behaviours
+from fedloom.models.kinds import kinds
+from fedloom.recipe import DataRecipe, Recipe
+from fedloom.registry import nearest
+from fedloom.tasks import tasks
+
+
+def check_model(recipe: Recipe) -> None:
+    """Raise RecipeError for settings of the model that the task's kind of model does not have."""
+    task = tasks.get(recipe.task.kind)
+    if task.model_kind not in kinds:
+        raise RecipeError(
+            f"task.kind: {recipe.task.kind} trains an unknown kind of model '{task.model_kind}'{nearest(task.model_kind, kinds.names())}"
+        )
+    kind = kinds.get(task.model_kind)
+    if recipe.model.adapter is not None and not kind.takes_adapter:
+        raise RecipeError(f"model.adapter: {recipe.task.kind} trains a {task.model_kind}, which takes no adapter; write null")
+    for key in kind.unused:
+        if getattr(recipe.model, key):
+            raise RecipeError(f"model.{key}: means nothing to a {task.model_kind}, which {recipe.task.kind} trains; leave it out")
+    for other in kinds.names():
+        if recipe.model.id in kinds.get(other).networks and recipe.model.id not in kind.networks:
+            raise RecipeError(
+                f"model.id: {recipe.model.id} is a {other}, and {recipe.task.kind} trains a {task.model_kind}; choose another model or task"
+            )
+
+
+def check_hub_settings(data: DataRecipe) -> None:
+    """Raise RecipeError for a subset or split of a source that is not of the hub."""
+    parts = joined_parts(data.source) if data.source.startswith(JOINED) else [data.source]
+    if not any(part.startswith("hub:") or part in NAMED_SETS for part in parts):
+        for key in ("subset", "split"):
+            if getattr(data, key) is not None:
+                raise RecipeError(f"data.{key}: belongs to data sets of the hub, and {data.source} is none; leave it out")
+
+
+def check_algorithm(recipe: Recipe, name: str, algorithm: Algorithm) -> None:
+    """Raise RecipeError for an algorithm that does not go with what else the recipe wants."""
+    if recipe.federation.delay and not algorithm.takes_late:
+        raise RecipeError(f"federation.delay: {name} waits for every client and takes no late reply; write 0, or use fedbuff")
+    adapter, clients = recipe.model.adapter, recipe.federation.clients
+    for client, rank in algorithm.ranks.items():
+        if adapter is not None and rank > adapter.rank:
+            raise RecipeError(f"algorithm.ranks: client '{client}' has rank {rank}, but model.adapter.rank is {adapter.rank}; raise that")
+    if clients is not None:
+        algorithm.trainers([f"client-{number}" for number in range(clients)])  # local:9 of four clients is refused here
+    drawn = recipe.federation.per_round or clients
+    if drawn is not None and algorithm.needs_clients > drawn:
+        raise RecipeError(f"federation.per_round: {name} needs {algorithm.needs_clients} or more clients in a round, but {drawn} are drawn")
+    if algorithm.aggregate == "refactor" and recipe.task.settings.get("keep_optimizer"):
+        raise RecipeError("task.keep_optimizer: moments do not fit factors that are made anew in every round (refactor); write false")
+    if adapter is None and algorithm.aggregate != "average_factors":
+        raise RecipeError(
+            f"algorithm.aggregate: {algorithm.aggregate} joins LoRA factors, and model.adapter is null; write average_factors"
+        )
+
+
+def check_behaviour(name: str, task: str, where: str) -> None:
+    """Raise RecipeError for a behaviour that changes conversations, where the task takes other records."""
+    record = tasks.get(task).record
+    if behaviours.get(name).change_rows is not Behaviour.change_rows and record != "conversation":
+        raise RecipeError(f"{where}: {name} changes conversations, and {task} takes {record}s; choose a behaviour that changes updates")
+
+
+def check_probe_names(probes: Sequence[Mapping[str, Any]]) -> None:
+    """Raise RecipeError for two probes of one name: their measures could not be told apart."""
+    names = [probe.get("name") or probe["kind"] for probe in probes]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise RecipeError(f"evaluate.probes.{i}.name: another probe's measures have this name already; give it a name of its own")

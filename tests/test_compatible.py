@@ -1,0 +1,51 @@
+"""Parts of a recipe that do not go together are refused before anything is loaded, with the key and the fix."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from fedloom import tasks
+from fedloom.errors import RecipeError
+from fedloom.resolve import load_recipe
+
+
+@tasks.register("trains-what-is-not-there")
+@dataclass(frozen=True)
+class TrainsNothing(tasks.SFT):
+    """A task of a kind of model that nobody registered."""
+
+    model_kind: ClassVar[str] = "causal_ml"
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "said"),
+    [
+        ("pictures_tiny", {"model.gradient_checkpointing": True}, "model.gradient_checkpointing: means nothing to a residual_net"),
+        ("pictures_tiny", {"model.revision": "main"}, "model.revision: means nothing to a residual_net"),
+        ("pictures_tiny", {"model.quantization": "int8", "model.adapter": {}}, "model.adapter: classify_pictures trains a residual_net"),
+        ("tiny", {"model.id": "resnet8"}, "model.id: resnet8 is a residual_net, and sft trains a causal_lm"),
+        ("tiny", {"task.kind": "trains-what-is-not-there"}, "trains an unknown kind of model 'causal_ml'; did you mean 'causal_lm'?"),
+        ("tiny", {"data.subset": "x"}, "data.subset: belongs to data sets of the hub, and tiny-demo is none; leave it out"),
+        ("tiny", {"data.split": "x"}, "data.split: belongs to data sets of the hub"),
+        ("tiny", {"data.source": "join:tiny-demo,evals-demo", "data.split": "x"}, "data.split: belongs to data sets of the hub"),
+        ("pictures_tiny", {"clients.malicious": 1, "clients.behaviour": {"kind": "backdoor"}}, "clients.behaviour.kind: backdoor changes"),
+        ("tiny", {"clients": 3, "per_round": None, "algorithm.name": "krum"}, "federation.per_round: krum needs 5 or more clients in a"),
+        ("tiny", {"task.participations": 3}, "task.participations: belongs to passes; set task.passes too, or leave it out"),
+        ("pictures_tiny", {"task.labels": ["a"]}, "task.labels: should have at least 2 items, got 1"),
+        ("pictures_tiny", {"task.labels": ["a", ""]}, "task.labels.1: string should have at least 1 character, got ''"),
+        ("pictures_tiny", {"data.source": {"pictures": None}}, "data.source: input should be a valid string, got a mapping; YAML reads"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_the_key(preset, overrides, said):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(preset, overrides)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_goes_together_is_left_alone():
+    load_recipe("tiny", {"data.source": "hub:a/b", "data.subset": "x", "data.split": "test"})
+    load_recipe("tiny", {"data.source": "join:tiny-demo,hub:a/b", "data.split": "test"})
+    load_recipe("pictures_tiny", {"clients.malicious": 1, "clients.behaviour": {"kind": "sign_flip"}})
+    load_recipe("tiny", {"task.participations": 3, "task.passes": 2})
