@@ -4,6 +4,7 @@ import pytest
 
 import fedloom
 from fedloom.federation.observer import Observer
+from fedloom.files import read_lines
 from fedloom.plan import estimated_seconds, estimated_traffic
 from fedloom.resolve import load_recipe
 
@@ -35,8 +36,14 @@ def test_smaller_codecs_are_estimated_with_their_scales():
 
 
 class Listens(Observer):
+    def __init__(self):
+        self.notes = []
+
     def plan(self, plan):
         self.told = plan
+
+    def note(self, text):
+        self.notes.append(text)
 
 
 def test_the_plan_of_a_run_says_what_it_will_do(tmp_path):
@@ -46,7 +53,7 @@ def test_the_plan_of_a_run_says_what_it_will_do(tmp_path):
     assert (listener.told.name, listener.told.rounds) == ("tiny", 1)
     assert lines["data"] == "tiny-demo: 128 rows to train on, 32 measured, held by 4 clients"
     assert lines["task"] == "sft: 2 steps of 8 rows a client and round"
-    assert lines["algorithm"] == "fedavg, 1 rounds of 3 of 4 clients, codec fp32"
+    assert lines["algorithm"] == "fedavg, 1 round of 3 of 4 clients, codec fp32"
     assert [measure.name for measure in listener.told.measures] == ["exact_match", "loss", "perplexity"]
     assert listener.told.traffic_bytes == 3 * 2 * 4 * run.state.layout.numel
     assert listener.told.seconds > 0
@@ -56,3 +63,25 @@ def test_the_plan_counts_steps_by_passes_where_the_task_does(tmp_path):
     listener = Listens()
     fedloom.run("tiny", tmp_path / "run", listener, rounds=1, **{"task.passes": 1, "evaluate.baselines": []})
     assert dict(listener.told.lines)["task"] == "sft: 4 steps of 8 rows a client and round"  # 32 rows of each client, once
+
+
+def test_the_plan_gives_the_fewest_and_the_most_steps_of_clients_that_differ(tmp_path):
+    listener = Listens()
+    uneven = {"task.passes": 1, "data.partition": {"kind": "quantity", "alpha": 1.0}, "clients": 3, "per_round": 3}
+    run = fedloom.run("tiny", tmp_path / "run", listener, rounds=1, **(uneven | {"evaluate.baselines": []}))
+    steps = sorted(event["value"] for event in read_lines(run.folder / "metrics.jsonl") if event["name"] == "train/steps")
+    assert steps[0] < steps[-1]
+    assert dict(listener.told.lines)["task"] == f"sft: {steps[0]:.0f} to {steps[-1]:.0f} steps of 8 rows a client and round"
+
+
+def test_a_run_that_can_measure_nothing_says_so_before_it_trains(tmp_path):
+    listener = Listens()
+    fedloom.run("tiny", tmp_path / "run", listener, rounds=1, **{"data.held_out": 0, "task.steps": 1, "evaluate.baselines": []})
+    assert listener.notes == ["no client holds rows out, so nothing is measured; raise data.held_out, or write evaluate.every: 0"]
+
+
+def test_a_task_without_a_majority_answer_says_so(tmp_path):
+    listener = Listens()
+    pairs = {"data.source": "tiny-pairs", "task.kind": "dpo", "task.steps": 1, "evaluate.baselines": ["majority"]}
+    fedloom.run("tiny", tmp_path / "run", listener, rounds=1, **pairs)
+    assert listener.notes == ["evaluate.baselines: dpo has no majority answer to compare with"]

@@ -17,6 +17,8 @@ def compare(local: LocalRun, folder: RunFolder, federation: Federation) -> None:
     wanted, measure = local.recipe.evaluate.baselines, federation.task.majority_measure
     if "majority" in wanted and measure is not None:
         record_majority(local.sites, measure, federation.metric)
+    elif "majority" in wanted:
+        federation.observer.note(f"evaluate.baselines: {local.recipe.task.kind} has no majority answer to compare with")
     owners = local.sites.owners
     malicious = [number for number, name in enumerate(owners) if name in local.malicious]
     recipes = {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fedloom.federation.codec import codecs
 from fedloom.federation.observer import Plan
 from fedloom.federation.opening import Opened
 from fedloom.local_run import LocalRun
 from fedloom.recipe import Recipe
+from fedloom.report.text import counted
 from fedloom.tasks import Task
 
 BACKWARD = 2.0
@@ -20,27 +23,26 @@ def make_plan(local: LocalRun, task: Task, opened: Opened) -> Plan:
     drawn = federation.per_round or owners
     numel = local.start.layout.numel
     rows = opened.rows("train")
-    steps = task.steps_for(rows // owners)
+    steps = sorted(task.steps_for(int(report["train"])) for report in opened.prepared.values())
+    mean_steps = sum(steps) / len(steps)
     trained = f"LoRA rank {recipe.model.adapter.rank}" if recipe.model.adapter else "all weights"
+    clients, batch = counted(owners, "client"), counted(task.batch_size * task.accumulation, "row")
     lines = (
         ("model", f"{local.bench.id}, {recipe.model.dtype}, {trained} ({numel:,} trained values)"),
-        ("data", f"{local.data.origin}: {rows:,} rows to train on, {opened.rows('held_out'):,} measured, held by {owners} clients"),
-        ("task", f"{recipe.task.kind}: {steps} steps of {task.batch_size * task.accumulation} rows a client and round"),
-        (
-            "algorithm",
-            f"{recipe.algorithm.name}, {federation.rounds} rounds of {drawn} of {owners} clients, codec {federation.codec}",
-        ),
+        ("data", f"{local.data.origin}: {rows:,} rows to train on, {opened.rows('held_out'):,} measured, held by {clients}"),
+        ("task", f"{recipe.task.kind}: {_steps(steps)} of {batch} a client and round"),
+        ("algorithm", f"{recipe.algorithm.name}, {counted(federation.rounds, 'round')} of {drawn} of {clients}, codec {federation.codec}"),
         ("privacy", "data stays with its client; no formal guarantee on what the updates reveal (privacy: null)"),
-        ("workers", f"{local.worker_count} on {local.bench.device}, {_counted(local.threads, 'thread')} each"),
+        ("workers", f"{local.worker_count} on {local.bench.device}, {counted(local.threads, 'thread')} each"),
     )
-    seconds = estimated_seconds(recipe, drawn, opened.batch_seconds, steps * task.accumulation, local.worker_count)
+    seconds = estimated_seconds(recipe, drawn, opened.batch_seconds, mean_steps * task.accumulation, local.worker_count)
     traffic = estimated_traffic(federation.codec, numel, federation.rounds * drawn)
     return Plan(recipe.name, lines, federation.rounds, seconds, traffic, task.measures)
 
 
-def estimated_seconds(recipe: Recipe, drawn: int, batch_seconds: float, batches: int, workers: int) -> float:
-    """Seconds of the whole run: `batches` forward and backward passes for each of the `drawn` clients in each round, and as much again for
-    each baseline that trains."""
+def estimated_seconds(recipe: Recipe, drawn: int, batch_seconds: float, batches: float, workers: int) -> float:
+    """Seconds of the whole run: `batches` forward and backward passes, on average, for each of the `drawn` clients in each round, and as
+    much again for each baseline that trains."""
     trained = 1 + len({"local", "centralized"} & set(recipe.evaluate.baselines))
     return recipe.federation.rounds * drawn * trained * batches * batch_seconds * (1 + BACKWARD) / workers
 
@@ -52,5 +54,7 @@ def estimated_traffic(codec: str, numel: int, client_rounds: int) -> int:
     return client_rounds * (up + down)
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def _steps(numbers: Sequence[int]) -> str:
+    """The smallest and the largest of sorted numbers of steps, or the one that all are."""
+    least, most = numbers[0], numbers[-1]
+    return counted(most, "step") if least == most else f"{least} to {most} steps"

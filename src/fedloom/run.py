@@ -72,6 +72,8 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         opened = open_federation(federation, timed=True)
         folder.update_manifest(**described(local, federation.agreed, opened, probes, steps))
         watchers.plan(make_plan(local, federation.task, opened))
+        if recipe.evaluate.every and not opened.rows("held_out"):
+            watchers.note("no client holds rows out, so nothing is measured; raise data.held_out, or write evaluate.every: 0")
         if local.data.left_out:
             watchers.note(f"{local.data.left_out} rows are held by nobody: the partition keeps the largest clients only")
 

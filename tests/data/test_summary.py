@@ -60,6 +60,15 @@ def test_pictures_have_a_share_of_their_commonest_class_and_no_words():
     }
 
 
+def test_twenty_values_are_counted_and_three_are_in_the_table():
+    clients = [ClientData("clinic", pictures(*(str(number) for number in range(25) for _ in range(26 - number))), [])]
+    assert summary(clients, "label")[0]["values"] == {str(number): 26 - number for number in range(20)}
+    console = Console(width=120, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(summary_table(clients, "label"))
+    assert "0 (26), 1 (25), 2 (24) " in capture.get()
+
+
 @pytest.mark.parametrize("field", ["response", "label"])
 def test_classes_are_counted_where_the_partition_goes_by_them_and_answers_are_not(field):
     clients = [ClientData("clinic", pictures("cat", "dog", "cat"), [])]

@@ -244,3 +244,14 @@ def _outline(path: Path) -> Outline:
     outline = Outline()
     outline.feed(path.read_text(encoding="utf-8"))
     return outline
+
+
+def test_the_share_of_the_majority_is_in_per_cent(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    for holding in manifest["data"]["clients"]:
+        holding["majority_share"] = 0.375
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
+    page = write_report(tmp_path / "run").read_text()
+    assert "<td>38%</td>" in page
+    assert "0.38" not in page

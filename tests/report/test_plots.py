@@ -130,10 +130,10 @@ def test_no_colour_stands_for_a_client_and_for_a_system() -> None:
 
 
 def test_rare_and_uncounted_values_of_a_field_are_drawn_together() -> None:
-    many = {"client": "a", "train": 99, "held_out": 0, "topic": {f"t{i:02d}": 20 - i for i in range(12)}}
+    many = {"client": "a", "train": 199, "held_out": 0, "topic": {f"t{i:02d}": 20 - i for i in range(15)}}
     some = {"client": "b", "train": 80, "held_out": 20, "topic": {"t00": 75}}
     axes = plots.field_split(RunRecord(Path("run"), {}, {"data": {"clients": [many, some]}}), "topic").axes[0]
-    assert axes.get_legend_handles_labels()[1] == [*(f"t{i:02d}" for i in range(7)), "others"]
+    assert axes.get_legend_handles_labels()[1] == [*(f"t{i:02d}" for i in range(10)), "others"]
     others_of_b = axes.containers[-1].patches[1]
     assert others_of_b.get_width() == pytest.approx(0.25)
 

@@ -102,10 +102,11 @@ def sweep(
 def validate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     """Check a recipe without running it: every key, name and value."""
     from fedloom.overrides import parse_overrides
+    from fedloom.report.text import counted
     from fedloom.resolve import load_recipe
 
     checked = load_recipe(recipe, parse_overrides(overrides or []))
-    out.print(f"{escape(recipe)}: valid ({checked.task.kind}, {checked.algorithm.name}, {checked.federation.rounds} rounds)")
+    out.print(f"{escape(recipe)}: valid ({checked.task.kind}, {checked.algorithm.name}, {counted(checked.federation.rounds, 'round')})")
 
 
 @contextlib.contextmanager

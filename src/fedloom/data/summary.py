@@ -16,7 +16,10 @@ from fedloom.data.record_sequence import described, kind_of_records, provenances
 from fedloom.data.records import Conversation
 from fedloom.recipe import DataRecipe
 
+COUNTED = 20
+"""Values of a field that a client counts: its most common ones."""
 TOP = 3
+"""Values of a client that the table shows."""
 
 COLUMNS = {
     "train": ("train", ""),
@@ -55,7 +58,7 @@ def holding(client: ClientData, field: str | None) -> dict[str, Any]:
         found["words_per_response"] = words / count
     if labels:
         found["majority_share"] = labels.most_common(1)[0][1] / count
-    return found | {"values": dict(values.most_common(TOP))}
+    return found | {"values": dict(values.most_common(COUNTED))}
 
 
 def shown_field(data: DataRecipe, clients: Iterable[ClientData]) -> str | None:
@@ -81,6 +84,6 @@ def summary_table(clients: Iterable[ClientData], field: str | None = None) -> Ta
         table.add_column(escape(f"{field} (rows)"), overflow="fold")
     for row in rows:
         numbers = [format(row[column], COLUMNS[column][1]) if column in row else "" for column in columns]
-        shown = ", ".join(f"{value} ({count})" for value, count in row["values"].items())
+        shown = ", ".join(f"{value} ({count})" for value, count in list(row["values"].items())[:TOP])
         table.add_row(escape(row["client"]), *numbers, *([escape(shown)] if field else []))
     return table

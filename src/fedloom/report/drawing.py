@@ -37,6 +37,7 @@ SYSTEM_LINES: dict[str, str | tuple[int, tuple[int, ...]]] = {
     "centralized": (0, (6, 2)),
 }
 CLIENT_COLOURS = ("#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F5F00", "#5E3C99")
+VALUE_COLOURS = (UP, DOWN, *CLIENT_COLOURS, "#F0E442", "#000000")
 CLIENT_MARKERS = "osD^vP"
 MANY_ROUNDS = 60
 

@@ -17,7 +17,7 @@ from fedloom.report.markup import Html, folded, joined, row, table, tag
 from fedloom.report.notes import notes
 from fedloom.report.record import RunRecord, read_run
 from fedloom.report.results import MANY_CLIENTS, Results, measured_clients, results
-from fedloom.report.text import byte_text, capitalised, duration, with_direction, with_unit
+from fedloom.report.text import byte_text, capitalised, counted, duration, with_direction, with_unit
 
 STYLE_SHEET = Path(__file__).with_name("report.css")
 
@@ -116,7 +116,7 @@ def _cost_cards(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         yield "clients", str(clients), f"{drawn} drawn each round" if drawn and drawn != clients else "all in each round"
     if (seconds := record.manifest.get("seconds")) is not None:
         cores = record.manifest.get("cores")
-        yield "time", duration(float(seconds)), f"on {cores} core{'' if cores == 1 else 's'}" if cores else ""
+        yield "time", duration(float(seconds)), f"on {counted(cores, 'core')}" if cores else ""
     if sent := record.manifest.get("traffic_bytes") or record.wire.bytes:
         yield "traffic", byte_text(float(sent)), f"{record.wire.messages:,} messages" if record.wire.messages else "both ways"
     model = record.manifest.get("model") or {}
@@ -253,9 +253,13 @@ def _holdings(record: RunRecord) -> Html:
         "held_out",
         *dict.fromkeys(key for holding in holdings for key in holding if key in plain - {"client", "train", "held_out"}),
     ]
-    body = [row(str(holding.get("client", "")), [_value(holding.get(key)) for key in keys]) for holding in holdings]
+    body = [row(str(holding.get("client", "")), [_held(key, holding.get(key)) for key in keys]) for holding in holdings]
     content = table("rows per client", ["client", *(key.replace("_", " ") for key in keys)], body)
     return _section("Who holds what", folded(f"{len(holdings)} clients", content) if len(holdings) > 20 else content)
+
+
+def _held(key: str, value: Any) -> str:
+    return f"{value:.0%}" if key.endswith("_share") and isinstance(value, int | float) else _value(value)
 
 
 def _value(value: Any) -> str:

@@ -6,6 +6,7 @@ import math
 
 from fedloom.report.record import RunRecord
 from fedloom.report.results import results
+from fedloom.report.text import counted
 
 
 def notes(record: RunRecord) -> list[str]:
@@ -46,7 +47,7 @@ def _points(rows: int) -> str:
 
 def _systems(systems: list[str]) -> list[str]:
     about = {
-        "majority": "The majority answer is the commonest training answer, given to every prompt. A model must be better to have learned.",
+        "majority": "The majority answer is the commonest of the training rows, given to all rows. A model must be better to have learned.",
         "local": "Each client alone: one model per client, trained on its rows. Each is measured on all clients' rows; the mean is shown.",
         "centralized": "Centralised training pools all rows in one place, which the clients may not do. It shows what is lost by that.",
     }
@@ -57,7 +58,7 @@ def _absences(record: RunRecord) -> list[str]:
     failures = sum(event.value for event in record.metrics if event.name == "client/failed")
     if not failures:
         return []
-    return [f"Clients failed {failures:.0f} time{'' if failures == 1 else 's'}; those rounds were joined from the replies that came."]
+    return [f"Clients failed {counted(round(failures), 'time')}; those rounds were joined from the replies that came."]
 
 
 def _privacy(record: RunRecord) -> list[str]:

@@ -21,6 +21,7 @@ from fedloom.report.drawing import (
     SYSTEM_COLOURS,
     SYSTEM_LINES,
     UP,
+    VALUE_COLOURS,
     client_look,
     columns,
     frame,
@@ -117,7 +118,7 @@ def data_split(holdings: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 @styled
 def field_split(record: RunRecord, field: str) -> Figure | None:
-    """The share of each value of `field` in each client's rows, from the data summary; the seven commonest values, then all others."""
+    """The share of each value of `field` in each client's rows, from the data summary; the ten commonest values, then all others."""
     rows = [row for row in record.holdings() if isinstance(row.get(field), Mapping) and sum(row[field].values()) > 0]
     if not rows:
         return None
@@ -125,7 +126,7 @@ def field_split(record: RunRecord, field: str) -> Figure | None:
     for row in rows:
         for value, count in row[field].items():
             totals[str(value)] = totals.get(str(value), 0) + count
-    kept = sorted(totals, key=lambda value: (-totals[value], value))[:7]
+    kept = sorted(totals, key=lambda value: (-totals[value], value))[: len(VALUE_COLOURS)]
     counts = np.array([[row[field].get(value, 0) for value in kept] for row in rows], dtype=float)
     # A summary may count the commonest values only; the rest of the client's rows have other values.
     held = [max(_count(row, "train") + _count(row, "held_out"), sum(row[field].values())) for row in rows]
@@ -139,7 +140,7 @@ def field_split(record: RunRecord, field: str) -> Figure | None:
     at = _client_ticks(axes, rows)
     left = np.zeros(len(rows))
     for i, value in enumerate(kept):
-        colour = (UP, DOWN, *CLIENT_COLOURS)[i] if value in totals else "#c9c9c9"
+        colour = VALUE_COLOURS[i] if value in totals else "#c9c9c9"
         look: dict[str, Any] = {"color": colour, "edgecolor": colour, "linewidth": 0.5, "label": label(value, 20)}
         if len(rows) <= NAMED_CLIENTS:
             axes.barh(at, shares[:, i], 0.7, left=left, **look)

@@ -15,6 +15,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things: 1 round, 2 rounds."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def byte_text(count: float) -> str:
     """A number of bytes with its decimal unit: 470.4 MB."""
     divisor, unit = byte_unit(count)

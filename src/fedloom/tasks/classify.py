@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -36,12 +36,18 @@ MACRO_F1 = Measure(
     " a label that is neither present nor predicted is left out.",
 )
 
+LABEL_LOSS = replace(LOSS, note="The loss is the cross entropy of the right label, mean over rows.")
+
 
 @dataclass(frozen=True)
 class Labels(Task):
     """The labels that a classification chooses from, and what it measures."""
 
-    measures: ClassVar[tuple[Measure, ...]] = (ACCURACY, MACRO_F1, LOSS)
+    measures: ClassVar[tuple[Measure, ...]] = (
+        ACCURACY,
+        MACRO_F1,
+        LABEL_LOSS,
+    )
     majority_measure: ClassVar[str | None] = ACCURACY.name
 
     labels: Annotated[

@@ -37,7 +37,7 @@ class DPO(Task):
             PREFERRED,
             note="Preferred answer ahead is the share of pairs in which the tuned model favours the chosen answer more than its base did.",
         ),
-        LOSS,
+        replace(LOSS, note="The loss is the mean over pairs."),
     )
 
     min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -44,7 +44,7 @@ class KTO(Task):
     answers count as one good and one bad.
     """
 
-    measures: ClassVar[tuple[Measure, ...]] = (RIGHT_SIDE, LOSS)
+    measures: ClassVar[tuple[Measure, ...]] = (RIGHT_SIDE, replace(LOSS, note="The loss is the mean over answers."))
     couples_rows: ClassVar[bool] = True
 
     min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5

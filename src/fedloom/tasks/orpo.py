@@ -35,7 +35,7 @@ class ORPO(Task):
 
     measures: ClassVar[tuple[Measure, ...]] = (
         replace(PREFERRED, note="Preferred answer ahead is the share of pairs whose chosen answer has the greater odds."),
-        LOSS,
+        replace(LOSS, note="The loss is the mean over pairs."),
     )
 
     beta: Annotated[float, Field(gt=0, description="weight of the odds ratio beside the language modelling loss")] = 0.1
