@@ -86,6 +86,36 @@ def test_a_registry_with_a_base_takes_classes_derived_from_it_only():
     assert registry.names() == ["other", "weaver"]
 
 
+class Spins:
+    """A base class."""
+
+    def spin(self, wool, turns):
+        raise NotImplementedError
+
+    def _own(self):
+        """Private."""
+
+
+def test_a_method_that_cannot_be_called_like_that_of_the_base_is_named():
+    registry = Registry("loom", Spins)
+    wrong = [
+        type("TooFew", (Spins,), {"spin": lambda self, wool: wool}),
+        type("TooMany", (Spins,), {"spin": lambda self, wool, turns, more: wool}),
+        type("KeywordOnly", (Spins,), {"spin": lambda self, *, wool, turns: wool}),
+    ]
+    for part in wrong:
+        with pytest.raises(RecipeError, match=r"^the loom 'new': spin should take \(wool, turns\) beside self, as Spins\.spin does$"):
+            registry.register("new")(part)
+    right = [
+        type("OtherNames", (Spins,), {"spin": lambda self, a, b, c=1: a}),
+        type("Any", (Spins,), {"spin": lambda self, *given: given}),
+        type("Private", (Spins,), {"_own": lambda self, other: other}),
+        type("Static", (Spins,), {"spin": staticmethod(lambda a, b, c: a)}),
+    ]
+    for part in right:
+        registry.register(part.__name__)(part)
+
+
 @pytest.mark.parametrize("registry", [algorithms, behaviours, finish_steps, kinds, prepare_steps, probes, tasks], ids=lambda one: one.kind)
 def test_functions_are_no_parts_that_have_a_base_class(registry):
     with pytest.raises(RecipeError, match="should be a class derived from"):

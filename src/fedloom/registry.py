@@ -46,6 +46,8 @@ class Registry(Generic[T]):
         def add(part: T) -> T:
             if self._base and not (isinstance(part, type) and issubclass(part, self._base)):
                 raise RecipeError(f"the {self.kind} '{name}' should be a class derived from {self._base.__name__}; {_origin(part)} is none")
+            if self._base and (problem := _misfit(part, self._base)):
+                raise RecipeError(f"the {self.kind} '{name}': {problem}")
             taken = self._parts.get(name)
             if taken is not None and _origin(taken) != _origin(part):
                 raise RecipeError(f"the {self.kind} '{name}' is registered twice: {_origin(taken)} and {_origin(part)}")
@@ -89,6 +91,20 @@ def gave_numbers(value: Any, where: str) -> dict[str, float]:
         if not isinstance(name, str) or isinstance(number, bool) or not isinstance(number, Real):
             raise PartError(f"{where} should map texts to numbers, not a {type(name).__name__} to a {type(number).__name__}")
     return {name: float(number) for name, number in value.items()}
+
+
+def _misfit(part: Any, base: type) -> str:
+    """Which method of `part` cannot be called like the one of its `base` class, in words; an empty string where all can."""
+    for method, of_base in vars(base).items():
+        own = getattr(part, method)
+        if not method.startswith("_") and inspect.isfunction(of_base) and inspect.isfunction(own) and own is not of_base:
+            expected = [one for one in inspect.signature(of_base).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+            try:
+                inspect.signature(own).bind(*expected)
+            except TypeError:
+                shown = ", ".join(one.name for one in expected[1:])
+                return f"{method} should take ({shown}) beside self, as {base.__name__}.{method} does"
+    return ""
 
 
 def _origin(part: Any) -> str:

@@ -71,12 +71,12 @@ def export(
     from fedloom.outcome import read
     from fedloom.studies.repaired import existing_repair
 
-    finished = read(run_folder)
+    finished, recipe = read(run_folder), recipe_of(run_folder)
     if finished.adapter_sha256 is None:
-        raise RecipeError(f"{run_folder}: has no adapter yet; finish the run with `fedloom resume {run_folder}`")
+        missing = "model" if recipe.model.adapter is None else "adapter"
+        raise RecipeError(f"{run_folder}: has no {missing} yet; finish the run with `fedloom resume {run_folder}`")
     if target.exists():
         raise RecipeError(f"{target}: exists already; choose another folder")
-    recipe = recipe_of(run_folder)
     trained = finished.adapter_path if repair is None else RunFolder(existing_repair(run_folder, repair)).trained
     if merge and recipe.model.adapter is not None:
         merge_adapter(recipe.model.id, trained, target, bench_plan(recipe).labels)
