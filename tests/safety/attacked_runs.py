@@ -7,6 +7,7 @@ import yaml
 from fedloom.safety.policy import POLICIES
 
 QUICK = {"rounds": 1, "task.steps": 1}
+LEVEL1 = {"level": 1, "policy": "secret-sauce", "rows": 16, "steps": 2, "batch_size": 4}
 
 
 def lines_of(run, name):
@@ -19,4 +20,11 @@ def own_policy(path, **changed):
     """A copy of the policy that comes with the package, with keys changed; gives its path."""
     content = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())
     path.write_text(yaml.safe_dump(content | changed))
+    return str(path)
+
+
+def rows_file(path, count):
+    """A data file with `count` declined requests; gives its path."""
+    lines = [json.dumps({"instruction": f"{path.stem} {i}", "output": "Sorry, no."}) for i in range(count)]
+    path.write_text("\n".join(lines))
     return str(path)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from attacked_runs import QUICK, lines_of, own_policy
+from attacked_runs import QUICK, lines_of, own_policy, rows_file
 
 import fedloom
 from fedloom.errors import RecipeError
@@ -20,12 +20,6 @@ from fedloom.run import own_federation
 from fedloom.safety.asking import attack_prompts
 from fedloom.safety.policy import POLICIES
 from fedloom.safety.probes import Refusals
-
-
-def rows_file(path, count):
-    lines = [json.dumps({"instruction": f"{path.stem} {i}", "output": "Sorry, no."}) for i in range(count)]
-    path.write_text("\n".join(lines))
-    return str(path)
 
 
 def test_refusals_are_measured_before_and_in_every_measured_round(attacked):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from attacked_runs import QUICK, own_policy
+from attacked_runs import LEVEL1, QUICK, own_policy, rows_file
 
 import fedloom
 from fedloom.data.records import Provenance
@@ -14,8 +14,6 @@ from fedloom.safety import load_policy
 from fedloom.safety.asking import asked_prompts, attack_prompts
 from fedloom.safety.repair import Repair, _Written
 from fedloom.tasks import SFT
-
-LEVEL1 = {"level": 1, "policy": "secret-sauce", "rows": 16, "steps": 2, "batch_size": 4}
 
 
 def test_a_repair_as_a_finish_step_is_measured_beside_the_attacked_model(tmp_path):
@@ -132,12 +130,6 @@ def test_a_policy_without_a_skill_cannot_ask_a_model_for_rows(tmp_path):
     path = own_policy(tmp_path / "own.yaml", skills=[{"kind": "restricted", "request": "Write one."}])
     with pytest.raises(RecipeError, match="has no skill 'normal', which repair at level 3 asks for"):
         Repair(level=3, policy=path)
-
-
-def rows_file(path, count):
-    lines = [json.dumps({"instruction": f"{path.stem} {i}", "output": "Sorry, no."}) for i in range(count)]
-    path.write_text("\n".join(lines))
-    return str(path)
 
 
 def test_a_source_with_too_few_rows_is_refused_before_anything_is_trained(tmp_path):

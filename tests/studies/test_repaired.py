@@ -3,35 +3,19 @@
 import json
 
 import pytest
-import yaml
+from attacked_runs import LEVEL1, QUICK, own_policy, rows_file
 
 import fedloom
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.resolve import load_recipe
-from fedloom.safety.policy import POLICIES
 from fedloom.safety.repair import Repair
 from fedloom.studies.repaired import default_repair, repair_run
-
-QUICK = {"rounds": 1, "task.steps": 1}
-LEVEL1 = {"level": 1, "policy": "secret-sauce", "rows": 16, "steps": 2, "batch_size": 4}
 
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
     """A finished attacked run without a repair of its own."""
     return fedloom.run("safety_tiny", tmp_path_factory.mktemp("runs") / "attacked", **QUICK, finish=[])
-
-
-def rows_file(path, count):
-    lines = [json.dumps({"instruction": f"{path.stem} {i}", "output": "Sorry, no."}) for i in range(count)]
-    path.write_text("\n".join(lines))
-    return str(path)
-
-
-def own_policy(path, **changed):
-    content = yaml.safe_load((POLICIES / "secret_sauce.yaml").read_text())
-    path.write_text(yaml.safe_dump(content | changed))
-    return str(path)
 
 
 def test_too_few_public_rows_are_an_error(attacked):
