@@ -87,6 +87,7 @@ def open_local(
     """Load data and model, make the sites and start the workers of the run in `folder`; all is put away at the end."""
     data = build_clients(recipe.data, recipe.federation.clients, recipe.seed)
     names = [client.name for client in data.clients]
+    _check_kind(recipe, data.kind)
     _check_counts(recipe, names)
     malicious = malicious_clients(recipe, names)
     data = with_changed_rows(data, recipe, malicious)
@@ -116,6 +117,14 @@ def bench_plan(recipe: Recipe) -> BenchPlan:
 
 def algorithm_of(recipe: Recipe) -> Algorithm:
     return algorithms.get(recipe.algorithm.name)(**recipe.algorithm.settings)
+
+
+def _check_kind(recipe: Recipe, kind: str) -> None:
+    """Raise RecipeError for records of another `kind` than the task takes, where no prepare step turns them into others."""
+    record = tasks.get(recipe.task.kind).record
+    if not recipe.prepare and kind != record:
+        held = f"{recipe.data.source} holds {kind}s"
+        raise RecipeError(f"task.kind: {recipe.task.kind} takes {record}s, but {held}; choose another task or source")
 
 
 def _check_counts(recipe: Recipe, names: list[str]) -> None:

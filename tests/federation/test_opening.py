@@ -229,8 +229,13 @@ def test_a_step_tells_how_far_it_is(tmp_path):
 def test_the_wrong_kind_of_record_is_one_line(tmp_path):
     pictures = {"model": {"id": "resnet8", "adapter": None}, "task": {"kind": "classify_pictures", "labels": ["a", "b"]}}
     recipe = load_recipe(pictures | {"data": {"source": "tiny-demo", "partition": {"kind": "by_field", "field": "owner"}}})
-    with pytest.raises(DataError, match=r"task\.kind: classify_pictures takes pictures, but its rows are conversations"):
-        fedloom.run(recipe, tmp_path / "run")
+    said = r"task\.kind: classify_pictures takes pictures, but tiny-demo holds conversations; choose another task or source"
+    with pytest.raises(RecipeError, match=said), opened(recipe, tmp_path):
+        pass
+    after_a_step = load_recipe(recipe, {"prepare": [{"kind": "every-other"}]})  # the step might have made pictures of them
+    said = r"client 'east': task\.kind: classify_pictures takes pictures, but its rows are conversations"
+    with pytest.raises(DataError, match=said), opened(after_a_step, tmp_path):
+        pass
 
 
 def test_measured_rows_are_drawn_once_by_the_seed(tmp_path):

@@ -92,6 +92,7 @@ def data_inspect(
     from fedloom.data.summary import shown_field, summary, summary_table
     from fedloom.overrides import parse_overrides
     from fedloom.report.plots import data_split
+    from fedloom.report.text import counted
     from fedloom.resolve import load_recipe
 
     resolved = load_recipe(recipe, parse_overrides(overrides or []))
@@ -104,7 +105,7 @@ def data_inspect(
             json.dumps({"origin": data.origin, "sha256": data.sha256, "left_out": data.left_out, "clients": summary(data.clients, field)})
         )
         return
-    out.print(f"{escape(data.origin)}, {len(data.clients)} clients")
+    out.print(f"{escape(data.origin)}, {counted(len(data.clients), 'client')}")
     if data.left_out:
         out.print(f"{data.left_out} rows are held by nobody: the partition keeps the largest clients only")
     out.print(summary_table(data.clients, field))
