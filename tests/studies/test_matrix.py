@@ -113,7 +113,7 @@ def test_a_matrix_without_probes_is_drawn_by_its_first_held_out_measure_on_its_o
 
 
 def test_a_rule_that_needs_more_clients_than_are_drawn_is_refused_before_any_run(tmp_path):
-    with pytest.raises(RecipeError, match=r"--rules: krum needs 5 or more clients in a round, but federation.per_round draws 3"):
+    with pytest.raises(RecipeError, match=r"federation\.per_round: krum needs 5 or more clients in a round, but 3 are drawn"):
         plan_matrix("safety_tiny", tmp_path, ["none"], ["krum"], [], [1], {"federation.per_round": 3})
 
 

@@ -21,7 +21,6 @@ from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
 from fedloom.federation.run_folder import locked
 from fedloom.files import versions_of, write_atomic
-from fedloom.local_run import algorithm_of
 from fedloom.measures import Measure
 from fedloom.outcome import Run, read
 from fedloom.recipe import Recipe
@@ -219,11 +218,7 @@ def _cell(plain: Mapping[str, Any], behaviour: Mapping[str, Any], rule: Mapping[
     """The recipe of one run."""
     own = plain["clients"]["behaviour"]
     clients = {"malicious": plain["clients"]["malicious"], "behaviour": behaviour, "beside": own if behaviour != own else None}
-    recipe = load_recipe({**plain, "clients": clients, "algorithm": dict(rule), "seed": seed})
-    drawn, needed = recipe.federation.per_round or recipe.federation.clients, algorithm_of(recipe).needs_clients
-    if drawn is not None and drawn < needed:
-        raise RecipeError(f"--rules: {rule['name']} needs {needed} or more clients in a round, but federation.per_round draws {drawn}")
-    return recipe
+    return load_recipe({**plain, "clients": clients, "algorithm": dict(rule), "seed": seed})
 
 
 def _attack(attack: str | Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
