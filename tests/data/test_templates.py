@@ -23,7 +23,7 @@ def test_alpaca_is_as_published_with_its_space_after_the_instruction():
     assert ALPACA_PREAMBLE == ("Below is an instruction that describes a task. Write a response that appropriately completes the request.")
     rendered = render(ONE, TOKENIZER, "alpaca")
     assert rendered.text == f"{ALPACA_PREAMBLE}\n\n### Instruction:\nName a color. \n\n### Response: Red<|im_end|>"
-    assert said(rendered) == ["Red<|im_end|>"]
+    assert said(rendered) == [" Red<|im_end|>"]
     assert rendered.adds_special_tokens
 
 
@@ -31,7 +31,7 @@ def test_vicuna_is_as_published():
     rendered = render(TWO, TOKENIZER, "vicuna")
     assert VICUNA_PREAMBLE.startswith("A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful")
     assert rendered.text == f"{VICUNA_PREAMBLE} USER: Name a color. ASSISTANT: Red<|im_end|>USER: Another? ASSISTANT: Blue<|im_end|>"
-    assert said(rendered) == ["Red<|im_end|>", "Blue<|im_end|>"]
+    assert said(rendered) == [" Red<|im_end|>", " Blue<|im_end|>"]
 
 
 def test_the_chat_template_is_the_tokenizers_own():
@@ -57,7 +57,7 @@ def test_a_tokenizer_without_an_end_mark_has_responses_without_one():
     class Plain:
         eos_token = None
 
-    assert said(render(ONE, Plain(), "alpaca")) == ["Red"]
+    assert said(render(ONE, Plain(), "alpaca")) == [" Red"]
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -73,10 +73,10 @@ def test_an_answer_is_asked_for_by_the_text_that_was_trained_on(template, pairs)
     prompt = render_prompt(turns[:-1], TOKENIZER, template)
     assert prompt.adds_special_tokens == rendered.adds_special_tokens
     start = rendered.responses[-1][0]
-    # a plain prompt loses its last space, which a tokenizer would put in front of the answer's first word
-    assert rendered.text[:start].rstrip(" ") == prompt.text.rstrip(" ")
-    assert len(rendered.responses) == len(pairs)
-    assert all(text.startswith(answer) or not answer.strip() for text, (_, answer) in zip(said(rendered), pairs, strict=True))
+    assert prompt.text == rendered.text[:start]
+    assert prompt.responses == rendered.responses[:-1]
+    space = "" if template == "chat" else " "  # a tokenizer would put it in front of the answer's first word
+    assert all(text.startswith(space + answer) or not answer.strip() for text, (_, answer) in zip(said(rendered), pairs, strict=True))
 
 
 @pytest.mark.parametrize("template", ["alpaca", "vicuna"])

@@ -4,66 +4,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from tokenizer_kinds import TOKENIZERS
 
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render
 from fedloom.data.tokenise import TokenRows, cached_rows, load_rows, token_key, tokenise
 from fedloom.errors import FedloomError, ModelError
-from fedloom.models.tiny import CHAT_TEMPLATE, _tokenizer
+from fedloom.models.tiny import _tokenizer
 
-CORPUS = ["what color is the sky", "the sky is blue and the grass is green", "user assistant instruction response name a color red"] * 3
-SPECIAL = ["[UNK]", "<|im_start|>", "<|im_end|>"]
-
-
-def word_piece():
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
-    return backend, trainers.WordPieceTrainer(vocab_size=200, special_tokens=SPECIAL, show_progress=False)
-
-
-def byte_level():
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    return backend, trainers.BpeTrainer(vocab_size=350, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False)
-
-
-def trimmed_byte_level():
-    backend, trainer = byte_level()
-    backend.post_processor = processors.ByteLevel(trim_offsets=True)
-    return backend, trainer
-
-
-def unigram():
-    backend = Tokenizer(models.Unigram())
-    backend.normalizer = normalizers.NFKC()
-    backend.pre_tokenizer = pre_tokenizers.Metaspace()
-    backend.decoder = decoders.Metaspace()
-    return backend, trainers.UnigramTrainer(vocab_size=90, special_tokens=SPECIAL, unk_token="[UNK]", show_progress=False)
-
-
-def with_first_token():
-    return byte_level()
-
-
-def made(kind):
-    backend, trainer = kind()
-    backend.train_from_iterator(CORPUS, trainer)
-    if kind is with_first_token:
-        number = backend.token_to_id("<|im_start|>")
-        backend.post_processor = processors.TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", number)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", bos_token="<|im_start|>", eos_token="<|im_end|>")
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
-
-
-KINDS = [word_piece, byte_level, trimmed_byte_level, unigram, with_first_token]
-TOKENIZERS = {kind.__name__: made(kind) for kind in KINDS} | {"tiny": _tokenizer()}
 CONVERSATION = (
     Turn("user", "what color is the sky"),
     Turn("assistant", "the sky is blue"),
@@ -100,7 +48,7 @@ def test_the_trained_tokens_of_every_turn_are_its_response_and_end_of_turn(name,
 
 
 @pytest.mark.parametrize("template", ["chat", "alpaca", "vicuna"])
-@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("name", sorted(TOKENIZERS.keys() - {"across_words", "with_first_and_last_token"}))
 def test_the_tokens_are_those_of_the_whole_text(name, template):
     tokenizer = TOKENIZERS[name]
     rendered = render(CONVERSATION, tokenizer, template)
@@ -185,7 +133,7 @@ def test_rows_come_back_from_the_cache_and_are_made_once(tmp_path, monkeypatch):
 def test_the_cache_key_knows_all_that_decides_the_tokens():
     tokenizer, other = TOKENIZERS["tiny"], TOKENIZERS["byte_level"]
     changed = _tokenizer()
-    changed.chat_template = CHAT_TEMPLATE.replace("im_start", "im_end")
+    changed.chat_template = _tokenizer().chat_template.replace("im_start", "im_end")
     other_mark = _tokenizer()
     other_mark.eos_token = other_mark.bos_token or other_mark.convert_ids_to_tokens(0)
     assert other_mark.eos_token != tokenizer.eos_token

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fedloom.data.records import Conversation, Provenance, Turn
-from fedloom.data.templates import render_prompt
+from fedloom.data.templates import Rendered, render_prompt
 from fedloom.data.tokenise import tokenise
 from fedloom.models.adapters import attach_lora
 from fedloom.models.generate import _prompt, generate, stream
@@ -149,3 +149,11 @@ def test_a_model_is_asked_with_the_very_tokens_it_was_trained_on(tiny, template)
     asked = _prompt(tiny.model, tokenizer, render_prompt(turns[:1], tokenizer, template), 8)
     assert asked[0] == trained[0] == bos
     assert trained[: len(asked)] == asked
+
+
+def test_the_space_before_a_plain_answer_is_not_part_of_it(tiny):
+    letters = [tiny.tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in (" ", "x")]
+    prompt = Rendered("a", (), adds_special_tokens=True, response_after_space=True)
+    with always_say(tiny, *letters, tiny.tokenizer.eos_token_id):
+        assert generate(tiny.model, tiny.tokenizer, [prompt, "a"], 12, 2) == ["x", " x"]
+        assert list(stream(tiny.model, tiny.tokenizer, prompt, 12)) == ["x"]

@@ -183,18 +183,23 @@ def learnt(model, rows, steps=60):
     return model.eval()
 
 
-def test_exact_match_is_that_of_real_greedy_generation(adapted, tiny):
-    shown = examples()
-    rows = tokenise(shown, tiny.tokenizer, "chat", 64)
+ANIMALS = {"hen": "2", "duck": "2", "man": "2", "dog": "4", "cat": "4", "cow": "4", "horse": "4", "ant": "6", "bee": "6", "fly": "- 6"}
+
+
+@pytest.mark.parametrize("template", ["chat", "alpaca", "vicuna"])
+def test_exact_match_is_that_of_real_greedy_generation(adapted, tiny, template):
+    turns = [(Turn("user", f"legs of {animal}?"), Turn("assistant", legs)) for animal, legs in ANIMALS.items()]
+    shown = [Conversation(pair, Provenance.PUBLIC) for pair in turns]
+    rows = tokenise(shown, tiny.tokenizer, template, 400)
     model = learnt(adapted, rows)
-    prompts = [render_prompt(example.prompt, tiny.tokenizer, "chat").text for example in shown]
+    prompts = [render_prompt(record.prompt, tiny.tokenizer, template) for record in shown]
     said = generate(model, tiny.tokenizer, prompts, 12, 4)
-    right = [answer == example.response for answer, example in zip(said, shown, strict=True)]
-    each = [SFT().evaluate(model, tokenise([example], tiny.tokenizer, "chat", 64), [0], 4)["exact"] == 1 for example in shown]
+    right = [answer == record.response for answer, record in zip(said, shown, strict=True)]
+    each = [SFT().evaluate(model, tokenise([record], tiny.tokenizer, template, 400), [0], 4)["exact"] == 1 for record in shown]
     assert each == right
     assert set(right) == {True, False}
-    sums = SFT().evaluate(model, rows, range(4), 2)
-    assert (sums["exact"], sums["rows"]) == (sum(right), 4)
+    sums = SFT().evaluate(model, rows, range(len(rows)), 2)
+    assert (sums["exact"], sums["rows"]) == (sum(right), len(rows))
 
 
 def test_measured_loss_is_the_sum_over_tokens_whatever_the_batch(adapted, tiny):

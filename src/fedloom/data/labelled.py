@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from fedloom.data.kept_rows import keep_rows, kept_rows
+from fedloom.data.prefixes import prompt_ids
 from fedloom.data.records import Conversation
 from fedloom.data.templates import render_prompt
 from fedloom.data.tokenise import token_key
@@ -72,5 +73,4 @@ def load_labelled(path: Path) -> LabelledRows:
 
 
 def _prompt(example: Conversation, tokenizer: Any, template: str) -> list[int]:
-    rendered = render_prompt(example.prompt, tokenizer, template)
-    return list(tokenizer(rendered.text, add_special_tokens=rendered.adds_special_tokens, verbose=False).input_ids)
+    return prompt_ids(render_prompt(example.prompt, tokenizer, template), tokenizer)

@@ -17,7 +17,7 @@ VICUNA_PREAMBLE = (
     "A chat between a curious user and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the user's questions."
 )
-VERSION = "1"
+VERSION = "2"
 """Changes when a template changes: part of the token cache's key and of the manifest."""
 
 
@@ -29,44 +29,56 @@ class Rendered:
     responses: tuple[tuple[int, int], ...]
     adds_special_tokens: bool
     """Whether the tokenizer still has to put its own first token in front."""
+    response_after_space: bool = False
+    """Whether a response begins with a space that is not part of what is said."""
 
 
 def render(turns: Sequence[Turn], tokenizer: Any, template: str) -> Rendered:
     """The text of a whole conversation. `template` is chat, alpaca or vicuna. Raises DataError for a template that cannot be masked."""
     if template == "chat":
         return _render_chat(turns, tokenizer)
-    text, spans = "", []
-    for piece, is_response in _plain_pieces(turns, tokenizer.eos_token or "", template):
-        if is_response:
-            spans.append((len(text), len(text) + len(piece)))
-        text += piece
-    return Rendered(text, tuple(spans), adds_special_tokens=True)
+    return _render_plain(turns, tokenizer, template)
 
 
 def render_prompt(turns: Sequence[Turn], tokenizer: Any, template: str) -> Rendered:
-    """The text that asks for the next response to `turns`."""
+    """The text that asks for the next response to `turns`, and where the responses to earlier turns stand in it."""
     if template == "chat":
-        return Rendered(_chat_text(turns, tokenizer, ask=True), (), adds_special_tokens=False)
-    pieces = _plain_pieces(turns, tokenizer.eos_token or "", template)
-    return Rendered("".join(piece for piece, _ in pieces).rstrip(" "), (), adds_special_tokens=True)
+        text = _chat_text(turns, tokenizer, ask=True)
+        return Rendered(text, tuple(_chat_spans(turns, tokenizer, text)), adds_special_tokens=False)
+    return _render_plain(turns, tokenizer, template)
 
 
 def _render_chat(turns: Sequence[Turn], tokenizer: Any) -> Rendered:
     """The tokenizer's own template. A response starts where the text that asks for it ends, true of any template that only appends."""
     text = _chat_text(turns, tokenizer, ask=False)
+    spans = _chat_spans(turns, tokenizer, text)
+    if len(spans) < sum(turn.role == "assistant" for turn in turns):
+        raise DataError(
+            "data.template: this tokenizer's chat template rewrites earlier turns, so responses cannot be told from prompts; "
+            "use template: alpaca or vicuna, or single-turn data"
+        )
+    return Rendered(text, tuple(spans), adds_special_tokens=False)
+
+
+def _chat_spans(turns: Sequence[Turn], tokenizer: Any, text: str) -> list[tuple[int, int]]:
+    """The character ranges of the responses in `text`, the rendered `turns`, without those whose place cannot be told."""
     spans = []
     for i, turn in enumerate(turns):
         if turn.role != "assistant":
             continue
-        asked = _chat_text(turns[:i], tokenizer, ask=True)
-        answered = text if i == len(turns) - 1 else _chat_text(turns[: i + 1], tokenizer, ask=False)
-        if not answered.startswith(asked) or not text.startswith(answered):
-            raise DataError(
-                "data.template: this tokenizer's chat template rewrites earlier turns, so responses cannot be told from prompts; "
-                "use template: alpaca or vicuna, or single-turn data"
-            )
-        spans.append((len(asked), len(asked) + len(answered[len(asked) :].rstrip())))
-    return Rendered(text, tuple(spans), adds_special_tokens=False)
+        asked, answered = _chat_text(turns[:i], tokenizer, ask=True), _chat_text(turns[: i + 1], tokenizer, ask=False)
+        if answered.startswith(asked) and text.startswith(answered):
+            spans.append((len(asked), len(asked) + len(answered[len(asked) :].rstrip())))
+    return spans
+
+
+def _render_plain(turns: Sequence[Turn], tokenizer: Any, template: str) -> Rendered:
+    text, spans = "", []
+    for piece, is_response in _plain_pieces(turns, tokenizer.eos_token or "", template):
+        if is_response:
+            spans.append((len(text), len(text) + len(piece)))
+        text += piece
+    return Rendered(text, tuple(spans), adds_special_tokens=True, response_after_space=True)
 
 
 def _chat_text(turns: Sequence[Turn], tokenizer: Any, ask: bool) -> str:
@@ -77,19 +89,22 @@ def _chat_text(turns: Sequence[Turn], tokenizer: Any, ask: bool) -> str:
 
 
 def _plain_pieces(turns: Sequence[Turn], eos: str, template: str) -> list[tuple[str, bool]]:
-    """(text, is a response) in order. Alpaca has a space after the instruction and after the colon, as published."""
+    """(text, is a response) in order. Alpaca has a space after the instruction and after the colon, as published.
+
+    The space between the colon and the response belongs to the response: most tokenizers write it into the response's first word.
+    """
     system = next((turn.content for turn in turns if turn.role == "system"), None)
     pieces: list[tuple[str, bool]] = []
     if template == "alpaca":
         pieces.append((f"{system or ALPACA_PREAMBLE}\n\n", False))
-        before, after, between = "### Instruction:\n", " \n\n### Response: ", "\n\n"
+        before, after, between = "### Instruction:\n", " \n\n### Response:", "\n\n"
     else:
         pieces.append((f"{system or VICUNA_PREAMBLE} ", False))
-        before, after, between = "USER: ", " ASSISTANT: ", ""
+        before, after, between = "USER: ", " ASSISTANT:", ""
     for turn in turns:
         if turn.role == "user":
             separator = between if len(pieces) > 1 else ""
             pieces.append((f"{separator}{before}{turn.content}{after}", False))
         elif turn.role == "assistant":
-            pieces.append((turn.content + eos, True))
+            pieces.append((f" {turn.content}{eos}", True))
     return pieces

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from fedloom.data.kept_rows import keep_rows, kept_rows
+from fedloom.data.prefixes import Encoded, encode
 from fedloom.data.records import Conversation
-from fedloom.data.templates import VERSION, render
+from fedloom.data.templates import VERSION, Rendered, render
 from fedloom.errors import ModelError
 
 
@@ -51,7 +52,7 @@ class TokenRows:
 
 
 def tokenise(examples: Sequence[Conversation], tokenizer: Any, template: str, max_length: int) -> TokenRows:
-    """Render and tokenise `examples`; a token is trained on when it shares a character with a response.
+    """Render and tokenise `examples`. Of a row all tokens of the responses are trained on, from the first one that a model is asked for.
 
     Rows longer than `max_length` lose their end. Raises ModelError for a tokenizer that cannot give character offsets.
     """
@@ -60,32 +61,29 @@ def tokenise(examples: Sequence[Conversation], tokenizer: Any, template: str, ma
     ids: list[int] = []
     supervised: list[bool] = []
     starts, truncated = [0], 0
-    for rendered, encoding in _encoded(examples, tokenizer, template):
-        mask = _mask(encoding["offset_mapping"], rendered.responses)
+    for rendered, encoded in _encoded(examples, tokenizer, template):
+        mask = _mask(encoded, rendered.responses)
         truncated += len(mask) > max_length
-        ids += encoding["input_ids"][:max_length]
+        ids += encoded.ids[:max_length]
         supervised += mask[:max_length]
         starts.append(len(ids))
     return TokenRows(torch.tensor(ids, dtype=torch.int32), torch.tensor(supervised, dtype=torch.bool), torch.tensor(starts), truncated)
 
 
-def _encoded(examples: Sequence[Conversation], tokenizer: Any, template: str, batch: int = 512) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _encoded(examples: Sequence[Conversation], tokenizer: Any, template: str, batch: int = 512) -> Iterator[tuple[Rendered, Encoded]]:
     for first in range(0, len(examples), batch):
         rendered = [render(example.turns, tokenizer, template) for example in examples[first : first + batch]]
-        encoded = tokenizer(
-            [one.text for one in rendered], add_special_tokens=rendered[0].adds_special_tokens, return_offsets_mapping=True, verbose=False
-        )
-        for i, one in enumerate(rendered):
-            yield one, {key: encoded[key][i] for key in ("input_ids", "offset_mapping")}
+        yield from zip(rendered, encode(rendered, tokenizer), strict=True)
 
 
-def _mask(offsets: Sequence[tuple[int, int]], responses: Sequence[tuple[int, int]]) -> list[bool]:
-    """For every token, whether its characters [start, end) overlap a response."""
-    mask, span = [], 0
-    for start, end in offsets:
-        while span < len(responses) and responses[span][1] <= start:
-            span += 1
-        mask.append(span < len(responses) and end > start and start < responses[span][1] and end > responses[span][0])
+def _mask(encoded: Encoded, responses: Sequence[tuple[int, int]]) -> list[bool]:
+    """For every token, whether it belongs to a response: it is not before the response's first one, and begins before its end."""
+    mask = [False] * len(encoded.ids)
+    for first, (_, end) in zip(encoded.responses, responses, strict=True):
+        for token in range(first, len(mask)):
+            if encoded.begins[token] >= end:
+                break
+            mask[token] = True
     return mask
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedloom.data.prefixes import prompt_ids
 from fedloom.data.templates import Rendered
 from fedloom.streams import torch_stream
 
@@ -44,7 +45,7 @@ def generate(
             drawn_by = torch_stream(seed, "generate", start)
             found = _continue(model, [prompts[i] for i in rows], max_new_tokens, stop, temperature, drawn_by)
             for row, tokens in zip(rows, found, strict=True):
-                answers[row] = tokenizer.decode(tokens, skip_special_tokens=True)
+                answers[row] = _decoded(tokenizer, tokens, texts[row])
     return answers
 
 
@@ -70,14 +71,14 @@ def stream(
             if int(token) in stop:
                 break
             tokens.append(int(token))
-            so_far = tokenizer.decode(tokens, skip_special_tokens=True)
+            so_far = _decoded(tokenizer, tokens, text)
             # a character of several bytes decodes to a replacement mark until its last byte is there
             if not so_far.endswith("\ufffd") and len(so_far) > len(shown):
                 yield so_far[len(shown) :]
                 shown = so_far
             if len(tokens) < max_new_tokens:
                 logits = steps.send(token)
-    if rest := tokenizer.decode(tokens, skip_special_tokens=True)[len(shown) :]:
+    if rest := _decoded(tokenizer, tokens, text)[len(shown) :]:
         yield rest
 
 
@@ -135,12 +136,17 @@ def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Ten
 
 
 def _prompt(model: Any, tokenizer: Any, text: str | Rendered, max_new_tokens: int) -> list[int]:
-    """The tokens of a prompt, with the tokenizer's own first token where training had it."""
-    plain, adds_special_tokens = (text, False) if isinstance(text, str) else (text.text, text.adds_special_tokens)
-    tokens = list(tokenizer(plain, add_special_tokens=adds_special_tokens).input_ids)
+    """The tokens of a prompt: of a rendered one, those that training has before the answer."""
+    tokens = list(tokenizer(text, add_special_tokens=False).input_ids) if isinstance(text, str) else prompt_ids(text, tokenizer)
     if context := getattr(model.config, "max_position_embeddings", None):
         tokens = tokens[-max(context - max_new_tokens, 1) :]
     return tokens or [tokenizer.eos_token_id]
+
+
+def _decoded(tokenizer: Any, tokens: Sequence[int], asked: str | Rendered) -> str:
+    """The text of generated `tokens`, without the space that stands before a response in the plain templates."""
+    said = str(tokenizer.decode(tokens, skip_special_tokens=True))
+    return said.removeprefix(" ") if isinstance(asked, Rendered) and asked.response_after_space else said
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> set[int]:
