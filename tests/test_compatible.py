@@ -32,6 +32,7 @@ class TrainsNothing(tasks.SFT):
         ("pictures_tiny", {"clients.malicious": 1, "clients.behaviour": {"kind": "backdoor"}}, "clients.behaviour.kind: backdoor changes"),
         ("tiny", {"clients": 3, "per_round": None, "algorithm.name": "krum"}, "federation.per_round: krum needs 5 or more clients in a"),
         ("tiny", {"task.participations": 3}, "task.participations: belongs to passes; set task.passes too, or leave it out"),
+        ("tiny", {"task.kind": "dpo", "task.max_prompt_length": 96}, "task.max_prompt_length: is 96, and data.max_length is 96: no answer"),
         ("pictures_tiny", {"task.labels": ["a"]}, "task.labels: should have at least 2 items, got 1"),
         ("pictures_tiny", {"task.labels": ["a", ""]}, "task.labels.1: string should have at least 1 character, got ''"),
         ("pictures_tiny", {"data.source": {"pictures": None}}, "data.source: input should be a valid string, got a mapping; YAML reads"),

@@ -36,6 +36,13 @@ def check_model(recipe: Recipe) -> None:
             )
 
 
+def check_lengths(task: Mapping[str, Any], max_length: int | None) -> None:
+    """Raise RecipeError where the longest prompt would leave no room for an answer."""
+    prompt = task.get("max_prompt_length")
+    if prompt is not None and max_length is not None and prompt >= max_length:
+        raise RecipeError(f"task.max_prompt_length: is {prompt}, and data.max_length is {max_length}: no answer would fit; set it lower")
+
+
 def check_hub_settings(data: DataRecipe) -> None:
     """Raise RecipeError for a subset or split of a source that is not of the hub."""
     parts = joined_parts(data.source) if data.source.startswith(JOINED) else [data.source]

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from fedloom.compatible import check_algorithm, check_behaviour, check_hub_settings, check_model, check_probe_names
+from fedloom.compatible import check_algorithm, check_behaviour, check_hub_settings, check_lengths, check_model, check_probe_names
 from fedloom.errors import RecipeError
 from fedloom.files import local_path
 from fedloom.overrides import override, part_of, with_floats
@@ -147,6 +147,7 @@ def _complete(recipe: Recipe) -> Recipe:
     check_model(recipe)
     check_hub_settings(recipe.data)
     plain["data"] |= _data(recipe, plain["task"], known)
+    check_lengths(plain["task"], plain["data"]["max_length"])
     plain["model"]["id"] = _anchored(recipe.model.id, known)
     name, short = split_name(recipe.algorithm.name)
     chosen = recipe.algorithm.model_copy(update={"name": name, **short})

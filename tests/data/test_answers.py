@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedloom.data.answers import answered, cached_answers, load_answers, tokenise_answers
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import ModelError
 from fedloom.models.load import load_model
+from fedloom.models.tiny import _tokenizer
 from fedloom.recipe import ModelRecipe
 
 
@@ -41,14 +44,43 @@ def test_only_the_last_answer_is_supervised_and_nothing_follows_it(tokenizer):
     assert (len(rows), rows.answers, rows.truncated) == (1, 2, 0)
 
 
+def counts(rows):
+    """Tokens of the first prompt and of its two answers."""
+    (first, chosen), (second, rejected) = [(int((~mask).sum()), int(mask.sum())) for _, mask in (rows.tokens.row(0), rows.tokens.row(1))]
+    assert first == second
+    return first, chosen, rejected
+
+
 def test_a_long_prompt_keeps_its_end(tokenizer):
-    rows = rows_of(tokenizer, pair(), pair(asked="x"), max_prompt_length=20)
-    prompt, chosen = texts(tokenizer, rows, 0)
+    long = pair(chosen="one two three")
+    prompt, answer, other = counts(rows_of(tokenizer, long))
     whole = texts(tokenizer, rows_of(tokenizer, pair()), 0)[0]
-    assert whole.endswith(prompt)
-    assert chosen == "blue<|im_end|>"
-    assert [int((~rows.tokens.row(number)[1]).sum()) for number in range(4)] == [20] * 4
-    assert rows.truncated == 2
+    fitting = rows_of(tokenizer, long, max_length=prompt + answer, max_prompt_length=20)
+    assert (counts(fitting), fitting.truncated) == ((prompt, answer, other), 0)
+    rows = rows_of(tokenizer, long, pair(), max_length=prompt + answer - 1, max_prompt_length=20)
+    assert (counts(rows), rows.truncated) == ((20, answer, other), 1)  # the second pair fits as it is
+    assert whole.endswith(texts(tokenizer, rows, 0)[0])
+    assert texts(tokenizer, rows, 0)[1] == "one two three<|im_end|>"
+    assert texts(tokenizer, rows, 2)[0] == whole
+
+
+LENGTHS = st.integers(1, 40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(LENGTHS, LENGTHS, LENGTHS, st.integers(8, 120), st.integers(1, 100))
+def test_prompts_and_answers_are_cut_as_by_the_code_of_the_paper(asked, chosen, rejected, max_length, max_prompt_length):
+    tokenizer, max_length = _tokenizer(), max(max_length, max_prompt_length + 1)
+    turns = (Turn("user", "a " * asked), Turn("assistant", "c " * chosen))
+    example = Conversation(turns, Provenance.PRIVATE, rejected="d " * rejected)
+    prompt, *answers = counts(rows_of(tokenizer, example, max_length=10_000))
+    found = counts(rows_of(tokenizer, example, max_length=max_length, max_prompt_length=max_prompt_length))
+    longer = max(answers)
+    if prompt + longer > max_length:  # TRL 0.7, DPOTrainer.tokenize_row with truncation_mode keep_end
+        prompt = min(prompt, max_prompt_length)
+    if prompt + longer > max_length:
+        answers = [min(answer, max_length - max_prompt_length) for answer in answers]
+    assert found == (prompt, *answers)
 
 
 def test_a_long_answer_keeps_its_beginning(tokenizer):

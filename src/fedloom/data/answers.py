@@ -75,25 +75,36 @@ def tokenise_answers(
 ) -> AnswerRows:
     """Rows of `prompts`: for each the same prompt with every one of its answers as the response.
 
-    A prompt of more than `max_prompt_length` tokens keeps its last ones, then a row of more than `max_length` its first ones.
+    Where a prompt and its longest answer have more than `max_length` tokens, the prompt keeps its last `max_prompt_length`; where that is
+    not enough, each answer keeps its first `max_length - max_prompt_length`. So does the code that OpenFedLLM trains DPO with.
     """
     flat = [example for prompt in prompts for example in prompt]
     ids: list[Tensor] = []
     supervised: list[Tensor] = []
-    cut = []
+    lost = []
     whole = tokenise(flat, tokenizer, template, UNCUT)
-    for number in range(len(flat)):
-        row, mask = whole.row(number)
-        first, end = _last_run(mask)
-        start = max(0, first - max_prompt_length)
-        stop = min(end, start + max_length)
-        cut.append(start > 0 or stop < end)
-        ids.append(row[start:stop].int())
-        supervised.append(torch.arange(start, stop) >= first)
+    number = 0
+    for prompt in prompts:
+        spans = [_last_run(whole.row(row)[1]) for row in range(number, number + len(prompt))]
+        longest = max(end - first for first, end in spans)
+        cut = False
+        for row, (first, end) in enumerate(spans, start=number):
+            start, stop = first - _prompt_kept(first, longest, max_length, max_prompt_length), end
+            if first - start + longest > max_length:
+                stop = min(end, first + max(max_length - max_prompt_length, 0))
+            cut |= start > 0 or stop < end
+            ids.append(whole.row(row)[0][start:stop].int())
+            supervised.append(torch.arange(start, stop) >= first)
+        lost.append(cut)
+        number += len(prompt)
     starts = torch.tensor([0, *map(len, ids)]).cumsum(0)
-    rows = TokenRows(_joined(ids, torch.int32), _joined(supervised, torch.bool), starts, sum(cut))
-    lost = torch.tensor(cut, dtype=torch.bool).view(len(prompts), -1).any(1) if prompts else torch.zeros(0)
-    return AnswerRows(rows, torch.tensor(right, dtype=torch.long), int(lost.sum()))
+    rows = TokenRows(_joined(ids, torch.int32), _joined(supervised, torch.bool), starts, sum(lost))
+    return AnswerRows(rows, torch.tensor(right, dtype=torch.long), sum(lost))
+
+
+def _prompt_kept(tokens: int, longest_answer: int, max_length: int, max_prompt_length: int) -> int:
+    """How many of a prompt's `tokens` are kept."""
+    return min(tokens, max_prompt_length, max_length) if tokens + longest_answer > max_length else tokens
 
 
 def _last_run(mask: Tensor) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from fedloom.errors import DataError, RecipeError
 from fedloom.measures import SHARE, Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
-from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, references
+from fedloom.tasks.likelihood import PromptLength, answer_parts, check_answers, log_probs, references
 
 ACCURACY = Measure("accuracy", "accuracy", SHARE, "higher", note="Accuracy is the share of rows whose highest-scoring label is right.")
 MACRO_F1 = Measure(
@@ -121,12 +121,12 @@ def numbers_of_labels(records: Sequence[Record], labels: Sequence[str]) -> list[
 class Classify(Labels):
     """Cross entropy of p(k|x) = p(label_k|x) / sum_j p(label_j|x), the model's likelihoods of the labels as answers, mean over rows."""
 
-    max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 448
+    max_prompt_length: PromptLength = None
 
     def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
         prompts = [answered(record, *self.labels) for record in records]
         right = numbers_of_labels(records, self.labels)
-        return cached_answers(prompts, right, *encoder.settings, self.max_prompt_length, cache)
+        return cached_answers(prompts, right, *encoder.settings, self.max_prompt_length or encoder.max_length * 7 // 8, cache)
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)

@@ -22,7 +22,7 @@ from fedloom.errors import DataError
 from fedloom.measures import SHARE, Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
-from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, reference_log_probs, references
+from fedloom.tasks.likelihood import PromptLength, answer_parts, check_answers, log_probs, reference_log_probs, references
 
 PREFERRED = Measure("preferred_ahead", "preferred answer ahead", SHARE, "higher")
 
@@ -42,10 +42,11 @@ class DPO(Task):
 
     min_learning_rate: Annotated[float, Field(ge=0, description="learning rate that the schedule ends at")] = 1e-5
     beta: Annotated[float, Field(gt=0, description="how closely the model is held to the reference, the base without adapters")] = 0.1
-    max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
+    max_prompt_length: PromptLength = None
 
     def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
-        return cached_answers(pairs(records, "dpo"), [0] * len(records), *encoder.settings, self.max_prompt_length, cache)
+        longest = self.max_prompt_length or encoder.max_length // 4
+        return cached_answers(pairs(records, "dpo"), [0] * len(records), *encoder.settings, longest, cache)
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)

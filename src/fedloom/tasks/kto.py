@@ -20,7 +20,7 @@ from fedloom.measures import SHARE, Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
 from fedloom.tasks.dpo import pairs
-from fedloom.tasks.likelihood import answer_parts, check_answers, log_probs, reference_log_probs, references
+from fedloom.tasks.likelihood import PromptLength, answer_parts, check_answers, log_probs, reference_log_probs, references
 from fedloom.tasks.sft import part_tokens, parts_of_similar_length
 
 RIGHT_SIDE = Measure(
@@ -52,7 +52,7 @@ class KTO(Task):
     desirable_weight: Annotated[float, Field(ge=0, description="lambda of good answers")] = 1.0
     undesirable_weight: Annotated[float, Field(ge=0, description="lambda of bad answers")] = 1.0
     label: Annotated[str, Field(description="column that says whether a row's answer is good: true, false, 1 or 0")] = "label"
-    max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
+    max_prompt_length: PromptLength = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +64,7 @@ class KTO(Task):
             prompts, right = pairs(records, "kto"), [0] * len(records)
         else:
             prompts, right = [[record] for record in records], self._labels(records)
-        return cached_answers(prompts, right, *encoder.settings, self.max_prompt_length, cache)
+        return cached_answers(prompts, right, *encoder.settings, self.max_prompt_length or encoder.max_length // 4, cache)
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)

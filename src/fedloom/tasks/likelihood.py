@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -25,6 +26,16 @@ def reference_log_probs(model: Any, ids: Tensor, labels: Tensor) -> Tensor:
         raise RecipeError("model.adapter: is null, but task.kind needs one: its reference is the base model with the adapter off")
     with torch.no_grad(), model.disable_adapter():
         return log_probs(model, ids, labels)
+
+
+PromptLength = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        description="tokens that a prompt keeps, its last ones, where it and its longest answer exceed data.max_length; answers keep the"
+        " rest. null: a quarter of data.max_length, seven eighths where the answers are labels",
+    ),
+]
 
 
 def token_log_probs(model: nn.Module, ids: Tensor, labels: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from fedloom.measures import Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
 from fedloom.tasks.dpo import PREFERRED, pairs
-from fedloom.tasks.likelihood import answer_parts, check_answers, references, row_sums, token_log_probs
+from fedloom.tasks.likelihood import PromptLength, answer_parts, check_answers, references, row_sums, token_log_probs
 
 CERTAIN = -1e-6
 """Greatest mean log probability whose odds are computed: those of a certain answer are infinite."""
@@ -39,10 +39,11 @@ class ORPO(Task):
     )
 
     beta: Annotated[float, Field(gt=0, description="weight of the odds ratio beside the language modelling loss")] = 0.1
-    max_prompt_length: Annotated[int, Field(ge=1, description="tokens of a prompt; a longer one keeps its end")] = 128
+    max_prompt_length: PromptLength = None
 
     def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
-        return cached_answers(pairs(records, "orpo"), [0] * len(records), *encoder.settings, self.max_prompt_length, cache)
+        longest = self.max_prompt_length or encoder.max_length // 4
+        return cached_answers(pairs(records, "orpo"), [0] * len(records), *encoder.settings, longest, cache)
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)

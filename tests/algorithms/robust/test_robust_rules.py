@@ -5,6 +5,7 @@ import math
 import random
 import statistics
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 import fedloom.algorithms
 from fedloom.algorithms.robust import geometry
+from fedloom.algorithms.robust.bulyan import _mean_around_median
+from fedloom.algorithms.robust.foolsgold import _trust
 from fedloom.errors import FedloomError
 from fedloom.state import State
 
@@ -111,6 +114,17 @@ def test_bulyan_averages_the_picked_values_nearest_to_their_median(seed, n, mali
         middle = statistics.median(column)
         expected.append(statistics.fmean(sorted(column, key=lambda value: abs(value - middle))[: n - 4 * malicious]))
     assert joined("bulyan", updates, malicious=malicious) == pytest.approx(expected, abs=1e-6)
+
+
+def test_bulyan_moves_to_the_nearer_values_when_colluders_send_equal_ones():
+    for ranked, count, mean in (((-2, -2, 0, 1, 5), 3, -1 / 3), ((-5, -1, 0, 2, 2), 3, 1 / 3), ((-1, 0, 1), 2, -1 / 2)):
+        rows = [np.array([value], dtype=np.float32) for value in ranked]
+        assert _mean_around_median(rows, count) == pytest.approx([mean])  # of two that are equally near, the smaller one
+
+
+def test_foolsgold_trusts_clients_that_are_like_nobody():
+    histories = [torch.tensor(row) for row in ([1.0, 0, 0], [0.001, 1, 0], [-0.1, -0.1, 0.99])]
+    assert _trust(geometry.inner_products(histories), 1.0).tolist() == pytest.approx([1, 1, 1])
 
 
 @pytest.mark.parametrize("huge", [-1e15, 1e15, -1e25])

@@ -58,15 +58,14 @@ def _picked(distances: Tensor, malicious: int) -> list[int]:
 def _mean_around_median(ranked: list[Row], count: int) -> Row:
     """The mean of the `count` values nearest to the median in each column of `ranked`, rows in ascending order.
 
-    Those values are neighbours in order, so the stretch of `count` rows whose farther end is nearest to the median holds them.
+    Those values are neighbours in order. From the smallest `count` on, the window moves while the value that enters is nearer to the median
+    than the one that leaves; of two that are equally near, the smaller one stays.
     """
     n = len(ranked)
     median = np.float32(0.5) * (ranked[(n - 1) // 2] + ranked[n // 2])
-    total = sum(ranked[1:count], start=ranked[0])
-    best_total, best_reach = total, np.maximum(median - ranked[0], ranked[count - 1] - median)
+    best: Row = sum(ranked[1:count], start=ranked[0])
     for first in range(1, n - count + 1):
         total = sum(ranked[first + 1 : first + count], start=ranked[first])  # anew: a huge value that leaves would take small ones with it
-        reach = np.maximum(median - ranked[first], ranked[first + count - 1] - median)
-        nearer = reach < best_reach
-        best_total, best_reach = np.where(nearer, total, best_total), np.minimum(reach, best_reach)
-    return best_total / np.float32(count)
+        nearer = ranked[first + count - 1] - median < median - ranked[first - 1]
+        best = np.where(nearer, total, best)
+    return best / np.float32(count)
