@@ -160,6 +160,21 @@ def test_fedexp_steps_further_when_the_updates_disagree():
     assert etas[2] == 1.0  # the clients of round 2 disagree; a single client cannot
 
 
+def test_fedexp_hands_out_the_mean_of_its_last_two_iterates():
+    algorithm, other = fedloom.algorithms.get("fedexp")(), fedloom.algorithms.get("fedexp")()
+    start = State.of({"w": torch.tensor([1.0, 2.0])})
+    algorithm.start(start)
+    assert algorithm.result.equals(start)
+    iterates = [start]
+    for update in ([1.0, 0.0], [0.0, -4.0]):
+        algorithm.add({"w": torch.tensor(update)})
+        iterates.append(algorithm.step())
+        assert algorithm.result["w"].tolist() == ((iterates[-1]["w"] + iterates[-2]["w"]) / 2).tolist()
+    other.start(iterates[-1])
+    other.restore(algorithm.server_memory())
+    assert other.result.equals(algorithm.result)
+
+
 def test_fednova_takes_the_number_of_steps_out_of_the_weights():
     # by hand: p = (1/4, 3/4), tau = (2, 8): tau_eff = .25 * 2 + .75 * 8 = 6.5
     # first value: 6.5 * (.25 * .3 / 2 + .75 * -.1 / 8) = 6.5 * (.0375 - .009375) = .1828125

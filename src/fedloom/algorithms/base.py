@@ -143,6 +143,11 @@ class Algorithm:
         self.clear_round()
         return self.state
 
+    @property
+    def result(self) -> State:
+        """What is measured and handed out after the last step: the global state, unless the rule makes another of it."""
+        return self.state
+
     def accumulate(self, contribution: Contribution) -> None:
         """Add one checked contribution to the round's sums. Further sums of a rule belong here; `clear_round` empties them."""
         factor, divisor = self.share(contribution)

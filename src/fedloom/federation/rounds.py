@@ -30,6 +30,9 @@ from fedloom.tasks import Task
 REPORTED = ("examples", "loss", "first_loss", "steps", "tokens", "seconds", "truncated_share")
 """Numbers that every client reports of its training."""
 
+REFERENCE = "broadcast/reference"
+"""The memory of a checkpoint that belongs to the broadcast, and not to the algorithm."""
+
 ALLOWANCE = 1 << 20
 """Bytes that a message may have beyond what its tensors need."""
 
@@ -94,7 +97,7 @@ class Federation:
 
 
 def run_rounds(federation: Federation, start: State) -> State:
-    """Train from `start`, or from the folder's last checkpoint, to the last round; gives the joined state.
+    """Train from `start`, or from the folder's last checkpoint, to the last round; gives the state that is handed out.
 
     Raises RunStoppedError when a round stays below quorum: the checkpoint of the round before stands, and the run can be resumed.
     """
@@ -113,8 +116,9 @@ def run_rounds(federation: Federation, start: State) -> State:
         save_checkpoint(federation.folder.checkpoints, checkpoint)
     if algorithm.left_over:
         federation.observer.note(f"{algorithm.left_over} updates still wait for a full buffer at the end, and are not in the joined model")
-    algorithm.state = checkpoint.state
-    return checkpoint.state
+    algorithm.start(checkpoint.state, len(federation.engine.clients()))
+    algorithm.restore({name: state for name, state in checkpoint.memory.items() if name != REFERENCE})
+    return algorithm.result
 
 
 def evaluate(federation: Federation, state: State, round_number: int, label: str | None = None) -> None:
@@ -177,7 +181,7 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
         algorithm = federation.algorithm
         algorithm.start(before.state, len(federation.engine.clients()))
         memory = dict(before.memory)
-        broadcast = Broadcast(terms.codec, memory.pop("broadcast/reference", None), before.held, before.used, federation.envelope)
+        broadcast = Broadcast(terms.codec, memory.pop(REFERENCE, None), before.held, before.used, federation.envelope)
         algorithm.restore(memory)
         taken = _collect(federation, broadcast, before, number, attempt)
         needed = max(min(terms.quorum, len(federation.engine.clients())), algorithm.needs_clients)
@@ -202,10 +206,10 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
     federation.metric(number, None, "round/seconds", perf_counter() - begin)
     federation.folder.audit.enter("round", round=number, replies=taken.replies, state=state.sha256())
     if federation.evaluate_every and (number % federation.evaluate_every == 0 or number == terms.rounds):
-        evaluate(federation, state, number)
+        evaluate(federation, algorithm.result, number)
     memory = algorithm.server_memory()
     if broadcast.reference is not None:
-        memory["broadcast/reference"] = broadcast.reference
+        memory[REFERENCE] = broadcast.reference
     return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting, broadcast.used)
 
 
