@@ -10,7 +10,7 @@ from pathlib import Path
 
 from promise import Promise, print_table
 
-SCRIPTS = ("aggregation", "robust_rules", "memory_clients", "traffic", "step_vs_trl", "rounds_overhead", "throughput")
+SCRIPTS = ("aggregation", "robust_rules", "memory_clients", "traffic", "step_vs_trl", "rounds_overhead", "throughput", "hostile_messages")
 
 
 def main() -> None:

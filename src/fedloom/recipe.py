@@ -158,7 +158,11 @@ class FederationRecipe(Part):
         "auto", description="threads of each client's work; auto: cores / workers. Runs with as many threads end in the same bytes"
     )
     codec: str = Field("fp32", description="how tensors are written on the wire: fp32, bf16, int8, nf4")
-    max_update_norm: float | None = Field(None, gt=0, description="refuse an update whose Euclidean norm is larger")
+    max_update_norm: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+        "auto",
+        description="refuse an update whose Euclidean norm is larger. auto: a round with one that is 1,000 times as long as the median is"
+        " done again without that client; null: no such bound",
+    )
 
     @model_validator(mode="after")
     def _counts_fit(self) -> FederationRecipe:

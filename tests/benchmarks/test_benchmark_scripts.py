@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-SCRIPTS = ("aggregation", "robust_rules", "memory_clients", "rounds_overhead", "step_vs_trl", "throughput", "traffic", "all")
+SCRIPTS = (
+    "aggregation",
+    "hostile_messages",
+    "robust_rules",
+    "memory_clients",
+    "rounds_overhead",
+    "step_vs_trl",
+    "throughput",
+    "traffic",
+    "all",
+)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
+import fedloom.federation.messages
 from fedloom.data.records import Capture, Conversation, Document, Picture, Provenance, Turn, View
 from fedloom.errors import FedloomError, PrivateDataError, RefusedMessageError
 from fedloom.federation.messages import MAGIC, MAX_HEADER, NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
@@ -122,11 +123,11 @@ def test_equal_messages_are_equal_bytes():
         (changed(layouts=[[["a", [3]], ["b", [2, 1]]]]), "tensor 'b' has shape [2, 1], expected [1, 2]"),
         (changed(layouts=[[["b", [1, 2]], ["a", [3]]]]), "another order"),
         (changed(layouts=[[["a", [3]], ["a", [3]]]]), "a name twice"),
-        (changed(layouts=[[["a", [-3]], ["b", [1, 2]]]]), "negative size"),
-        (changed(layouts=[[["a", ["x"]]]]), "a layout cannot be read"),
+        (changed(layouts=[[["a", [-3]], ["b", [1, 2]]]]), "negative or too large"),
+        (changed(layouts=[[["a", ["x"]]]]), "negative or too large"),
         (changed(layouts=[["a"]]), "a layout cannot be read"),
         (changed(layouts=[7]), "a layout cannot be read"),
-        (changed(layouts=[[["a", [float("inf")]]]]), "a layout cannot be read"),
+        (changed(layouts=[[["a", [float("inf")]]]]), "negative or too large"),
         (changed(report={"loss": float("nan")}), "report 'loss' is not finite"),
         (changed(report={"loss": float("inf")}), "report 'loss' is not finite"),
         (changed(report={"loss": 10**400}), "report 'loss' is not finite"),
@@ -136,7 +137,7 @@ def test_equal_messages_are_equal_bytes():
         (changed(round="3"), "its header has no 'round'"),
         (put_together({}, b""), "its header has no 'kind'"),
         (put_together("[]", b"", rehash=False), "its header has no 'kind'"),
-        (put_together("[" * 100_000, b"", rehash=False), "its header cannot be read"),
+        (put_together("[" * 20_000, b"", rehash=False), "its header cannot be read"),
         (put_together("nothing", b"", rehash=False), "its header cannot be read"),
         (OPENING + struct.pack("<I", 4) + b"junk", "its header cannot be read"),
         (OPENING + struct.pack("<I", 2**32 - 1) + b"junk", "cut off in its header"),
@@ -197,8 +198,11 @@ def test_tensors_that_are_not_what_the_header_says_are_refused(change, reason):
 
 def test_a_payload_that_is_no_safetensors_is_refused():
     header, payload = taken_apart(encode(MESSAGE))
-    for wrong in (b"", payload[:-1], payload[:10], b"\xff" * 64, payload + b"\0"):
+    for wrong in (payload[:-1], payload + b"\0", b"\x05" + b"\0" * 60):
         assert "its tensors cannot be read" in refused(put_together(header, wrong))
+    for wrong in (b"", b"\0" * 2):
+        assert "a layout has more values than the message can hold" in refused(put_together(header, wrong))
+    assert "its payload has more tensors than are allowed" in refused(put_together(header, b"\xff" * 64))
 
 
 def test_a_message_larger_than_allowed_is_refused_unread():
@@ -229,6 +233,50 @@ def test_a_header_bomb_is_refused_before_it_is_inflated():
     packed = zlib.compress(b'{"kind": "' + b"a" * (MAX_HEADER + 10), 1)
     assert len(packed) < 1 << 20
     assert "not whole, or larger than is allowed" in refused(OPENING + struct.pack("<I", len(packed)) + packed)
+
+
+HUGE = int("9" * 308)
+HOSTILE = {
+    "a product that takes minutes": {"layouts": [[["a", [HUGE] * 5000], ["b", [1, 2]]]]},
+    "many dimensions of one": {"layouts": [[["a", [1] * 100_000], ["b", [1, 2]]]]},
+    "a million layouts": {"layouts": [[]] * 200_000},
+    "a million tensors": {"layouts": [[["a", [3]]] * 60_000]},
+    "sizes that no machine has": {"layouts": [[[f"t{i}", [10**9]] for i in range(2000)]]},
+    "sizes that are no numbers": {"layouts": [[["a", ["3"]], ["b", [1, 2]]]]},
+    "sizes that are true": {"layouts": [[["a", [True]], ["b", [1, 2]]]]},
+    "shapes that are texts": {"layouts": [[["a", "333"], ["b", [1, 2]]]]},
+    "names that are lists": {"layouts": [[[["a"], [3]], ["b", [1, 2]]]]},
+    "pairs of one": {"layouts": [[["a"], ["b", [1, 2]]]]},
+    "a mapping": {"layouts": [{"a": [3]}]},
+    "numbers": {"report": {f"n{i}": 1 for i in range(600_000)}},
+    "a list of numbers": {"body": [1] * 600_000},
+}
+
+
+@pytest.mark.parametrize("expected", [EXPECTED, Expected("update", 3, "clinic")], ids=["known", "unknown"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_header_is_refused_at_once_and_without_memory(name, expected):
+    data = changed(**HOSTILE[name])
+    tracemalloc.start()
+    begin = time.perf_counter()
+    with pytest.raises(RefusedMessageError):
+        decode(data, expected)
+    assert time.perf_counter() - begin < 5
+    assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError, KeyError, OverflowError, AttributeError])
+def test_whatever_a_message_causes_it_is_refused(monkeypatch, error):
+    def fails(*_):
+        raise error("a secret")
+
+    monkeypatch.setattr(fedloom.federation.messages, "_split", fails)
+    said = refused(encode(MESSAGE))
+    assert f"it cannot be read ({error.__name__})" in said
+    assert "secret" not in said
+    with pytest.raises(RefusedMessageError, match=error.__name__):
+        peek(encode(MESSAGE))
 
 
 @pytest.mark.parametrize("codec", ["fp32", "bf16", "int8", "nf4"])

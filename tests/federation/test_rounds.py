@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from vector_federation import CLIENTS, SIZE, Pull, Vector, federation, trained
+from vector_federation import CLIENTS, SIZE, Pull, Vector, federation, trained, vector_terms
 
 from fedloom.errors import RunStoppedError
 from fedloom.federation.audit import verify
@@ -62,8 +62,13 @@ FAULTS = {
     "posing": (rewritten(lambda _message: {"client": "north"}), "'south' refused: client is 'north', expected 'south'"),
     "no update": (rewritten(lambda _message: {"sections": {}}), "'south' refused: sections are [], expected ['update']"),
     "more": (rewritten(lambda m: {"sections": {**m.sections, "rows": m.sections["update"] * 1.5}}), "'south' refused: "),
+    "huge": (update(torch.full((SIZE,), 3e38)), "'south' refused: section 'update' has norm inf, at most 100 is allowed"),
+    "more than its rows": (report(examples=1e308), "'south' refused: its report has no valid 'examples'"),
+    "next to none": (report(examples=5e-324), "'south' refused: its report has no valid 'examples'"),
+    "a huge loss": (report(loss=1e300), "'south' refused: its report has no valid 'loss'"),
+    "a share above one": (report(truncated_share=1.5), "'south' refused: its report has no valid 'truncated_share'"),
     "no examples": (report(examples=None), "'south' refused: its report has no valid 'examples'"),
-    "examples": (report(examples=0), "weight of an update should be a positive number"),
+    "examples": (report(examples=0), "'south' refused: its report has no valid 'examples'"),
     "negative": (report(examples=-5), "'south' refused: its report has no valid 'examples'"),
     "endless": (report(steps=10**400), "'south' refused: report 'steps' is not finite"),
     "other run": (
@@ -91,6 +96,82 @@ def test_a_client_that_fails_is_left_out_and_noted_and_the_round_goes_on(tmp_pat
     failed = [event for event in RunFolder(tmp_path / "faulty").metrics() if event["name"] == "client/failed"]
     assert failed == [{"round": 2, "client": "south", "name": "client/failed", "value": 1}]
     assert verify(tmp_path / "faulty" / "audit.jsonl").entries
+
+
+def scaled(factor):
+    return lambda client: rewritten_of(client, lambda sections: {name: state * factor for name, state in sections.items()})
+
+
+def rewritten_of(client, change):
+    """The reply of `client` with other sections."""
+
+    def fault(data):
+        _, number, envelope = peek(data)
+        message = decode(data, Expected("update", number, client, envelope))
+        return encode(Message("update", number, client, change(message.sections), dict(message.report), envelope))
+
+    return fault
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "fedadam", "scaffold", "median", "fedexp"])
+@pytest.mark.parametrize("spoilers", [["south"], ["south", "north"]])
+def test_a_round_with_an_update_far_longer_than_the_others_is_done_again_without_its_client(tmp_path, algorithm, spoilers):
+    faults = {(client, number): [scaled(1e5)(client)] * 3 for client in spoilers for number in (1, 2)}
+    state = trained(tmp_path / "spoilt", algorithm=algorithm, rounds=2, faults=faults)
+    others = tuple(client for client in CLIENTS if client not in spoilers)
+    if algorithm != "scaffold":  # whose clients count N, the absent ones too
+        assert state.equals(trained(tmp_path / "others", algorithm=algorithm, rounds=2, names=others))
+    noted = [entry for entry in read_lines(tmp_path / "spoilt" / "audit.jsonl") if entry["event"] == "client failed"]
+    assert {(entry["round"], entry["client"]) for entry in noted} == {(number, client) for client in spoilers for number in (1, 2)}
+    assert all("more than 1,000 times the median" in entry["reason"] for entry in noted)
+
+
+def test_a_run_stopped_in_a_round_with_a_spoiler_resumes_to_the_same_bytes(tmp_path):
+    def faults():
+        return {("south", number): [scaled(1e5)("south")] * 3 for number in (1, 2, 3)}
+
+    whole = trained(tmp_path / "whole", algorithm="scaffold", rounds=3, faults=faults())
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", algorithm="scaffold", rounds=3, faults=faults(), observer=Interrupts(2, "west"))
+    assert trained(tmp_path / "cut", algorithm="scaffold", rounds=3, faults=faults()).equals(whole)
+
+
+@pytest.mark.parametrize("bound", [None, 1e7])
+def test_without_the_bound_by_the_median_a_long_update_counts(tmp_path, bound):
+    faults = {("south", 1): [scaled(1e4)("south")]}
+    state = trained(tmp_path / "spoilt", rounds=1, faults=faults, max_update_norm=bound)
+    assert state.norm() > 100 * trained(tmp_path / "smooth", rounds=1).norm()
+
+
+def test_no_update_is_so_long_that_sums_of_it_are_not_finite(tmp_path):
+    faults = {(client, 1): [rewritten_of(client, lambda sections: {"update": sections["update"] * 3e38})] for client in ("south", "north")}
+    state = trained(tmp_path / "spoilt", rounds=1, faults=faults, max_update_norm=None)
+    assert state.equals(trained(tmp_path / "others", rounds=1, names=("east", "west")))
+
+
+def test_a_step_that_is_not_finite_is_done_again_without_the_longest_update(tmp_path, monkeypatch):
+    class Ruined(type(vector_terms("fedavg", "fp32").algorithm)):
+        def step(self):
+            state = super().step()
+            return state * float("nan") if self.ruined else state
+
+        def accumulate(self, contribution):
+            self.ruined = self.ruined or contribution.client == "south"
+            super().accumulate(contribution)
+
+        def clear_round(self):
+            super().clear_round()
+
+        def start(self, state, clients=1):
+            self.ruined = False
+            super().start(state, clients)
+
+    built = federation(tmp_path / "spoilt", rounds=1, faults={("south", 1): [scaled(2.0)("south")] * 2})
+    built.agreed.__dict__["algorithm"] = Ruined()
+    state = run_rounds(built, trained_state(Vector()))
+    assert state.equals(trained(tmp_path / "others", rounds=1, names=OTHERS))
+    (noted,) = [entry for entry in read_lines(tmp_path / "spoilt" / "audit.jsonl") if entry["event"] == "client failed"]
+    assert (noted["client"], noted["reason"]) == ("south", "the joined state is not finite, and its update is the longest")
 
 
 def test_a_client_without_a_reply_is_left_out_and_those_behind_it_are_not(tmp_path):

@@ -24,6 +24,9 @@ def test_a_task_declares_the_sums_and_the_values_that_it_gives(kind, made):
     assert all(isinstance(value, float) and value >= 0 for value in sums.values())
     assert sums["rows"] == 4
     assert one.task.plausible(sums)
+    assert one.task.plausible(one.task.no_sums())
+    for lie in ({"loss": 1e6 * sums["terms"] * 1.01}, {"loss": 1e308}, {"terms": 0.0, "loss": 1.0}, {"rows": 3.5}):
+        assert not one.task.plausible(sums | lie)
     values = one.task.values(sums)
     assert list(values) == [measure.name for measure in one.task.measures]
     assert all(math.isfinite(value) for value in values.values())

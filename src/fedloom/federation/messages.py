@@ -36,6 +36,14 @@ MAGIC, OLD_MAGIC = b"FEDLOOM2", b"FEDLOOM1"
 MAX_HEADER = 16 << 20
 """Bytes that a header may have when inflated: room for a model of many thousand tensors, no room for a bomb."""
 MAX_SECTIONS = 16
+MAX_LISTS = 250_000
+"""Lists and objects in a header: two for each tensor of a layout."""
+MAX_VALUES = 500_000
+"""Values in a header."""
+MAX_DIMENSIONS, MAX_SIZE = 8, 1 << 40
+"""Dimensions of a tensor, and the values along one."""
+HEADER_ALLOWANCE = 64 << 10
+"""Bytes of a header beside its layouts, where the receiver knows these."""
 
 FILES = ("checkpoint", "memory")
 """Kinds that are written to a disk of this program's own and never sent: their reports may have any key, such as a client's name."""
@@ -138,7 +146,12 @@ def encode(message: Message, codec: str = "fp32", coded: Mapping[str, Mapping[st
 
 def peek(data: bytes) -> tuple[str, int, Envelope]:
     """The kind, round and envelope that `data` claims. Raises RefusedMessageError when there is no header to be read."""
-    header, _ = _split(data)
+    try:
+        header, _ = _split(data, MAX_HEADER)
+    except RefusedMessageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a hostile message causes, it is refused
+        raise RefusedMessageError(f"it cannot be read ({type(error).__name__})") from None
     return header["kind"], header["round"], header["envelope"]
 
 
@@ -164,13 +177,16 @@ def decode(data: bytes, expected: Expected) -> Message:
     try:
         return _decode(data, expected)
     except RefusedMessageError as refusal:
-        raise RefusedMessageError(f"message of client '{expected.client}' refused: {one_line(str(refusal))}") from None
+        reason = one_line(str(refusal))
+    except Exception as error:  # noqa: BLE001 - whatever a hostile message causes, it is refused
+        reason = f"it cannot be read ({type(error).__name__})"
+    raise RefusedMessageError(f"message of client '{expected.client}' refused: {reason}")
 
 
 def _decode(data: bytes, expected: Expected) -> Message:
     if expected.max_bytes is not None and len(data) > expected.max_bytes:
         raise RefusedMessageError(f"{len(data)} bytes, at most {expected.max_bytes} are allowed")
-    header, payload = _split(data)
+    header, payload = _split(data, _largest_header(expected))
     for key in ("kind", "round", "client"):
         if header[key] != getattr(expected, key):
             raise RefusedMessageError(f"{key} is {header[key]!r}, expected {getattr(expected, key)!r}")
@@ -178,8 +194,10 @@ def _decode(data: bytes, expected: Expected) -> Message:
     if hashlib.sha256(payload).hexdigest() != header["sha256"]:
         raise RefusedMessageError("the payload does not have the hash that its header gives")
     _check_sections(header)
-    codec, layouts = _codec(header), [_layout(entries) for entries in header["layouts"]]
-    parts = _parts(payload)
+    codec = _codec(header)
+    used_by = {index: name for name, index in header["sections"].items()}
+    layouts = [_layout(entries, used_by[index], expected.layout, len(payload)) for index, entries in enumerate(header["layouts"])]
+    parts = _parts(payload, header["kind"] in FILES)
     sections = {name: _section(name, parts.pop(name, {}), layouts[index], codec, expected) for name, index in header["sections"].items()}
     if parts:
         raise RefusedMessageError(f"tensors that belong to no section: {sorted(parts)[:3]}")
@@ -222,8 +240,16 @@ def _body(header: dict[str, Any]) -> Body | None:
     return BODIES[header["kind"]].read(header["body"])
 
 
-def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
-    """The header, with the envelope in it, and the payload."""
+def _largest_header(expected: Expected) -> int:
+    """Bytes of the largest header that the expected message can have: where its layout is known, as many as that needs."""
+    if expected.layout is None or expected.sections is None:
+        return MAX_HEADER
+    needed = sum(len(json.dumps(name)) + 24 * (len(shape) + 1) for name, shape in expected.layout.entries)
+    return min(MAX_HEADER, HEADER_ALLOWANCE + needed * len(expected.sections))
+
+
+def _split(data: bytes, largest: int) -> tuple[dict[str, Any], memoryview]:
+    """The header, of at most `largest` bytes, with the envelope in it, and the payload."""
     old = data[: len(OLD_MAGIC)] == OLD_MAGIC
     if not old and data[: len(MAGIC)] != MAGIC:
         raise RefusedMessageError("it is not a message of this program or of another version")
@@ -236,9 +262,11 @@ def _split(data: bytes) -> tuple[dict[str, Any], memoryview]:
         raise RefusedMessageError("it is cut off in its header")
     inflate = zlib.decompressobj()
     try:
-        text = inflate.decompress(data[start : start + length], MAX_HEADER)
+        text = inflate.decompress(data[start : start + length], largest)
         if not inflate.eof:
             raise RefusedMessageError("its header is not whole, or larger than is allowed")
+        if text.count(b"[") + text.count(b"{") > MAX_LISTS or text.count(b",") > MAX_VALUES:
+            raise RefusedMessageError("its header has more parts than are allowed")
         header = json.loads(text)
     except (zlib.error, ValueError, RecursionError):
         raise RefusedMessageError("its header cannot be read") from None
@@ -267,18 +295,35 @@ def _codec(header: dict[str, Any]) -> Codec:
     return codecs.get(header["codec"])
 
 
-def _layout(entries: Any) -> Layout:
-    try:
-        layout = Layout(tuple((str(name), tuple(int(size) for size in shape)) for name, shape in entries))
-    except (TypeError, ValueError, OverflowError):
-        raise RefusedMessageError("a layout cannot be read") from None
-    if any(size < 0 for _, shape in layout.entries for size in shape) or len(layout.slices) != len(layout.entries):
-        raise RefusedMessageError("a layout has a negative size or a name twice")
+def _layout(entries: Any, section: str, expected: Layout | None, payload: int) -> Layout:
+    """The layout of `section`, from a header whose payload has `payload` bytes. It is checked before anything is computed from it."""
+    if not isinstance(entries, list):
+        raise RefusedMessageError("a layout cannot be read")
+    for entry in entries:
+        if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str) or not isinstance(entry[1], list):
+            raise RefusedMessageError("a layout cannot be read")
+        if not _is_shape(entry[1]):
+            raise RefusedMessageError("a layout has a shape with a size that is no number, negative or too large, or too many dimensions")
+    layout = Layout(tuple((name, tuple(shape)) for name, shape in entries))
+    if len({name for name, _ in layout.entries}) != len(layout.entries):
+        raise RefusedMessageError("a layout has a name twice")
+    if expected is not None and (problem := expected.difference(layout)):
+        raise RefusedMessageError(f"section '{section}': {problem}")
+    if layout.numel > 2 * payload:  # no codec writes a value in less than half a byte
+        raise RefusedMessageError("a layout has more values than the message can hold")
     return layout
 
 
-def _parts(payload: memoryview) -> dict[str, dict[str, Tensor]]:
-    """section -> part -> tensor."""
+def _is_shape(shape: list[Any]) -> bool:
+    return len(shape) <= MAX_DIMENSIONS and all(
+        isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_SIZE for size in shape
+    )
+
+
+def _parts(payload: memoryview, is_file: bool) -> dict[str, dict[str, Tensor]]:
+    """section -> part -> tensor. A message has few tensors, one or two for each section; a file has as many as there are states."""
+    if not is_file and len(payload) >= 8 and struct.unpack("<Q", payload[:8])[0] > HEADER_ALLOWANCE:
+        raise RefusedMessageError("its payload has more tensors than are allowed")
     try:
         tensors = load(bytes(payload))
     except (SafetensorError, ValueError, KeyError, RuntimeError):
@@ -291,8 +336,6 @@ def _parts(payload: memoryview) -> dict[str, dict[str, Tensor]]:
 
 
 def _section(name: str, parts: dict[str, Tensor], layout: Layout, codec: Codec, expected: Expected) -> State:
-    if expected.layout is not None and (problem := expected.layout.difference(layout)):
-        raise RefusedMessageError(f"section '{name}': {problem}")
     check_parts(codec, parts, layout.numel)
     state = State(layout, codec.decode(parts, layout.numel))
     if not bool(torch.isfinite(state.flat.sum())) and not bool(torch.isfinite(state.flat).all()):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
+
+import torch
 
 from fedloom.agreed import Agreed
 from fedloom.algorithms import Algorithm
@@ -27,8 +29,17 @@ from fedloom.recipe import FederationRecipe
 from fedloom.state import State
 from fedloom.tasks import Task
 
-REPORTED = ("examples", "loss", "first_loss", "steps", "tokens", "seconds", "truncated_share")
-"""Numbers that every client reports of its training."""
+REPORTED = {
+    "examples": (1, 1e15), "loss": (0, 1e6), "first_loss": (0, 1e6), "steps": (0, 1e9), "tokens": (0, 1e15), "seconds": (0, 1e9),
+    "truncated_share": (0, 1),
+}  # fmt: skip
+"""Numbers that every client reports of its training, each with its bounds."""
+
+LONGEST_UPDATE = 1e8
+"""Euclidean norm of a client's update, and of what it sends beside it, at the most: sums and squares of such stay finite in fp32."""
+
+OUTLIER = 1000.0
+"""How many times as long as the median of a round an update may be, with `federation.max_update_norm: auto`."""
 
 REFERENCE = "broadcast/reference"
 """The memory of a checkpoint that belongs to the broadcast, and not to the algorithm."""
@@ -175,17 +186,12 @@ def _record_measures(federation: Federation, number: int, client: str | None, la
 
 def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoint:
     """One round from the checkpoint of the last; a round below quorum is tried again with other clients."""
-    terms = federation.terms
+    terms, algorithm = federation.terms, federation.algorithm
     begin = perf_counter()
+    needed = max(min(terms.quorum, len(federation.engine.clients())), algorithm.needs_clients)
     for attempt in range(terms.retries + 1):
-        algorithm = federation.algorithm
-        algorithm.start(before.state, len(federation.engine.clients()))
-        memory = dict(before.memory)
-        broadcast = Broadcast(terms.codec, memory.pop(REFERENCE, None), before.held, before.used, federation.envelope)
-        algorithm.restore(memory)
-        taken = _collect(federation, broadcast, before, number, attempt)
-        needed = max(min(terms.quorum, len(federation.engine.clients())), algorithm.needs_clients)
-        if taken.replies + len(taken.waiting) >= needed:
+        broadcast, taken, state = _try(federation, before, number, attempt, needed)
+        if state is not None:
             break
         federation.folder.audit.enter("below quorum", round=number, attempt=attempt, replies=taken.replies, quorum=needed)
         federation.observer.note(
@@ -196,7 +202,6 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
             f"round {number} had {taken.replies} usable replies in each of {terms.retries + 1} tries, federation.quorum is {needed}; "
             f"mend the clients and resume, the checkpoint of round {before.round} stands"
         )
-    state = algorithm.step()
     broadcast.close_round()
     for client, (cosine, projection) in taken.monitor.compare(state - before.state).items():
         federation.metric(number, client, "update/cosine", cosine)
@@ -213,12 +218,53 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
     return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting, broadcast.used)
 
 
+def _try(federation: Federation, before: Checkpoint, number: int, attempt: int, needed: int) -> tuple[Broadcast, _Intake, State | None]:
+    """One try of a round: its broadcast, what came back, and the new global state, or None below quorum.
+
+    A client whose update would ruin the state is named, and the round is done again without it.
+    """
+    algorithm, barred = federation.algorithm, set[str]()
+    while True:
+        algorithm.start(before.state, len(federation.engine.clients()))
+        memory = dict(before.memory)
+        broadcast = Broadcast(federation.terms.codec, memory.pop(REFERENCE, None), before.held, before.used, federation.envelope)
+        algorithm.restore(memory)
+        taken = _collect(federation, broadcast, before, number, attempt, barred)
+        if taken.replies + len(taken.waiting) < needed:
+            return broadcast, taken, None
+        spoilers = _outliers(taken.norms) if federation.terms.max_update_norm == "auto" else {}
+        if not spoilers:
+            state = algorithm.step()
+            if bool(torch.isfinite(state.flat).all()) or not taken.norms:
+                return broadcast, taken, state
+            longest = max(taken.norms, key=lambda client: taken.norms[client])
+            spoilers = {longest: "the joined state is not finite, and its update is the longest"}
+        for client, reason in spoilers.items():
+            federation.metric(number, client, "client/failed", 1)
+            federation.folder.audit.enter("client failed", round=number, attempt=attempt, client=client, reason=reason)
+            federation.observer.note(f"round {number} is done again without client '{client}': {reason}")
+        barred |= spoilers.keys()
+
+
+def _outliers(norms: Mapping[str, float]) -> dict[str, str]:
+    """client -> what is wrong with its update, of those that are far longer than the median of three or more."""
+    if len(norms) < 3:
+        return {}
+    median = sorted(norms.values())[(len(norms) - 1) // 2]
+    return {
+        client: f"its update has norm {norm:.4g}, more than {OUTLIER:,.0f} times the median {median:.4g} of the round"
+        for client, norm in norms.items()
+        if norm > OUTLIER * median > 0
+    }
+
+
 @dataclass
 class _Intake:
     """What a round has taken in so far. `waiting`: the clients that are still at work, from this round or an earlier one."""
 
     waiting: dict[str, Handout]
     monitor: UpdateMonitor
+    norms: dict[str, float] = field(default_factory=dict)
     replies: int = 0
     loss: float = 0.0
     examples: float = 0.0
@@ -226,11 +272,13 @@ class _Intake:
     down_bytes: int = 0
 
 
-def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, number: int, attempt: int) -> _Intake:
-    """Send the round's assignments and add up what comes back, late replies to earlier rounds first."""
+def _collect(
+    federation: Federation, broadcast: Broadcast, before: Checkpoint, number: int, attempt: int, barred: Collection[str]
+) -> _Intake:
+    """Send the round's assignments, none to those `barred`, and add up what comes back, late replies to earlier rounds first."""
     terms, algorithm = federation.terms, federation.algorithm
     clients = [client for client in federation.engine.clients() if client not in before.waiting]
-    drawn = draw_clients(clients, terms.per_round or len(clients), federation.seed, number, attempt)
+    drawn = [one for one in draw_clients(clients, terms.per_round or len(clients), federation.seed, number, attempt) if one not in barred]
     rate = learning_rate(federation.task, number, terms.rounds)
     broadcast.open_round(number, algorithm.state, algorithm.broadcast(), {"learning_rate": rate, "deadline": terms.deadline})
     federation.metric(number, None, "train/learning_rate", rate)
@@ -261,6 +309,7 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
         if algorithm.takes_late:
             federation.metric(number, reply.client, "update/rounds_late", number - begun.round)
         intake.monitor.note(reply.client, message.sections["update"])
+        intake.norms[reply.client] = message.sections["update"].norm()
         intake.replies += 1
         intake.loss += float(message.report["loss"]) * float(message.report["examples"])
         intake.examples += float(message.report["examples"])
@@ -269,7 +318,7 @@ def _collect(federation: Federation, broadcast: Broadcast, before: Checkpoint, n
 
     for reply in late:
         begun = intake.waiting.pop(reply.client)
-        if take(reply, begun):
+        if reply.client not in barred and take(reply, begun):
             broadcast.arrived_late(reply.client, begun.round)
     for reply in in_order(federation.engine.dispatch(assignments(), terms.deadline), drawn):
         intake.down_bytes += down[reply.client]
@@ -301,9 +350,11 @@ def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     algorithm, codec = federation.algorithm, codecs.get(federation.terms.codec)
     layout, sections = algorithm.layout_of(reply.client), frozenset({"update", *algorithm.needs_extras})
     room = len(sections) * sum(dtype.itemsize * length for dtype, length in codec.parts(layout.numel).values()) + ALLOWANCE
-    expected = Expected("update", begun.round, reply.client, federation.envelope, layout, sections, room, federation.terms.max_update_norm)
+    wanted = federation.terms.max_update_norm
+    longest = min(wanted, LONGEST_UPDATE) if isinstance(wanted, float | int) else LONGEST_UPDATE
+    expected = Expected("update", begun.round, reply.client, federation.envelope, layout, sections, room, longest)
     message = take(federation, reply, expected)
-    reported = {name: message.number(name) for name in REPORTED}
+    reported = {name: message.number(name, *bounds) for name, bounds in REPORTED.items()}
     if reported["examples"] > federation.known_rows(reply.client, "train"):
         raise RefusedMessageError(f"message of client '{reply.client}' refused: it reports more examples than it has rows")
     extras = {name: state for name, state in message.sections.items() if name != "update"}

@@ -21,6 +21,9 @@ from fedloom.registry import Registry
 Sums = dict[str, float]
 """Additive sums over held-out rows: those of several clients are added up key by key."""
 
+LARGEST_LOSS = 1e6
+"""The mean loss, in nats, above which a report is not believed."""
+
 LOSS = Measure("loss", "held-out loss", "nats", note="The loss is measured on the reference answers.")
 
 
@@ -155,9 +158,13 @@ class Task:
         return {"loss": self.mean_loss(sums)}
 
     def plausible(self, sums: Mapping[str, float]) -> bool:
-        """Whether rows can have these sums: a whole number of rows, and no count above it. Overridden for sums of another kind."""
+        """Whether rows can have these sums: a whole number of rows, no count above it, and no loss that a model cannot have.
+
+        Overridden for sums of another kind.
+        """
         counts = [value for name, value in sums.items() if name not in ("loss", "terms")]
-        return float(sums["rows"]).is_integer() and all(value <= sums["rows"] for value in counts)
+        possible = sums["loss"] <= LARGEST_LOSS * sums["terms"]
+        return possible and float(sums["rows"]).is_integer() and all(value <= sums["rows"] for value in counts)
 
     def mean_loss(self, sums: Mapping[str, float]) -> float:
         """The mean loss, which some algorithms weigh clients by."""
