@@ -2,12 +2,25 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fedloom.errors import FedloomError, RecipeError
-from fedloom.files import append_line, cache_folder, content_sha256, disk_errors_named, read_lines, sha256_of, whole_folder, write_atomic
+from fedloom.files import (
+    append_line,
+    cache_folder,
+    content_sha256,
+    disk_errors_named,
+    read_lines,
+    remove,
+    sha256_of,
+    unfinished,
+    whole_folder,
+    write_atomic,
+)
 
 
 def fails(number):
@@ -90,6 +103,26 @@ def test_a_folder_takes_the_place_of_the_old_one_when_it_is_whole(tmp_path):
     with whole_folder(tmp_path / "out") as folder:
         (folder / "new").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
+
+
+def test_what_killed_processes_left_is_told_from_work_under_way_and_from_files_of_others(tmp_path):
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (tmp_path / "below").mkdir()
+    left = [tmp_path / f".a.json.{gone}.tmp", tmp_path / "below" / f".model-x1.{gone}.tmp"]
+    left[1].mkdir()
+    (left[1] / "weights").touch()
+    kept = [tmp_path / f".a.json.{os.getpid()}.tmp", tmp_path / ".mine.tmp", tmp_path / ".a.b.tmp", tmp_path / f"a.{gone}.tmp"]
+    for path in (left[0], *kept):
+        path.touch()
+    assert set(unfinished(tmp_path)) == set(left)
+    assert unfinished(tmp_path, deep=False) == left[:1]
+    for path in left:
+        remove(path)
+        remove(path)
+    assert unfinished(tmp_path) == []
+    assert all(path.exists() for path in kept)
 
 
 def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):

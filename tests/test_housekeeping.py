@@ -1,10 +1,14 @@
 """What Fedloom has put into the cache, and how to be rid of it."""
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
 
 import pytest
 
-from fedloom.housekeeping import GOING, KINDS, MISSING, OVER, PRIVATE, kept, remove
+from fedloom.housekeeping import GOING, KINDS, LEFT, MISSING, OVER, PRIVATE, kept, remove
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +59,22 @@ def test_what_clients_keep_is_told_apart_by_whether_their_run_can_go_on(cache, t
     gone.mkdir()
     found = {kept.kind: set(kept.paths) for kept in kept()}
     assert found == {GOING: {going, late, begun}, OVER: {finished, early}, MISSING: {another, moved, gone}}
+
+
+def test_what_killed_runs_left_in_the_cache_and_in_the_temporary_folder_is_found(cache, tmp_path, monkeypatch):
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    weights, working = (tmp_path / "temporary" / f"fedloom-weights-x.{number}.tmp" for number in (gone, os.getpid()))
+    for folder in (weights, working):
+        folder.mkdir(parents=True)
+        (folder / "base.safetensors").write_bytes(b"12345")
+    (cache / "rows").mkdir(parents=True)
+    half = cache / "rows" / f".x.safetensors.{gone}.tmp"
+    half.write_bytes(b"123")
+    (left,) = [found for found in kept() if found.kind == LEFT]
+    assert (set(left.paths), left.bytes) == ({weights, half}, 8)
+    remove(left)
+    assert not weights.exists()
+    assert working.exists()

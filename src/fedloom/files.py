@@ -16,6 +16,9 @@ from typing import Any
 
 from fedloom.errors import DiskError, RecipeError
 
+UNFINISHED = ".tmp"
+"""What the names of files and folders end in that are still being written, behind the number of the process that writes them."""
+
 
 def cache_folder() -> Path:
     """$FEDLOOM_HOME, else the platform's user cache folder."""
@@ -83,7 +86,7 @@ def disk_errors_named(path: Path) -> Iterator[None]:
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` so that the file holds either the old bytes or the new ones, whatever happens in between."""
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     with disk_errors_named(path):
         try:
             with temporary.open("wb") as file:
@@ -95,12 +98,44 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def scratch_folder(parent: Path, name: str) -> tempfile.TemporaryDirectory[str]:
+    """A temporary folder in `parent` that is named by this process, so that what a killed process left is told from work under way."""
+    return tempfile.TemporaryDirectory(dir=parent, prefix=f"{name}-", suffix=f".{os.getpid()}{UNFINISHED}")
+
+
+def unfinished(folder: Path, name: str = ".", deep: bool = True) -> list[Path]:
+    """Files and folders in `folder` whose names begin with `name` and that killed processes left half written; `deep`: below it, too."""
+    found = (folder.rglob if deep else folder.glob)(f"{name}*{UNFINISHED}")
+    return [path for path in found if not _is_alive(path.name.removesuffix(UNFINISHED).rpartition(".")[2])]
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it. One that is gone meanwhile is no error."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _is_alive(process: str) -> bool:
+    """Whether the process of this number runs; a name without a number is another program's."""
+    if not process.isdigit():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """An empty folder beside `path` that takes its place, and that of what was there, when all that belongs in it has been written."""
     with disk_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
+        with scratch_folder(path.parent, f".{path.name}") as temporary:
             whole = Path(temporary) / path.name
             whole.mkdir()
             yield whole

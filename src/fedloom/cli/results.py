@@ -123,7 +123,7 @@ def clean(
 
     With --models fetched models and packages go too. Run folders, and what clients keep of unfinished runs, are left alone.
     """
-    from fedloom.housekeeping import GOING, MISSING, OVER, PRIVATE, kept, remove
+    from fedloom.housekeeping import GOING, LEFT, MISSING, OVER, PRIVATE, kept, remove
     from fedloom.report.text import byte_text
 
     def line(found: Kept) -> str:
@@ -131,7 +131,7 @@ def clean(
         return f"{place}: {byte_text(found.bytes)}, {found.what}"
 
     all_kept = [found for found in kept() if found.kind != GOING]
-    doomed = [found for found in all_kept if found.kind in (*PRIVATE, OVER) or (missing if found.kind == MISSING else models)]
+    doomed = [found for found in all_kept if found.kind in (*PRIVATE, OVER, LEFT) or (missing if found.kind == MISSING else models)]
     for found in all_kept:
         if found.kind == MISSING and not missing:
             print(f"left alone (--missing removes it): {line(found)}")

@@ -9,14 +9,13 @@ import contextlib
 import io
 import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedloom.errors import ModelError
-from fedloom.files import cache_folder, disk_errors_named, sha256_of
+from fedloom.files import cache_folder, disk_errors_named, scratch_folder, sha256_of
 from fedloom.models.quiet import quiet
 from fedloom.models.tiny import build_tiny_llama
 from fedloom.registry import nearest
@@ -70,7 +69,7 @@ def _once(folder: Path, build: Callable[[Path], None]) -> Path:
     if not folder.is_dir():
         with disk_errors_named(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+            with scratch_folder(folder.parent, f".{folder.name}") as temporary:
                 target = Path(temporary) / folder.name
                 target.mkdir()
                 build(target)

@@ -23,8 +23,12 @@ from torch import nn
 
 from fedloom.errors import RunStoppedError
 from fedloom.federation.engines.workers import Job, Outcome
+from fedloom.files import remove, scratch_folder, unfinished
 from fedloom.models.bench import BenchPlan
 from fedloom.models.share import write_shared
+
+SCRATCH = "fedloom-weights"
+"""How the names of folders begin in which workers find the base weights."""
 
 GRACE = 60.0
 """Seconds after a client's deadline at which a silent worker is ended: a client checks the clock only between steps."""
@@ -35,7 +39,9 @@ class WorkerPool:
 
     def __init__(self, model: nn.Module, plan: BenchPlan, sites: Path, workers: int, threads: int) -> None:
         self.workers = workers
-        self._scratch = tempfile.TemporaryDirectory(prefix="fedloom-weights-")
+        for left in unfinished(Path(tempfile.gettempdir()), SCRATCH, deep=False):
+            remove(left)
+        self._scratch = scratch_folder(Path(tempfile.gettempdir()), SCRATCH)
         self._weights = Path(self._scratch.name) / "base.safetensors"
         write_shared(model, self._weights)
         self._plan, self._sites, self._threads = plan, sites, threads
