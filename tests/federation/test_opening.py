@@ -10,12 +10,15 @@ from local_runs import opened
 
 import fedloom
 from fedloom.data.records import Provenance
-from fedloom.errors import DataError, RecipeError
+from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.federation.engines.local import LocalEngine
+from fedloom.federation.messages import Expected, Message, decode, encode, peek
 from fedloom.federation.observer import Observer
 from fedloom.federation.opening import open_federation, samples
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import read_lines
 from fedloom.hooks import Prepared, PrepareStep, prepare_steps
+from fedloom.local_run import open_local
 from fedloom.resolve import load_recipe
 
 SHORT = {"evaluate.baselines": [], "evaluate.every": 0, "evaluate.samples": 0, "rounds": 2, "task.steps": 1}
@@ -262,3 +265,49 @@ def test_the_first_dozen_clients_are_asked_for_samples(tmp_path):
     with opened(load_recipe("tiny", many), tmp_path) as (local, federation, _):
         found = samples(federation, local.start, local.start, 1, 1)
         assert list(found) == local.sites.owners[:12]
+
+
+@dataclass(frozen=True)
+class LyingEngine:
+    """The engine `honest`, whose client west answers with other numbers in its messages of one kind, or without a body."""
+
+    honest: LocalEngine
+    kind: str
+    silent: bool
+    report: Mapping[str, float]
+
+    def clients(self):
+        return self.honest.clients()
+
+    def dispatch(self, assignments, deadline):
+        for reply in self.honest.dispatch(assignments, deadline):
+            kind, number, envelope = peek(reply.message)
+            if reply.client == "west" and kind == self.kind:
+                found = decode(reply.message, Expected(kind, number, "west", envelope))
+                body = None if self.silent else found.body
+                reply = replace(reply, message=encode(Message(kind, number, "west", {}, {**found.report, **self.report}, envelope, body)))
+            yield reply
+
+
+def opened_with(tmp_path, kind, silent=False, **report):
+    recipe = load_recipe("tiny")
+    with open_local(recipe, RunFolder(tmp_path)) as local:
+        federation = local.federation(recipe, RunFolder(tmp_path))
+        return open_federation(replace(federation, engine=LyingEngine(federation.engine, kind, silent, report)))
+
+
+def test_a_client_that_says_nothing_of_its_rows_is_an_error(tmp_path):
+    with pytest.raises(FedloomError, match="client 'west' said nothing of its rows when it joined"):
+        opened_with(tmp_path, "joined", silent=True)
+
+
+@pytest.mark.parametrize("lie", [{"train": 0.0}, {"train": 2.5}, {"train": -1.0}, {"held_out": -1.0}, {"held_out": 0.5}])
+def test_numbers_of_rows_that_are_none_are_an_error(tmp_path, lie):
+    with pytest.raises(FedloomError, match="client 'west' gave no numbers of rows when it prepared"):
+        opened_with(tmp_path, "prepared", **lie)
+
+
+@pytest.mark.parametrize("honest", [{"train": 1.0}, {"held_out": 0.0}])
+def test_one_row_to_train_on_and_none_held_out_are_numbers_of_rows(tmp_path, honest):
+    found = opened_with(tmp_path, "prepared", **honest)
+    assert found.prepared["west"].items() >= honest.items()

@@ -174,6 +174,13 @@ def test_a_step_that_is_not_finite_is_done_again_without_the_longest_update(tmp_
     assert (noted["client"], noted["reason"]) == ("south", "the joined state is not finite, and its update is the longest")
 
 
+def test_every_round_is_entered_in_the_audit_log_with_its_replies_and_its_state(tmp_path):
+    state = trained(tmp_path, rounds=2, faults={("south", 2): [lost("away")]})
+    entries = [entry for entry in read_lines(tmp_path / "audit.jsonl") if entry["event"] == "round"]
+    assert [(entry["round"], entry["replies"]) for entry in entries] == [(1, 4), (2, 3)]
+    assert entries[-1]["state"] == state.sha256()
+
+
 def test_a_client_without_a_reply_is_left_out_and_those_behind_it_are_not(tmp_path):
     def forgetful(replies):
         return [reply for reply in replies if reply.client != "south"]
