@@ -9,11 +9,12 @@ import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from numbers import Real
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from fedloom.errors import PartError, RecipeError
@@ -160,17 +161,23 @@ def _field_infos(hint: Any) -> list[FieldInfo]:
 
 def checked_settings(part: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`given` checked against the settings of `part` and completed with defaults; RecipeError names `where`.key."""
-    settings = {setting.name: setting for setting in settings_of(part)}
+    settings, model = _schema_of(part)
     for key in given:
         if key not in settings:
             raise RecipeError(f"{where}.{key}: unknown key{nearest(key, settings)}")
-    fields: dict[str, Any] = {s.name: (s.type, s.default) for s in settings.values()}
-    model = create_model("Settings", __config__=ConfigDict(extra="forbid", validate_default=False), **fields)
     try:
         checked = model(**given)
     except ValidationError as error:
         raise RecipeError(one_line(error.errors()[0], where)) from None
     return {name: getattr(checked, name) for name in settings}
+
+
+@cache
+def _schema_of(part: Any) -> tuple[dict[str, Setting], type[BaseModel]]:
+    """The settings of a registered part, and the model that checks them: made once, since every site of a federation checks its terms."""
+    settings = {setting.name: setting for setting in settings_of(part)}
+    fields: dict[str, Any] = {s.name: (s.type, s.default) for s in settings.values()}
+    return settings, create_model("Settings", __config__=ConfigDict(extra="forbid", validate_default=False), **fields)
 
 
 def one_line(problem: Mapping[str, Any], where: str = "") -> str:

@@ -162,7 +162,7 @@ def _open_source(data: DataRecipe) -> SourceRows:
 def _given(given: Any, name: str) -> SourceRows:
     """What a registered source gave: rows with what is known of them, or plain mappings of columns."""
     if isinstance(given, SourceRows):
-        for row in given.rows:
+        for row in given.rows if isinstance(given.rows, list | tuple) else ():  # rows that are read as needed are ours
             gave(row, Row, f"{name}: every one of SourceRows.rows")
         return given
     gave(given, Iterable, f"{name}: its result")

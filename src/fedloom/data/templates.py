@@ -66,7 +66,8 @@ def _chat_spans(turns: Sequence[Turn], tokenizer: Any, text: str) -> list[tuple[
     for i, turn in enumerate(turns):
         if turn.role != "assistant":
             continue
-        asked, answered = _chat_text(turns[:i], tokenizer, ask=True), _chat_text(turns[: i + 1], tokenizer, ask=False)
+        asked = _chat_text(turns[:i], tokenizer, ask=True)
+        answered = text if i == len(turns) - 1 else _chat_text(turns[: i + 1], tokenizer, ask=False)
         if answered.startswith(asked) and text.startswith(answered):
             spans.append((len(asked), len(asked) + len(answered[len(asked) :].rstrip())))
     return spans

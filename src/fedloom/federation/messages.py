@@ -338,9 +338,10 @@ def _parts(payload: memoryview, is_file: bool) -> dict[str, dict[str, Tensor]]:
 def _section(name: str, parts: dict[str, Tensor], layout: Layout, codec: Codec, expected: Expected) -> State:
     check_parts(codec, parts, layout.numel)
     state = State(layout, codec.decode(parts, layout.numel))
-    if not bool(torch.isfinite(state.flat.sum())) and not bool(torch.isfinite(state.flat).all()):
+    norm = state.norm()
+    if not math.isfinite(norm) and not bool(torch.isfinite(state.flat).all()):
         raise RefusedMessageError(f"section '{name}' holds values that are not finite")
-    if expected.max_norm is not None and (norm := state.norm()) > expected.max_norm:
+    if expected.max_norm is not None and norm > expected.max_norm:
         raise RefusedMessageError(f"section '{name}' has norm {norm:.4g}, at most {expected.max_norm:.4g} is allowed")
     return state
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from fedloom.agreed import Agreed
+from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Record, sha256_of_records
 from fedloom.errors import DataError, PartError
 from fedloom.federation.bodies import is_name
@@ -83,8 +84,8 @@ class Preparation:
             if not records:
                 raise DataError(f"prepare.{number}: client '{self.client}' has no rows left to train on")
         if self.steps:
-            for record in records:
-                counts.setdefault(str(record.provenance), Counter())[KEPT] += 1
+            for provenance in provenances(records):
+                counts.setdefault(str(provenance), Counter())[KEPT] += 1
         return PreparedRecords(records, self._measured(held_out), {key: dict(value) for key, value in counts.items() if value})
 
     def encoded(self, records: PreparedRecords) -> SiteRows:
@@ -141,8 +142,8 @@ class Preparation:
         agreed = self.agreed
         self.bench.parameters.load(self.start)
         step = agreed.content["prepare"][number]
-        rows = sha256_of_records(records)
-        decided_by = [rows, self.bench.sha256, self.start.sha256(), self.client, agreed.seed, number, step, sorted(told.items())]
+        rows, model = sha256_of_records(records), agreed.content["model"]
+        decided_by = [rows, model, self.client, agreed.seed, number, step, sorted(told.items())]
         name = hashlib.sha256(json.dumps(decided_by).encode()).hexdigest()[:32]
         stream = numpy_stream(agreed.seed, "prepare", number, self.client)
         return PrepareContext(self.client, records, stream, self.bench, cache_folder() / "prepared" / name, self.progress, told)

@@ -305,11 +305,10 @@ def _collect(
             federation.folder.audit.enter("client failed", round=number, attempt=attempt, client=reply.client, reason=str(error))
             federation.observer.client_done(stage, reply.client, str(error))
             return False
-        _record_training(federation, number, message, len(reply.message or b""))
+        intake.norms[reply.client] = _record_training(federation, number, message, len(reply.message or b""))
         if algorithm.takes_late:
             federation.metric(number, reply.client, "update/rounds_late", number - begun.round)
         intake.monitor.note(reply.client, message.sections["update"])
-        intake.norms[reply.client] = message.sections["update"].norm()
         intake.replies += 1
         intake.loss += float(message.report["loss"]) * float(message.report["examples"])
         intake.examples += float(message.report["examples"])
@@ -364,12 +363,14 @@ def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     return message
 
 
-def _record_training(federation: Federation, number: int, message: Message, size: int) -> None:
-    """Record what a client says of its training, the length of its update and the bytes of its message."""
+def _record_training(federation: Federation, number: int, message: Message, size: int) -> float:
+    """Record what a client says of its training, the length of its update and the bytes of its message. Gives that length."""
     for name in ("loss", "seconds", "steps", "examples", "tokens", "truncated_share"):
         federation.metric(number, message.client, f"train/{name}", float(message.report[name]))
-    federation.metric(number, message.client, "update/norm", message.sections["update"].norm())
+    norm = message.sections["update"].norm()
+    federation.metric(number, message.client, "update/norm", norm)
     federation.metric(number, message.client, "traffic/up_bytes", size)
+    return norm
 
 
 def take(federation: Federation, reply: Reply, expected: Expected) -> Message:
