@@ -62,15 +62,20 @@ def check_algorithm(recipe: Recipe, name: str, algorithm: Algorithm) -> None:
             raise RecipeError(f"algorithm.ranks: client '{client}' has rank {rank}, but model.adapter.rank is {adapter.rank}; raise that")
     if clients is not None:
         algorithm.trainers([f"client-{number}" for number in range(clients)])  # local:9 of four clients is refused here
-    drawn = recipe.federation.per_round or clients
-    if drawn is not None and algorithm.needs_clients > drawn:
-        raise RecipeError(f"federation.per_round: {name} needs {algorithm.needs_clients} or more clients in a round, but {drawn} are drawn")
+    if (drawn := recipe.federation.per_round or clients) is not None:
+        check_drawn(name, algorithm, drawn)
     if algorithm.aggregate == "refactor" and recipe.task.settings.get("keep_optimizer"):
         raise RecipeError("task.keep_optimizer: moments do not fit factors that are made anew in every round (refactor); write false")
     if adapter is None and algorithm.aggregate != "average_factors":
         raise RecipeError(
             f"algorithm.aggregate: {algorithm.aggregate} joins LoRA factors, and model.adapter is null; write average_factors"
         )
+
+
+def check_drawn(name: str, algorithm: Algorithm, drawn: int) -> None:
+    """Raise RecipeError for an algorithm that needs more clients in a round than are `drawn`."""
+    if algorithm.needs_clients > drawn:
+        raise RecipeError(f"federation.per_round: {name} needs {algorithm.needs_clients} or more clients in a round, but {drawn} are drawn")
 
 
 def check_behaviour(name: str, task: str, where: str) -> None:

@@ -20,6 +20,10 @@ UNFINISHED = ".tmp"
 """What the names of files and folders end in that are still being written, behind the number of the process that writes them."""
 
 
+SCRATCH = "fedloom-weights"
+"""How the names of temporary folders begin in which workers find the base weights."""
+
+
 def cache_folder() -> Path:
     """$FEDLOOM_HOME, else the platform's user cache folder."""
     if home := os.environ.get("FEDLOOM_HOME"):

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedloom.federation.engines.pool import SCRATCH
-from fedloom.files import cache_folder, unfinished
+from fedloom.files import SCRATCH, cache_folder, unfinished
 from fedloom.files import remove as remove_path
 
 KINDS = {

@@ -14,6 +14,7 @@ import torch
 
 from fedloom.agreed import Agreed, agree, places_of
 from fedloom.algorithms import Algorithm, algorithms
+from fedloom.compatible import check_drawn
 from fedloom.data.clients import ClientData, FederatedData, build_clients
 from fedloom.data.summary import holding, shown_field
 from fedloom.errors import RecipeError
@@ -138,8 +139,7 @@ def _check_counts(recipe: Recipe, names: list[str]) -> None:
     if recipe.federation.quorum > drawn:
         raise RecipeError(f"federation.quorum is {recipe.federation.quorum}, but only {drawn} clients take part in a round")
     algorithm = algorithm_of(recipe)
-    if (needed := algorithm.needs_clients) > drawn:
-        raise RecipeError(f"federation.per_round: {recipe.algorithm.name} needs {needed} or more clients in a round, but {drawn} are drawn")
+    check_drawn(recipe.algorithm.name, algorithm, drawn)
     for name in algorithm.ranks:
         if name not in names:
             raise RecipeError(f"algorithm.ranks: there is no client '{name}'{nearest(name, names)}")

@@ -23,12 +23,9 @@ from torch import nn
 
 from fedloom.errors import RunStoppedError
 from fedloom.federation.engines.workers import Job, Outcome
-from fedloom.files import remove, scratch_folder, unfinished
+from fedloom.files import SCRATCH, remove, scratch_folder, unfinished
 from fedloom.models.bench import BenchPlan
 from fedloom.models.share import write_shared
-
-SCRATCH = "fedloom-weights"
-"""How the names of folders begin in which workers find the base weights."""
 
 GRACE = 60.0
 """Seconds after a client's deadline at which a silent worker is ended: a client checks the clock only between steps."""
