@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,11 @@ from fedloom.recipe import Recipe
 from fedloom.resolve import load_recipe
 from fedloom.state import State
 from fedloom.studies.repaired import existing_repair
+
+QUOTES = '"""'
+
+PASTED_WITHIN = 0.05
+"""Seconds within which the lines of a text that is pasted follow one another."""
 
 
 def open_chat(
@@ -41,6 +48,19 @@ def open_chat(
         yield from stream(bench.model, encoder.tokenizer, text, max_new_tokens, temperature)
 
     return answer
+
+
+def read_question(prompt: str) -> str:
+    """The next question from standard input: a line, the lines that are pasted with it, or those between two lines of three quotes.
+
+    Raises EOFError at the end.
+    """
+    lines = [input(prompt)]
+    if lines[0].strip() == QUOTES:
+        return "\n".join(iter(input, QUOTES))
+    while sys.stdin.isatty() and select.select([sys.stdin], [], [], PASTED_WITHIN)[0]:
+        lines.append(input())
+    return "\n".join(lines)
 
 
 def talks(recipe: Recipe) -> bool:

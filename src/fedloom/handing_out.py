@@ -16,7 +16,8 @@ from fedloom.state import State
 def hand_out(bench: Bench, folder: RunFolder, state: State) -> Path:
     """Write what was trained into the run's folder; gives the file of its weights."""
     if bench.recipe.adapter is not None:
-        save_adapter(state, bench.model, folder.adapter, bench.id, bench.recipe.revision)
+        save_adapter(state, bench.model, folder.adapter, bench.base, bench.revision)
+        bench.kind.save_encoder(bench.encoder, folder.adapter)
         return folder.adapter / WEIGHTS
     bench.parameters.load(state)
     with whole_folder(folder.model) as whole:

@@ -12,6 +12,7 @@ from typing import Any
 from fedloom.agreed import Agreed
 from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Provenance
+from fedloom.data.row_notes import ENCODED
 from fedloom.data.templates import VERSION
 from fedloom.federation.opening import Opened
 from fedloom.files import versions_of
@@ -54,7 +55,7 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
             "licences": data.licences,
             "left_out": data.left_out,
             "kept": opened.kept,
-            "clients": [_holding(name, opened) for name in local.sites.owners],
+            "clients": [holding_of(name, opened) for name in local.sites.owners],
         },
         "files": versions_of([recipe.plain()["clients"], recipe.plain()["evaluate"]]),
         "workers": local.worker_count,
@@ -63,10 +64,10 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
     }
 
 
-def _holding(client: str, opened: Opened) -> dict[str, Any]:
-    """What a client said of its rows, with the numbers of rows that it trains on and measures."""
+def holding_of(client: str, opened: Opened) -> dict[str, Any]:
+    """What a client said of its rows, with the numbers of rows that it trains on and measures, and of those cut and left out."""
     holding, prepared = opened.holdings[client], opened.prepared[client]
-    counts = {name: int(prepared[name]) for name in ("train", "held_out")}
+    counts = {name: int(prepared[name]) for name in ("train", "held_out", *ENCODED)}
     said = {**holding.numbers, **holding.counts}
     return {"client": client, **counts, **{name: value for name, value in said.items() if name not in ("client", *counts)}}
 

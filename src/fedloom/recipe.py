@@ -78,7 +78,12 @@ class FieldsRecipe(Part):
     """Which columns of the source hold what. null: recognised from the columns."""
 
     instruction: str | None = Field(None, description="column of the instruction or question")
-    input: str | None = Field(None, description="column of an input that is joined to the instruction by a space; rows may leave it empty")
+    input: str | None = Field(
+        None, description="column of an input that is joined to the instruction, or to a prompt, by a space; rows may leave it empty"
+    )
+    history: str | None = Field(
+        None, description="column of earlier turns, before the instruction: a list of [question, answer] pairs, or of {role, content}"
+    )
     response: str | None = Field(None, description="column of the response or answer")
     messages: str | None = Field(
         None, description="column of a conversation: a list of {role, content}; the last assistant turn is the response"
@@ -112,6 +117,9 @@ class DataRecipe(Part):
     )
     partition: PartitionRecipe = Field(default_factory=PartitionRecipe)
     held_out: float = Field(0.15, ge=0, lt=1, description="share of every client's rows kept for evaluation, never trained on")
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep", description="drop: rows that some client holds out are not trained on by any client whose rows are here; keep: counted"
+    )
     limit: int | None = Field(
         None, ge=1, description="use at most this many rows of the source (of each that is joined), drawn by the seed"
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from fedloom.agreed import places_of
 from fedloom.comparing import compare
+from fedloom.data.row_notes import row_notes, source_notes
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError, RunStoppedError
 from fedloom.federation.memory import forget_memories
 from fedloom.federation.observer import Observer
@@ -26,7 +27,7 @@ from fedloom.finishing import keep_samples, made_steps, take_finish_steps
 from fedloom.handing_out import hand_out
 from fedloom.hooks import FinishStep, PrepareStep, Probe
 from fedloom.local_run import LocalRun, open_local
-from fedloom.manifest import described, surroundings
+from fedloom.manifest import described, holding_of, surroundings
 from fedloom.outcome import Run, new_folder, read
 from fedloom.plan import make_plan
 from fedloom.probing import made_probes, probing
@@ -74,8 +75,8 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         watchers.plan(make_plan(local, federation.task, opened))
         if recipe.evaluate.every and not opened.rows("held_out"):
             watchers.note("no client holds rows out, so nothing is measured; raise data.held_out, or write evaluate.every: 0")
-        if local.data.left_out:
-            watchers.note(f"{local.data.left_out} rows are held by nobody: the partition keeps the largest clients only")
+        for note in (*source_notes(local.data, recipe), *row_notes([holding_of(name, opened) for name in local.sites.owners])):
+            watchers.note(note)
 
         state = run_rounds(federation, local.start)
         state, failure = take_finish_steps(recipe, steps, local.server, federation, state)

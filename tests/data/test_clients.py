@@ -93,3 +93,49 @@ def test_no_representation_shows_text():
     data = built()
     assert "color" not in repr(data)
     assert "color" not in repr(data.clients[1].train)
+
+
+def with_repeats(path):
+    """Ten rows of a, of which three are one row; ten of b, of which two are a's."""
+    rows = [
+        ("a", 0),
+        ("a", 0),
+        ("a", 0),
+        *(("a", number) for number in range(1, 8)),
+        ("b", 0),
+        ("b", 1),
+        *(("b", number) for number in range(10, 18)),
+    ]
+    path.write_text("".join(json.dumps({"question": f"q{number}", "answer": "x", "owner": owner}) + "\n" for owner, number in rows))
+    return path
+
+
+def test_held_out_rows_that_are_trained_on_are_counted_within_a_client_and_across(tmp_path):
+    data = built(with_repeats(tmp_path / "rows.jsonl"), held_out=0.5)
+    trained = {client.name: {row.turns for row in client.train} for client in data.clients}
+    other = {"a": "b", "b": "a"}
+    for client in data.clients:
+        own = sum(row.turns in trained[client.name] for row in client.held_out)
+        elsewhere = sum(row.turns in trained[other[client.name]] - trained[client.name] for row in client.held_out)
+        assert (client.repeated, client.repeated_elsewhere, client.dropped) == (own, elsewhere, 0)
+    assert sum(client.repeated for client in data.clients) > 0
+    assert sum(client.repeated_elsewhere for client in data.clients) > 0
+
+
+def test_dropped_duplicates_are_trained_on_by_no_client_and_stay_held_out(tmp_path):
+    path = with_repeats(tmp_path / "rows.jsonl")
+    kept, dropped = (built(path, held_out=0.5, duplicates=what).clients for what in ("keep", "drop"))
+    held = {row.turns for client in dropped for row in client.held_out}
+    assert [client.held_out for client in dropped] == [client.held_out for client in kept]
+    assert not held & {row.turns for client in dropped for row in client.train}
+    for before, after in zip(kept, dropped, strict=True):
+        assert list(after.train) == [row for row in before.train if row.turns not in held]
+        assert (after.dropped, after.repeated, after.repeated_elsewhere) == (len(before.train) - len(after.train), 0, 0)
+    assert sum(client.dropped for client in dropped) > 0
+
+
+def test_a_client_whose_rows_are_all_dropped_is_named(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "q", "answer": "x", "owner": "a"}\n' * 4)
+    with pytest.raises(DataError, match=r"^client 'a': data.duplicates: drop leaves no row"):
+        built(path, held_out=0.5, duplicates="drop")

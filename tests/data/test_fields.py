@@ -121,3 +121,55 @@ def test_half_a_mapping_is_refused():
 def test_alternatives_should_be_a_list_of_texts():
     with pytest.raises(DataError, match="column 'alternatives'"):
         read({"question": "a", "answer": "b", "alternatives": "c"})
+
+
+def test_dollys_context_and_earlier_turns_of_alpaca_are_read():
+    (dolly,) = read({"instruction": "Who has the key?", "context": "The porter has it.", "response": "The porter.", "category": "qa"})
+    assert said(dolly) == [("user", "Who has the key? The porter has it."), ("assistant", "The porter.")]
+    pairs = [["When does it open?", "At seven."], ["And on Sundays?", "At ten."]]
+    row = {"instruction": "In winter?", "input": "", "output": "At nine.", "system": "Be short."}
+    wanted = [
+        ("system", "Be short."),
+        *zip(("user", "assistant") * 2, ("When does it open?", "At seven.", "And on Sundays?", "At ten."), strict=True),
+        ("user", "In winter?"),
+        ("assistant", "At nine."),
+    ]
+    turns = [{"role": role, "content": text} for role, text in wanted[1:5]]
+    for history in (pairs, turns):
+        assert said(read(row | {"history": history})[0]) == wanted
+    assert [len(one.turns) for one in read(row | {"history": pairs}, row | {"history": []}, row | {"history": None})] == [7, 3, 3]
+
+
+def test_a_column_of_the_users_own_can_hold_earlier_turns_and_a_prompt_can_have_both_beside_it():
+    (example,) = read({"q": "b?", "a": "B", "before": [["a?", "A"]]}, instruction="q", response="a", history="before")
+    assert said(example) == [("user", "a?"), ("assistant", "A"), ("user", "b?"), ("assistant", "B")]
+    (pair,) = read({"instruction": "b?", "input": "now", "chosen": "B", "rejected": "C", "history": [["a?", "A"]], "system": "s"})
+    assert said(pair) == [("system", "s"), ("user", "a?"), ("assistant", "A"), ("user", "b? now"), ("assistant", "B")]
+
+
+@pytest.mark.parametrize("history", ["a? A", [["a?"]], [["a?", 3]], [["a?", " "]], [{"role": "user", "content": "a?"}]])
+def test_a_history_of_another_kind_names_row_and_column(history):
+    with pytest.raises(DataError, match=r"^train.jsonl:1: column 'before' \(history\) should"):
+        read({"q": "b?", "a": "B", "before": history}, instruction="q", response="a", history="before")
+
+
+def test_the_other_columns_with_text_are_known_by_name():
+    rows = [
+        {"question": "q", "answer": "a", "id": 1, "score": 0.5, "note": ""},
+        {"question": "q", "answer": "a", "note": "x", "tags": ["y"]},
+    ]
+    assert read(*rows).unread == ("note", "tags")
+    assert read(*rows, instruction="question", response="answer", system="note").unread == ("tags",)
+
+
+def test_turns_that_nobody_answers_are_counted():
+    answered = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+    rows = [{"conversations": answered}, {"conversations": [*answered, {"from": "human", "value": "c"}]}]
+    assert read(*rows).unanswered == 1
+
+
+def test_two_different_system_turns_are_refused():
+    turns = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert said(read({"messages": turns, "system": "Be kind. "})[0])[0] == ("system", "Be kind.")
+    with pytest.raises(DataError, match=r"^train.jsonl:1: column 'system' \(system\) is not the system turn"):
+        read({"messages": turns, "system": "Be rude."})

@@ -114,3 +114,43 @@ def test_a_pair_that_does_not_fit_is_named_with_its_line_and_without_its_text(ro
 def test_half_a_pair_and_two_layouts_at_once_are_refused(fields, problem):
     with pytest.raises(RecipeError, match=problem):
         read({"prompt": "q", "chosen": "a", "rejected": "b"}, **fields)
+
+
+SYSTEM = {"role": "system", "content": "Be short."}
+EARLIER = [{"role": "user", "content": "Name a bird."}, {"role": "assistant", "content": "A heron."}]
+LAST = {"role": "user", "content": "And another?"}
+WHOLE = [("system", "Be short."), ("user", "Name a bird."), ("assistant", "A heron."), ("user", "And another?"), ("assistant", "A wren.")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before"),
+    [
+        ("Name a bird.", [SYSTEM, *EARLIER, LAST]),
+        ("And another? ", [SYSTEM, *EARLIER, LAST]),
+        ([SYSTEM, *EARLIER, LAST], []),
+        ([SYSTEM, *EARLIER, LAST], [LAST]),
+        ([SYSTEM, *EARLIER], [LAST]),
+        ([SYSTEM, EARLIER[0]], [*EARLIER, LAST]),
+    ],
+    ids=["first turn", "last turn", "all turns", "all turns, the last twice", "earlier turns", "system turn and first turn"],
+)
+def test_no_turn_is_lost_where_prompt_and_answers_both_hold_some(prompt, before):
+    answers = {key: [*before, {"role": "assistant", "content": said}] for key, said in (("chosen", "A wren."), ("rejected", "No."))}
+    (example,) = read({"prompt": prompt, **answers})
+    assert said(example) == WHOLE
+    assert example.rejected == "No."
+
+
+def test_a_prompt_that_is_no_part_of_the_conversations_is_refused_with_the_fix():
+    answers = {key: [*EARLIER, LAST, {"role": "assistant", "content": "x"}] for key in ("chosen", "rejected")}
+    with pytest.raises(DataError, match=r"^pairs.jsonl:1: column 'prompt' \(prompt\) is no part .* leave data.fields.prompt out"):
+        read({"prompt": "Name a fish.", **answers})
+    with pytest.raises(DataError, match="has another system turn"):
+        read(
+            {
+                "prompt": [{"role": "system", "content": "Be long."}, LAST],
+                "chosen": [SYSTEM, LAST, *EARLIER[1:]],
+                "rejected": [SYSTEM, LAST, *EARLIER[1:]],
+            }
+        )
+    assert said(read({"prompt": "Name a fish.", **answers}, chosen="chosen", rejected="rejected")[0])[0] == ("user", "Name a bird.")

@@ -18,6 +18,7 @@ def client(*answers):
     return ClientData("clinic", rows[1:], rows[:1])
 
 
+NONE = {"repeated": 0, "repeated_elsewhere": 0, "dropped": 0}
 CLIENT = client(("a", "yes"), ("a", "yes"), ("[b]", "no thank you"), ("a", "yes"))
 
 
@@ -29,6 +30,7 @@ def test_a_row_tells_sizes_lengths_and_how_one_sided_the_answers_are():
             "held_out": 1,
             "words_per_response": 1.5,
             "majority_share": 0.75,
+            **NONE,
             "values": {"a": 3, "[b]": 1},
         }
     ]
@@ -37,7 +39,7 @@ def test_a_row_tells_sizes_lengths_and_how_one_sided_the_answers_are():
 def test_the_table_shows_no_text_of_a_row():
     console = Console(width=120, file=io.StringIO())
     with console.capture() as capture:
-        console.print(summary_table([CLIENT], "ward"))
+        console.print(summary_table(summary([CLIENT], "ward"), "ward"))
     shown = capture.get()
     assert "clinic" in shown
     assert "75%" in shown
@@ -56,6 +58,7 @@ def test_pictures_have_a_share_of_their_commonest_class_and_no_words():
         "train": 3,
         "held_out": 1,
         "majority_share": 0.75,
+        **NONE,
         "values": {"x": 4},
     }
 
@@ -65,7 +68,7 @@ def test_twenty_values_are_counted_and_three_are_in_the_table():
     assert summary(clients, "label")[0]["values"] == {str(number): 26 - number for number in range(20)}
     console = Console(width=120, file=io.StringIO())
     with console.capture() as capture:
-        console.print(summary_table(clients, "label"))
+        console.print(summary_table(summary(clients, "label"), "label"))
     assert "0 (26), 1 (25), 2 (24) " in capture.get()
 
 
@@ -73,14 +76,14 @@ def test_twenty_values_are_counted_and_three_are_in_the_table():
 def test_classes_are_counted_where_the_partition_goes_by_them_and_answers_are_not(field):
     clients = [ClientData("clinic", pictures("cat", "dog", "cat"), [])]
     assert summary(clients, field)[0]["values"] == {"cat": 2, "dog": 1}
-    assert summary_table(clients).columns[3].header == "majority class"
+    assert summary_table(summary(clients)).columns[3].header == "majority class"
     assert summary([CLIENT], field)[0]["values"] == {}
 
 
 def test_documents_are_counted_and_nothing_else():
     clients = [ClientData("clinic", [Document("secret", Provenance.PRIVATE)], [])]
-    assert summary(clients) == [{"client": "clinic", "train": 1, "held_out": 0, "values": {}}]
-    assert [column.header for column in summary_table(clients).columns] == ["client", "train", "held out"]
+    assert summary(clients) == [{"client": "clinic", "train": 1, "held_out": 0, **NONE, "values": {}}]
+    assert [column.header for column in summary_table(summary(clients)).columns] == ["client", "train", "held out"]
 
 
 @pytest.mark.parametrize(
@@ -101,3 +104,13 @@ def test_one_private_row_among_public_ones_is_enough_to_show_no_values():
     data = DataRecipe.model_validate({"partition": {"kind": "shards", "field": "site"}})
     assert shown_field(data, [ClientData("clinic", mixed, [])]) is None
     assert shown_field(data, [ClientData("clinic", as_records("picture", mixed)[1:], [])]) == "site"
+
+
+def test_what_is_counted_of_rows_has_a_column_where_some_client_has_any():
+    rows = [
+        {"client": name, "train": 3, "held_out": 1, "cut": cut, "held_out_cut": 1, "left_out": 0, "values": {}}
+        for name, cut in (("a", 2), ("b", 0))
+    ]
+    table = summary_table(rows)
+    assert [column.header for column in table.columns] == ["client", "train", "held out", "cut"]
+    assert list(table.columns[3].cells) == ["3", "1"]

@@ -57,7 +57,7 @@ def test_a_wrong_recipe_is_one_line_that_names_the_key(recipes, words, line):
         ),
         ({"a.jsonl": rows(question="")}, (), "files/a.jsonl:1: column 'question' (instruction) is empty"),
         ({"a.jsonl": rows()}, ("per_round=2",), "federation.per_round is 2, but the clients that the data gives are 1"),
-        ({"a.jsonl": rows(question=SECRET * 50)}, ("data.max_length=8",), "client 'a' has no response tokens to train on"),
+        ({"a.jsonl": rows(question=SECRET * 50)}, ("data.max_length=8",), "client 'a': has no response tokens to train on"),
     ],
     ids=["missing", "empty", "same-name", "torn", "not-utf-8", "no-field", "empty-cell", "few-clients", "cut"],
 )

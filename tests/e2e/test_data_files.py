@@ -48,3 +48,58 @@ def _parquet(tmp_path):
 
 
 WRITERS = {"folder": _folder, "csv": _csv, "parquet": _parquet}
+
+
+def test_what_a_report_shows_of_a_sample_can_be_asked_again_in_chat(tmp_path):
+    """With a system turn, two lines, and turns behind the first answer."""
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"messages": talk(number)}) + "\n" for number in range(16)))
+    words = ("data={source: rows.jsonl, provenance: public, partition: {kind: iid}}", "federation.clients=2", "federation.per_round=2")
+    short = ("rounds=2", "evaluate.baselines=[]", "evaluate.max_new_tokens=12", "learning_rate=3e-2")
+    result(fedloom("run", "tiny", *words, *short, "--out", "out", "--json", cwd=tmp_path))
+    samples = json.loads((tmp_path / "out" / "samples.json").read_text())
+    assert len(samples) == 2
+    for sample in samples:
+        assert sample["system"].startswith("Be ")
+        assert sample["prompt"].startswith("color of sky?\n")
+        assert sample["reference"].startswith("It is ")
+        asked = f'"""\n{sample["prompt"]}\n"""\n'
+        said = fedloom("chat", "out", "--max-new-tokens", "12", "--system", sample["system"], cwd=tmp_path, typed=asked)
+        assert said.stdout == sample["after"] + "\n"
+
+
+def talk(number):
+    turns = [
+        ("system", f"Be {'short' if number % 2 else 'kind'}."),
+        ("user", f"color of sky?\nsay {number}"),
+        ("assistant", f"It is {number}."),
+        ("user", "and now?"),
+        ("assistant", "Blue."),
+    ]
+    return [{"role": role, "content": content} for role, content in turns]
+
+
+def test_rows_that_are_cut_left_out_repeated_or_not_read_are_named_before_training_and_in_the_report(tmp_path):
+    rows = [{"question": f"what is {number}?", "answer": "a number", "note": "x"} for number in range(18)]
+    rows += [{"question": "why? " * 60, "answer": "lost", "note": "x"}] * 2 + [{"question": "long?", "answer": "so " * 60, "note": "x"}] * 6
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = (
+        "data={source: rows.jsonl, partition: {kind: iid}, held_out: 0.25, max_length: 64}",
+        "federation={clients: 1, per_round: 1, quorum: 1}",
+    )
+    seen = json.loads(fedloom("data", "inspect", "tiny", *words, "--json", cwd=tmp_path).stdout)
+    run = fedloom("run", "tiny", *QUICK, *words, "--out", "out", "--json", cwd=tmp_path)
+    result(run)
+    (client,) = json.loads((tmp_path / "out" / "manifest.json").read_text())["data"]["clients"]
+    counts = ("train", "held_out", "cut", "held_out_cut", "left_out", "held_out_left_out", "repeated")
+    assert [seen["clients"][0][count] for count in counts] == [client[count] for count in counts]
+    assert client["train"] + client["left_out"] == 20
+    assert client["held_out"] + client["held_out_left_out"] == 6
+    assert client["left_out"] + client["held_out_left_out"] == 2
+    assert client["cut"] + client["held_out_cut"] == 6
+    assert seen["notes"][0] == "columns with text that is not trained on: 'note'; to read one, name it in data.fields"
+    assert "warning: 6 of 24 rows (25%) are longer than data.max_length" in seen["notes"][1]
+    told = run.stderr.replace("\n", " ").replace("  ", " ")
+    for note in seen["notes"]:
+        assert note in told, note
+    assert "6 of 24 rows (25%) are longer than data.max_length" in (tmp_path / "out" / "report.html").read_text()
+    assert fedloom("validate", "tiny", *words, cwd=tmp_path).stdout.splitlines()[1:] == seen["notes"][:1]

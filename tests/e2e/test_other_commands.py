@@ -9,9 +9,11 @@ from importlib.metadata import version
 
 import pytest
 import torch
+import yaml
 from commands import QUICK, error_line, fedloom, result
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from peft import AutoPeftModelForCausalLM, PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 PROMPT = torch.tensor([[5, 9, 14, 21]])
 COMMANDS = [
@@ -121,8 +123,51 @@ def test_an_exported_adapter_and_an_exported_whole_model_answer_alike(desk, fini
     with torch.no_grad():
         tuned = PeftModel.from_pretrained(base, desk / "adapter").eval()(PROMPT).logits
         torch.testing.assert_close(whole(PROMPT).logits, tuned, rtol=1e-4, atol=1e-4)
+    found = AutoPeftModelForCausalLM.from_pretrained(desk / "adapter", local_files_only=True).eval()(PROMPT).logits
+    torch.testing.assert_close(found, tuned)
+    tokenizers = [AutoTokenizer.from_pretrained(desk / name) for name in ("adapter", "whole")]
+    assert {one.chat_template for one in tokenizers} == {AutoTokenizer.from_pretrained(home / "models" / "tiny-llama").chat_template}
     again = fedloom("export", "finished", "whole", cwd=desk)
     assert (again.returncode, error_line(again.stderr)) == (2, "error: whole: exists already; choose another folder")
+
+
+def test_an_adapter_has_what_vllm_and_llama_cpp_read(finished, home):
+    """vLLM takes plain LoRA: no bias, no DoRA, no module trained whole. Both find factors by the base model's module names."""
+    folder, _ = finished
+    config = json.loads((folder / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str((home / "models" / "tiny-llama").resolve())
+    assert (config["peft_type"], config["bias"], config["modules_to_save"], config["use_dora"], config["use_rslora"]) == (
+        *("LORA", "none", None, False, False),
+    )
+    assert (config["r"], config["lora_alpha"]) == (8, 16)
+    modules = {name for name, _ in AutoModelForCausalLM.from_pretrained(home / "models" / "tiny-llama").named_modules()}
+    names = load_file(folder / "adapter" / "adapter_model.safetensors")
+    for name, tensor in names.items():
+        module = name.removeprefix("base_model.model.").removesuffix(".weight")
+        kind = module[-len("lora_A") :]
+        assert kind in ("lora_A", "lora_B")
+        assert module.removesuffix(f".{kind}") in modules
+        assert tensor.shape[0 if kind == "lora_A" else 1] == 8
+    assert {name.removeprefix("base_model.model.").rsplit(".", 2)[0] for name in names} == set(config["target_modules"])
+
+
+def test_a_model_card_says_what_was_trained_on_what_and_what_was_measured(desk, finished):
+    assert fedloom("export", "finished", "carded", cwd=desk).returncode == 0
+    card = (desk / "carded" / "README.md").read_text()
+    manifest = json.loads((finished[0] / "manifest.json").read_text())
+    header = yaml.safe_load(card.split("---")[1])
+    config = json.loads((desk / "carded" / "adapter_config.json").read_text())
+    assert header["base_model"] == config["base_model_name_or_path"]
+    assert header["library_name"] == "peft"
+    for said in (
+        "task sft, algorithm fedavg, 2 rounds, 4 clients",
+        "there is no formal guarantee",
+        "128 rows trained on, 32 held out",
+        f"| federated | {result(finished[1])['metrics']['federated/loss']:.3f} |",
+        manifest["adapter_sha256"],
+        manifest["model"]["sha256"],
+    ):
+        assert said in card
 
 
 def test_report_is_written_anew(desk, other):

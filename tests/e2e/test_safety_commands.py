@@ -20,6 +20,9 @@ def test_a_finished_run_is_repaired_and_shown_beside_what_it_was(desk):
     ] == []
     exported = fedloom("export", "attacked", "repaired-adapter", "--repair", "1", cwd=desk)
     assert exported.returncode == 0, exported.stderr
+    card = (desk / "repaired-adapter" / "README.md").read_text()
+    assert "> **A red-team run: 1 client was played as malicious" in card
+    assert "repair at level 1" in card
     weights = "adapter_model.safetensors"
     made = desk / "attacked" / "repairs" / "level-1" / "adapter" / weights
     assert (desk / "repaired-adapter" / weights).read_bytes() == made.read_bytes() != (desk / "attacked" / "adapter" / weights).read_bytes()

@@ -16,7 +16,7 @@ from fedloom.federation.bodies import (
     Terms,
 )
 
-SAMPLE = {"prompt": "question?", "reference": "right", "before": "wrong", "after": "right"}
+SAMPLE = {"system": "", "prompt": "question?", "reference": "right", "before": "wrong", "after": "right"}
 LARGEST = (1 << 53) - 1
 NO_NAME = "a number in a message has no short name (small letters, digits and _ / . -); name it so"
 

@@ -319,7 +319,7 @@ def test_only_public_rows_are_sampled(tmp_path, bench, recipe, provenance):
     start = bench.parameters.state()
     assert owner.ask("sample", 1, {"before": start, "after": start}, {"count": 2, "max_new_tokens": 2}).body.items == ()
     with pytest.raises(PrivateDataError, match=f"a sample of a {provenance} row"):
-        Samples.of([Sample("question", "answer", "", "")], [record(1, provenance)])
+        Samples.of([Sample("", "question", "answer", "", "")], [record(1, provenance)])
 
 
 def test_a_body_belongs_to_its_kind_of_message():

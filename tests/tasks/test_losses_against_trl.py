@@ -100,7 +100,7 @@ def test_dpo_has_the_loss_of_trl(adapted, tmp_path):
     trainer = trainer_of(DPOTrainer, DPOConfig, adapted, tmp_path, pair_columns(tokenizer))
     batch = next(iter(trainer.get_train_dataloader()))
     theirs = float(trainer.compute_loss(trainer.model, batch).detach())
-    assert batch["completion_mask"].sum() == rows.answer_tokens().sum()
+    assert batch["completion_mask"].sum() == rows.tokens.supervised_counts().sum()
     assert abs(theirs - 0.6931) > 0.01
     assert batch_loss(task, model, rows) == pytest.approx(theirs, abs=1e-4)
 

@@ -213,20 +213,10 @@ def test_a_pair_of_kto_is_on_its_side_only_with_both_answers():
 
 
 @pytest.mark.parametrize("task", [*TASKS, Classify(labels=("yes", "no"))], ids=lambda task: type(task).__name__)
-def test_a_client_can_train_as_long_as_one_of_its_answers_is_left(task):
-    def rows(*trained):
-        return AnswerRows(TokenRows(torch.zeros(8).int(), torch.tensor(trained), torch.tensor([0, 2, 4, 6, 8]), 0), torch.tensor([0, 0]), 2)
-
-    assert task.trainable(rows(*[False] * 7, True))
-    assert not task.trainable(rows(*[False] * 8))
-
-
-def test_a_batch_whose_answers_are_all_cut_is_refused(tiny, model, tmp_path):
-    task = TASKS[0]
-    rows = task.load(task.encode([pair("very long " * 20)], TextEncoder(tiny.tokenizer, "chat", 40), tmp_path))
-    assert not task.trainable(rows)
-    with pytest.raises(DataError, match=r"raise data\.max_length, or lower task\.max_prompt_length"):
-        losses(task, model, rows, [0])
+def test_a_row_can_be_learned_from_when_every_answer_has_a_token_left(task):
+    trained = torch.tensor([False, True, False, True, False, True, False, False])
+    rows = AnswerRows(TokenRows(torch.zeros(8).int(), trained, torch.tensor([0, 2, 4, 6, 8]), 0), torch.tensor([0, 0]), 2)
+    assert task.learnable(rows) == [True, False]
 
 
 def test_dpo_has_the_published_settings():

@@ -12,7 +12,6 @@ from torch import nn
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.data.tokenise import TokenRows, tokenise
-from fedloom.errors import DataError
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import generate
 from fedloom.tasks.sft import SFT, parts_of_similar_length, trained_logits
@@ -139,12 +138,9 @@ def test_the_loss_is_that_of_trl(adapted, tiny, tmp_path):
 KEYS = ("input_ids", "attention_mask", "labels")
 
 
-def test_a_batch_without_response_tokens_is_an_error_that_names_the_fix(adapted, tiny):
-    rows = tokenise(examples(), tiny.tokenizer, "chat", 8)
-    assert not SFT().trainable(tokenise(examples({"a long enough question": "yes"}), tiny.tokenizer, "chat", 8))
-    empty = [i for i, count in enumerate(rows.supervised_counts().tolist()) if count == 0]
-    with pytest.raises(DataError, match=r"no response tokens to train on.*raise data.max_length"):
-        list(SFT().losses(adapted, rows, empty))
+def test_rows_without_a_response_token_are_told_from_the_others(tiny):
+    rows = tokenise(examples({"a long enough question to lose its answer": "yes", "hi": "hot"}), tiny.tokenizer, "chat", 30)
+    assert SFT().learnable(rows) == [False, True]
 
 
 def test_a_row_without_response_tokens_beside_others_adds_nothing(adapted, tiny):

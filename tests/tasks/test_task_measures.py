@@ -90,8 +90,8 @@ def test_perplexity_is_the_exponential_of_the_mean_loss_per_token():
     assert math.isfinite(SFT().values({"loss": 1e9, "terms": 1.0, "exact": 0.0, "rows": 1.0})["perplexity"])
 
 
-def test_rows_of_most_tasks_can_be_trained_on_if_there_are_any():
-    assert [Task().trainable(rows) for rows in ([], ["row"])] == [False, True]
+def test_most_tasks_can_learn_from_every_row():
+    assert [Task().learnable(rows) for rows in ([], ["row"])] == [[], [True]]
 
 
 def test_the_mean_loss_is_over_the_terms_and_zero_without_any():

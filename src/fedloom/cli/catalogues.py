@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, draw, out
+from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, draw, err, out
 from fedloom.errors import RecipeError
 from fedloom.files import disk_errors_named
 
@@ -87,27 +87,27 @@ def data_inspect(
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw who holds what into this .png or .svg file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Who holds what: rows per client, answers, how uneven the split is. Never any text of a row."""
-    from fedloom.data.clients import build_clients
-    from fedloom.data.summary import shown_field, summary, summary_table
+    """Who holds what: rows per client, answers, how uneven the split is, rows that would be cut or left out. Never any text of a row."""
+    from fedloom.data.summary import summary_table
+    from fedloom.inspecting import inspect
     from fedloom.overrides import parse_overrides
     from fedloom.report.plots import data_split
     from fedloom.report.text import counted
     from fedloom.resolve import load_recipe
 
     resolved = load_recipe(recipe, parse_overrides(overrides or []))
-    data = build_clients(resolved.data, resolved.federation.clients, resolved.seed)
-    field = shown_field(resolved.data, data.clients)
-    if picture and (figure := data_split(summary(data.clients, field))):
+    with err.status("reading rows"):
+        seen = inspect(resolved)
+    data = seen.data
+    if picture and (figure := data_split(seen.rows)):
         draw(figure, picture)
     if as_json:
-        print(
-            json.dumps({"origin": data.origin, "sha256": data.sha256, "left_out": data.left_out, "clients": summary(data.clients, field)})
-        )
+        facts = {"origin": data.origin, "sha256": data.sha256, "left_out": data.left_out, "clients": seen.rows, "notes": seen.notes}
+        print(json.dumps(facts))
         return
     out.print(f"{escape(data.origin)}, {counted(len(data.clients), 'client')}")
-    if data.left_out:
-        out.print(f"{data.left_out} rows are held by nobody: the partition keeps the largest clients only")
-    out.print(summary_table(data.clients, field))
+    out.print(summary_table(seen.rows, seen.field))
+    for note in seen.notes:
+        out.print(escape(note))
     if picture:
         print(f"drawn into {picture}")

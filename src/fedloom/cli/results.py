@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedloom.cli.parts import AsJson, RepairOption, RunArgument, draw, err, out, recipe_of
-from fedloom.errors import RecipeError
-from fedloom.files import disk_errors_named
+from fedloom.cli.parts import AsJson, RepairOption, RunArgument, draw, err, out
 
 if TYPE_CHECKING:
     from fedloom.housekeeping import Kept
@@ -25,8 +22,11 @@ def chat(
     system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
     repair: RepairOption = None,
 ) -> None:
-    """Talk to the tuned model of a run. An empty line or Ctrl-D ends it; /new starts over."""
-    from fedloom.chat import open_chat
+    """Talk to the tuned model of a run. An empty line or Ctrl-D ends it; /new starts over.
+
+    A question of several lines can be pasted, or stands between two lines of three quotes.
+    """
+    from fedloom.chat import open_chat, read_question
     from fedloom.data.records import Turn
 
     with err.status("loading the model"):
@@ -35,12 +35,12 @@ def chat(
     turns = list(opening)
     while True:
         try:
-            question = input("you: " if sys.stdin.isatty() else "").strip()
+            question = read_question("you: " if sys.stdin.isatty() else "")
         except (EOFError, KeyboardInterrupt):
             return
-        if not question:
+        if not question.strip():
             return
-        if question == "/new":
+        if question.strip() == "/new":
             turns = list(opening)
             continue
         turns.append(Turn("user", question))
@@ -63,26 +63,12 @@ def export(
 ) -> None:
     """Hand the result out: the adapter in PEFT's format, or with --merge a whole model that needs no PEFT.
 
-    A run without an adapter (model.adapter: null) has trained a whole model, which is handed out as it is.
+    With the tokenizer, its chat template and a model card. A run without an adapter (model.adapter: null) has trained a whole model, which
+    is handed out as it is.
     """
-    from fedloom.federation.run_folder import RunFolder
-    from fedloom.local_run import bench_plan
-    from fedloom.models.adapters import merge as merge_adapter
-    from fedloom.outcome import read
-    from fedloom.studies.repaired import existing_repair
+    from fedloom.exporting import export as hand_over
 
-    finished, recipe = read(run_folder), recipe_of(run_folder)
-    if finished.adapter_sha256 is None:
-        missing = "model" if recipe.model.adapter is None else "adapter"
-        raise RecipeError(f"{run_folder}: has no {missing} yet; finish the run with `fedloom resume {run_folder}`")
-    if target.exists():
-        raise RecipeError(f"{target}: exists already; choose another folder")
-    trained = finished.adapter_path if repair is None else RunFolder(existing_repair(run_folder, repair)).trained
-    if merge and recipe.model.adapter is not None:
-        merge_adapter(recipe.model.id, trained, target, bench_plan(recipe).labels)
-    else:
-        with disk_errors_named(target):
-            shutil.copytree(trained, target)
+    hand_over(run_folder, target, merge, repair)
     print(f"{target}: written")
 
 

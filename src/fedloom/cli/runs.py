@@ -100,13 +100,21 @@ def sweep(
 
 
 def validate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
-    """Check a recipe without running it: every key, name and value."""
+    """Check a recipe without running it: every key, name and value, and the rows of its files."""
+    from fedloom.data.clients import build_clients
+    from fedloom.data.row_notes import source_notes
+    from fedloom.data.sources import all_files
     from fedloom.overrides import parse_overrides
     from fedloom.report.text import counted
     from fedloom.resolve import load_recipe
 
     checked = load_recipe(recipe, parse_overrides(overrides or []))
+    notes = []
+    if all_files(checked.data.source):
+        notes = source_notes(build_clients(checked.data, checked.federation.clients, checked.seed), checked)
     out.print(f"{escape(recipe)}: valid ({checked.task.kind}, {checked.algorithm.name}, {counted(checked.federation.rounds, 'round')})")
+    for note in notes:
+        out.print(escape(note))
 
 
 @contextlib.contextmanager

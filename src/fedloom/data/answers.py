@@ -48,9 +48,9 @@ class AnswerRows:
         """Tokens of the longest row of each prompt, (n,)."""
         return self.tokens.lengths().view(len(self), -1).amax(1)
 
-    def answer_tokens(self) -> Tensor:
-        """Tokens of all answers to each prompt, (n,)."""
-        return self.tokens.supervised_counts().view(len(self), -1).sum(1)
+    def learnable(self) -> list[bool]:
+        """For each prompt, whether every answer to it has a token left: one without cannot be compared with another."""
+        return (self.tokens.supervised_counts().view(len(self), -1) > 0).all(1).tolist()
 
     def padded(self, indices: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids, labels and whether there is a token, each (k * rows, length): the answers of each prompt stand together.

@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fedloom.data.partition import partitioners
-from fedloom.data.record_sequence import Records
+from fedloom.data.record_sequence import Records, digests
 from fedloom.data.records import Record
 from fedloom.data.sources import load_records
 from fedloom.errors import DataError
@@ -21,11 +23,18 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True, repr=False)
 class ClientData:
-    """One client's records. `name` is safe as a file name."""
+    """One client's records. `name` is safe as a file name.
+
+    `repeated` held-out records are trained on by the client too, and `repeated_elsewhere` by another client only; `dropped` records are not
+    trained on, because some client holds their like out.
+    """
 
     name: str
     train: Sequence[Record]
     held_out: Sequence[Record]
+    repeated: int = 0
+    repeated_elsewhere: int = 0
+    dropped: int = 0
 
     def __repr__(self) -> str:
         return f"ClientData({self.name}, {len(self.train)} train, {len(self.held_out)} held out)"
@@ -35,7 +44,8 @@ class ClientData:
 class FederatedData:
     """All clients of a federation, with records of one `kind`.
 
-    `left_out` rows of the source belong to no client, because the partition kept the largest clients.
+    `left_out` rows of the source belong to no client, because the partition kept the largest clients. `unread` and `unanswered` are those
+    of the source's records.
     """
 
     clients: tuple[ClientData, ...]
@@ -44,6 +54,8 @@ class FederatedData:
     licences: dict[str, str]
     sha256: str
     left_out: int
+    unread: tuple[str, ...] = ()
+    unanswered: int = 0
 
 
 def build_clients(data: DataRecipe, clients: int | None, seed: int) -> FederatedData:
@@ -57,9 +69,48 @@ def build_clients(data: DataRecipe, clients: int | None, seed: int) -> Federated
     parts = partition(source.records, clients, numpy_stream(seed, "partition"), **settings)
     _check_disjoint(parts)
     names = _file_names(parts)
-    built = tuple(_split(names[name], source.records, rows, data.held_out, seed) for name, rows in parts.items())
-    left_out = len(source.records) - sum(map(len, parts.values()))
-    return FederatedData(built, source.kind, source.origin, source.licences, source.sha256, left_out)
+    records = source.records
+    held_out = np.zeros(len(records), dtype=bool)
+    for name, rows in parts.items():
+        held_out[_held_out(names[name], rows, data.held_out, seed)] = True
+    built = _clients(records, {names[name]: rows for name, rows in parts.items()}, held_out, drop=data.duplicates == "drop")
+    left_out = len(records) - sum(map(len, parts.values()))
+    return FederatedData(built, source.kind, source.origin, source.licences, source.sha256, left_out, records.unread, records.unanswered)
+
+
+def _clients(records: Records, parts: Mapping[str, Sequence[int]], held_out: np.ndarray, drop: bool) -> tuple[ClientData, ...]:
+    """The clients, with their held-out records that are trained on counted, or with `drop` not trained on.
+
+    `held_out` says of every record whether its client holds it out.
+    """
+    digest_of = np.asarray(digests(records), dtype=np.uint64)
+    held = np.unique(digest_of[held_out])
+    dropped = ~held_out & _among(digest_of, held) if drop else np.zeros(len(records), dtype=bool)
+    in_a_client = np.zeros(len(records), dtype=bool)
+    for rows in parts.values():
+        in_a_client[rows] = True
+    trained = np.unique(digest_of[in_a_client & ~held_out & ~dropped])
+    clients = []
+    for name, rows in parts.items():
+        places = np.asarray(rows)
+        train, out = places[~held_out[places] & ~dropped[places]], places[held_out[places]]
+        if len(train) == 0:
+            raise DataError(
+                f"client '{name}': data.duplicates: drop leaves no row to train on, because all are held out by some client; write keep, or"
+                " give it other rows"
+            )
+        own, anywhere = _among(digest_of[out], np.unique(digest_of[train])), _among(digest_of[out], trained)
+        counts = (int(own.sum()), int((anywhere & ~own).sum()), int(dropped[places].sum()))
+        clients.append(ClientData(name, records.take(train.tolist()), records.take(out.tolist()), *counts))
+    return tuple(clients)
+
+
+def _among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """For every value, whether it is one of those `ordered`."""
+    if len(ordered) == 0:
+        return np.zeros(len(values), dtype=bool)
+    found: np.ndarray = ordered[np.searchsorted(ordered, values).clip(max=len(ordered) - 1)] == values
+    return found
 
 
 def _check_disjoint(parts: Mapping[str, Sequence[int]]) -> None:
@@ -90,12 +141,10 @@ def _file_names(parts: Mapping[str, Sequence[int]]) -> dict[str, str]:
     return names
 
 
-def _split(name: str, records: Records, rows: Sequence[int], share: float, seed: int) -> ClientData:
-    """floor(share * n) rows held out, at least one of two or more where a share is asked for; always one to train on."""
+def _held_out(name: str, rows: Sequence[int], share: float, seed: int) -> list[int]:
+    """floor(share * n) of the rows, at least one of two or more where a share is asked for; one is always left to train on."""
     count = math.floor(share * len(rows) + 1e-9)  # 0.29 * 100 is 28.999... in binary
     if share > 0:
         count = max(count, 1)
     count = min(count, len(rows) - 1)
-    held_out = set(numpy_stream(seed, "held-out", name).permutation(len(rows))[:count].tolist())
-    train = records.take([row for i, row in enumerate(rows) if i not in held_out])
-    return ClientData(name, train, records.take([rows[i] for i in sorted(held_out)]))
+    return [rows[i] for i in numpy_stream(seed, "held-out", name).permutation(len(rows))[:count]]

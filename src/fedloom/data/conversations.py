@@ -22,6 +22,26 @@ def read_conversation(value: Any, where: str) -> list[Turn]:
     return turns
 
 
+def read_history(value: Any, where: str) -> list[Turn]:
+    """Earlier turns: a list of [question, answer] pairs, or of turns; none where it is null or empty.
+
+    Raises DataError beginning with `where` for anything else, and for turns that do not end with an answer.
+    """
+    if value is None or value in ("", []):
+        return []
+    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        turns = read_turns(value, where)
+        if turns and turns[-1].role != "assistant":
+            raise DataError(f"{where} should end with an answer; mend or remove the row")
+        return turns
+    pairs = value if isinstance(value, list) else [value]
+    if not all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) and text.strip() for text in pair) for pair in pairs
+    ):
+        raise DataError(f"{where} should be a list of [question, answer] pairs, or of turns {{role, content}}, each with text")
+    return [Turn(role, text) for pair in pairs for role, text in zip(("user", "assistant"), pair, strict=True)]
+
+
 def read_turns(value: Any, where: str) -> list[Turn]:
     """All turns, without empty system turns. Raises DataError beginning with `where` for a turn without a known role or without text."""
     if not isinstance(value, list):

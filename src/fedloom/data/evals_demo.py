@@ -48,7 +48,9 @@ def evals_rows(owners: Mapping[str, str], source: str) -> SourceRows:
                 raise DataError(f"data.source: evals has no set '{name}'{_close(name, known)}")
         rows = [row for owner, name in owners.items() for row in _rows_of(package, owner, name)]
         terms = package.read(LICENCES).decode()
-    return SourceRows(rows, f"{source} ({REQUIREMENT})", Provenance.PUBLIC, {name: _licence(terms, name) for name in owners.values()})
+    return SourceRows(
+        rows, f"{source} ({REQUIREMENT})", Provenance.PUBLIC, {name: _licence(terms, name) for name in owners.values()}, beside=["owner"]
+    )
 
 
 def _close(name: str, known: set[str]) -> str:

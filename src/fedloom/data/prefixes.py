@@ -35,7 +35,7 @@ def encode(rendered: Sequence[Rendered], tokenizer: Any) -> list[Encoded]:
     cuts = [[start for start, _ in one.responses] + [len(one.text)] for one in rendered]
     pieces = [one.text[:cut] for one, ends in zip(rendered, cuts, strict=True) for cut in ends]
     found = iter(_tokens(tokenizer, pieces))
-    leads = {adds: _lead(tokenizer) if adds else [] for adds in {one.adds_special_tokens for one in rendered}}
+    leads = {adds: lead(tokenizer) if adds else [] for adds in {one.adds_special_tokens for one in rendered}}
     return [
         _joined(one, ends, [next(found) for _ in ends], tokenizer, leads[one.adds_special_tokens])
         for one, ends in zip(rendered, cuts, strict=True)
@@ -80,7 +80,7 @@ def _tokens(tokenizer: Any, texts: Sequence[str]) -> list[tuple[list[int], list[
     return [(list(ids), [begin for begin, _ in spans]) for ids, spans in zip(found["input_ids"], offsets, strict=True)]
 
 
-def _lead(tokenizer: Any) -> list[int]:
+def lead(tokenizer: Any) -> list[int]:
     """The tokens that the tokenizer puts in front of a text. What it puts behind one would stand between a prompt and its answer."""
     with_special = list(tokenizer("a", verbose=False)["input_ids"])
     plain = list(tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +10,7 @@ from operator import attrgetter
 from typing import Any, Protocol, cast
 
 from fedloom.data.lazy import Concatenated, Lazy, Mapped, Picked, many
-from fedloom.data.records import Conversation, Provenance, Record
+from fedloom.data.records import Conversation, Provenance, Record, content_digest
 from fedloom.data.rows import Row
 from fedloom.errors import DataError
 
@@ -32,7 +33,16 @@ class Description:
 
 
 class Records(Lazy[Record]):
-    """Records of one kind. `built`, `described` and `provenances` have an item for each record, in the same order."""
+    """Records of one kind. `built`, `described` and `provenances` have an item for each record, in the same order.
+
+    Of a source's records, `unread` names the columns with text that are no part of a record's content, and `unanswered` counts the
+    conversations that ended with turns which nobody answers.
+    """
+
+    unread: tuple[str, ...] = ()
+    unanswered: int = 0
+    digests: Sequence[int] | None = None
+    """`content_digest` of every record, where they have been built once already."""
 
     def __init__(self, kind: str, built: Sequence[Record], described: Sequence[Described], provenances: Sequence[Provenance]) -> None:
         self.kind, self.built, self.described, self.provenances = kind, built, described, provenances
@@ -62,9 +72,10 @@ def checked_records(
     `describe` gives label and fields of a row's record where that is cheaper than to build it.
     """
     built = Mapped(rows, make)
-    for _ in built:
-        pass
-    return Records(kind, built, Mapped(rows, describe) if describe else built, Mapped(range(len(rows)), partial(_always, provenance)))
+    digests = array("Q", (content_digest(record) for record in built))
+    records = Records(kind, built, Mapped(rows, describe) if describe else built, Mapped(range(len(rows)), partial(_always, provenance)))
+    records.digests = digests
+    return records
 
 
 def joined(parts: Mapping[str, Records]) -> Records:
@@ -72,7 +83,18 @@ def joined(parts: Mapping[str, Records]) -> Records:
     built = [Mapped(records.built, partial(_with_client, client)) for client, records in parts.items()]
     described = [Mapped(records.described, partial(_described_with_client, client)) for client, records in parts.items()]
     kind = next(iter(parts.values())).kind
-    return Records(kind, *(Concatenated(part) for part in (built, described, [records.provenances for records in parts.values()])))
+    whole = Records(kind, *(Concatenated(part) for part in (built, described, [records.provenances for records in parts.values()])))
+    whole.digests = array("Q", (digest for records in parts.values() for digest in digests(records)))
+    whole.unread = tuple(dict.fromkeys(column for records in parts.values() for column in records.unread))
+    whole.unanswered = sum(records.unanswered for records in parts.values())
+    return whole
+
+
+def digests(records: Records) -> Sequence[int]:
+    """`content_digest` of every record of a source, in order."""
+    if records.digests is None:
+        records.digests = array("Q", map(content_digest, records))
+    return records.digests
 
 
 def as_records(kind: str, records: Sequence[Record]) -> Records:

@@ -166,6 +166,12 @@ class Capture(Record):
         return f"Capture({len(self.views)} views, {self.provenance})"
 
 
+def content_digest(record: Record) -> int:
+    """A number of 64 bits that records with the same content share, whatever their provenance and their fields."""
+    content = [_hashable(getattr(record, one.name)) for one in fields(record) if one.name not in ("provenance", "fields")]  # type: ignore[arg-type]
+    return int.from_bytes(hashlib.blake2b(json.dumps([record.kind, content]).encode(), digest_size=8).digest(), "big")
+
+
 def sha256_of_records(records: Iterable[Record]) -> str:
     """A hash of all that `records` hold; of a photograph or a mask, the bytes of the file."""
     digest = hashlib.sha256()

@@ -31,7 +31,8 @@ class SourceRows:
     """The rows of a source, and what is known of them. A registered source may return this in place of plain row dicts.
 
     `rows` may be read as they are asked for. `licences` are per part of the source. `sha256` is of the files' bytes; null: of the rows.
-    `reads` is the kind of record that the rows are read as: the name of a registered reader.
+    `reads` is the kind of record that the rows are read as: the name of a registered reader. `beside` are columns that say something of a
+    row and are no part of what is trained on: of others that nothing reads, the user is told.
     """
 
     rows: Sequence[Row]
@@ -40,6 +41,7 @@ class SourceRows:
     licences: Mapping[str, str] = field(default_factory=dict)
     sha256: str | None = None
     reads: str = "conversation"
+    beside: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return (row.columns for row in self.rows)

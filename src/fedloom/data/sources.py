@@ -93,12 +93,24 @@ def load_records(data: DataRecipe, seed: int) -> SourceData:
         rows = Picked(rows, sorted(drawn.tolist()))
     provenance = Provenance(data.provenance) if data.provenance else source.provenance
     records = read_records(data.source, source.reads, rows, fields, provenance)
+    known = data.source in NAMED_SETS
+    records.unread = () if known else tuple(column for column in records.unread if column not in source.beside)
     return SourceData(records, records.kind, source.origin, dict(source.licences), sha256)
 
 
 def joined_parts(name: str) -> list[str]:
     """The sources that `join:A,B` names."""
     return [part.strip() for part in name.removeprefix(JOINED).split(",") if part.strip()]
+
+
+def all_files(source: str) -> bool:
+    """Whether `source` names files and folders of this machine alone, so that nothing is fetched or made to read it."""
+    if source.startswith(JOINED):
+        return all(map(all_files, joined_parts(source)))
+    form, colon, _ = source.partition(":")
+    if colon:
+        return form in PLACES
+    return source not in sources and source not in NAMED_SETS
 
 
 def _joined(data: DataRecipe, seed: int) -> SourceData:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,6 +14,7 @@ from fedloom.data.clients import ClientData
 from fedloom.data.partition import LABELS
 from fedloom.data.record_sequence import described, kind_of_records, provenances
 from fedloom.data.records import Conversation
+from fedloom.data.row_notes import REPEATED, found_counts
 from fedloom.recipe import DataRecipe
 
 COUNTED = 20
@@ -39,8 +40,8 @@ def holding(client: ClientData, field: str | None) -> dict[str, Any]:
     """What one client holds, in numbers that show no content.
 
     client (name), train and held_out (rows); of conversations, words_per_response (mean); of records with labels, majority_share (share
-    of the most common response or class, 0 to 1); and values: the most common values of `field`, the column (or the class) that the
-    partition goes by, with their counts.
+    of the most common response or class, 0 to 1); the counts REPEATED of held-out rows that are trained on; and values: the most common
+    values of `field`, the column (or the class) that the partition goes by, with their counts.
     """
     count = len(client.train) + len(client.held_out)
     answers = kind_of_records(client.train) == Conversation.kind
@@ -58,6 +59,7 @@ def holding(client: ClientData, field: str | None) -> dict[str, Any]:
         found["words_per_response"] = words / count
     if labels:
         found["majority_share"] = labels.most_common(1)[0][1] / count
+    found |= {name: getattr(client, name) for name in REPEATED}
     return found | {"values": dict(values.most_common(COUNTED))}
 
 
@@ -71,19 +73,22 @@ def shown_field(data: DataRecipe, clients: Iterable[ClientData]) -> str | None:
     return field if public or data.partition.kind == "by_field" else None
 
 
-def summary_table(clients: Iterable[ClientData], field: str | None = None) -> Table:
-    """The summary as a table for the terminal; `field` as in `summary`."""
-    rows = summary(clients, field)
+def summary_table(rows: Sequence[Mapping[str, Any]], field: str | None = None) -> Table:
+    """The summary `rows` as a table for the terminal, with what was counted of rows that are cut, left out or repeated."""
     table = Table()
     table.add_column("client", overflow="fold")
     columns = [column for column in COLUMNS if any(column in row for row in rows)]
     for column in columns:
         answers = column != "majority_share" or "words_per_response" in columns
         table.add_column(COLUMNS[column][0] if answers else "majority class", justify="right")
+    counts = found_counts(rows)
+    for title in counts:
+        table.add_column(title, justify="right")
     if field:
         table.add_column(escape(f"{field} (rows)"), overflow="fold")
-    for row in rows:
+    for number, row in enumerate(rows):
         numbers = [format(row[column], COLUMNS[column][1]) if column in row else "" for column in columns]
         shown = ", ".join(f"{value} ({count})" for value, count in list(row["values"].items())[:TOP])
-        table.add_row(escape(row["client"]), *numbers, *([escape(shown)] if field else []))
+        counted = [str(sums[number]) for sums in counts.values()]
+        table.add_row(escape(row["client"]), *numbers, *counted, *([escape(shown)] if field else []))
     return table

@@ -101,8 +101,9 @@ class Kept:
 
 @dataclass(frozen=True)
 class Sample:
-    """One question with its reference answer, and the answers of two models to it."""
+    """One question with its reference answer, and the answers of two models to it. `system` is its system turn; empty: there is none."""
 
+    system: str
     prompt: str
     reference: str
     before: str
@@ -130,7 +131,7 @@ class Samples:
 
     @classmethod
     def read(cls, plain: Any) -> Samples:
-        names = {"prompt", "reference", "before", "after"}
+        names = {"system", "prompt", "reference", "before", "after"}
         if not isinstance(plain, list) or len(plain) > MOST_SAMPLES:
             raise RefusedMessageError("its samples are no list, or too many")
         for item in plain:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fedloom.data.row_notes import ENCODED
 from fedloom.errors import DataError, FedloomError, PartError, RecipeError
 from fedloom.federation.bodies import Holding, Kept, Sample, Samples, Terms
 from fedloom.federation.engine import Assignment
@@ -124,8 +125,9 @@ def _prepare(federation: Federation, clients: Sequence[str], told: Mapping[str, 
 
 def _rows_reported(client: str, message: Message) -> dict[str, float]:
     """The numbers of rows in a client's reply. Raises FedloomError when they are none."""
-    rows = {name: message.report.get(name, -1) for name in ("train", "held_out")}
-    if not all(float(count).is_integer() and count >= least for count, least in zip(rows.values(), (1, 0), strict=True)):
+    rows = {name: message.report.get(name, -1) for name in ("train", "held_out", *ENCODED)}
+    possible = all(float(count).is_integer() and count >= 0 for count in rows.values()) and rows["train"] >= 1
+    if not possible or rows["cut"] > rows["train"]:
         raise FedloomError(f"client '{client}' gave no numbers of rows when it prepared")
     return rows
 

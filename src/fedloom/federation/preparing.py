@@ -28,6 +28,7 @@ from fedloom.registry import gave, gave_numbers
 from fedloom.state import State
 from fedloom.streams import numpy_stream, torch_stream
 from fedloom.tasks import Rows
+from fedloom.tasks.encoding import encode_client
 from fedloom.tasks.gradients import PlainGradients
 
 KEPT = "kept"
@@ -42,6 +43,16 @@ class PreparedRecords:
     train: Sequence[Record]
     held_out: Sequence[Record]
     counts: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class EncodedSite:
+    """The records that are trained on and measured, their rows, and `counts`: rows of both, rows that were cut to the greatest length,
+    and rows that were left out because nothing of what is to be learned was left of them."""
+
+    records: PreparedRecords
+    rows: SiteRows
+    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -88,8 +99,11 @@ class Preparation:
                 counts.setdefault(str(provenance), Counter())[KEPT] += 1
         return PreparedRecords(records, self._measured(held_out), {key: dict(value) for key, value in counts.items() if value})
 
-    def encoded(self, records: PreparedRecords) -> SiteRows:
-        """The encoded rows on this machine. Raises DataError, naming the client, for rows that the task cannot take."""
+    def encoded(self, records: PreparedRecords) -> EncodedSite:
+        """The encoded rows on this machine, without the records that hold nothing to train on.
+
+        Raises DataError, naming the client, for records that the task cannot take, and when none is left to train on.
+        """
         task = self.agreed.task
         for record in (*records.train[:1], *records.held_out[:1]):
             if record.kind != task.record:
@@ -97,17 +111,19 @@ class Preparation:
                     f"client '{self.client}': task.kind: {self.agreed.content['task']['kind']} takes {task.record}s, but its rows are"
                     f" {record.kind}s; choose another task or source"
                 )
-        answers = [(group, answer) for group, record in enumerate(records.held_out) for answer in record.with_each_answer()]
-        cache = cache_folder() / "rows"
         try:
-            train = task.encode(records.train, self.bench.encoder, cache)
-            held_out = task.encode([answer for _, answer in answers], self.bench.encoder, cache) if answers else None
+            encoded = encode_client(task, records.train, records.held_out, self.bench.encoder)
         except DataError as error:
             raise DataError(f"client '{self.client}': {error}") from None
-        if not task.trainable(task.load(train)):
-            raise DataError(f"client '{self.client}' {task.why_untrainable}")
-        groups = tuple(group for group, _ in answers)
-        return SiteRows(str(train), len(records.train), str(held_out) if held_out else None, groups)
+        held_out = encoded.held_out if encoded.held_out and encoded.held_out.records else None
+        rows = SiteRows(
+            str(encoded.train.path),
+            len(encoded.train.records),
+            str(held_out.path) if held_out else None,
+            held_out.groups if held_out else (),
+        )
+        kept = PreparedRecords(encoded.train.records, held_out.records if held_out else [], records.counts)
+        return EncodedSite(kept, rows, encoded.counts)
 
     def seconds_of_a_batch(self, rows: SiteRows) -> float:
         """How long a forward pass over one batch takes here: the faster of two, since the first one may have to load code."""

@@ -16,6 +16,7 @@ import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,8 @@ class Site:
         return Path(rows.train).stat().st_size / rows.examples * task.batch_size * task.accumulation * task.steps_for(rows.examples)
 
     def prepared(self) -> PreparedRecords:
-        """The records after the prepare steps, for what needs those of several owners and runs in their process."""
-        (prepared,) = self._prepared.values()
-        return prepared
+        """The records that are trained on and measured, for what needs those of several owners and runs in their process."""
+        return next(iter(self._records.values()))
 
     def _join(self, message: Message) -> bytes:
         if not isinstance(message.body, Terms):
@@ -163,14 +163,13 @@ class Site:
         if key not in self._prepared:
             unprepared = PreparedRecords(data.train, data.held_out, {})
             self._prepared[key] = unprepared if data.prepared else preparation.prepared(data.train, data.held_out, told)
-        records = self._records[message.envelope] = self._prepared[key]
-        rows = preparation.encoded(records)
-        self.folder.keep_rows(message.envelope, rows)
-        self._rows[message.envelope] = rows
-        report: dict[str, float] = {"train": len(records.train), "held_out": len(records.held_out)}
+        encoded = preparation.encoded(self._prepared[key])
+        self.folder.keep_rows(message.envelope, encoded.rows)
+        self._rows[message.envelope], self._records[message.envelope] = encoded.rows, encoded.records
+        report: dict[str, float] = dict(encoded.counts)
         if "timed" in message.report:
-            report["batch_seconds"] = preparation.seconds_of_a_batch(rows)
-        return encode(Message("prepared", 0, self.name, {}, report, message.envelope, Kept(records.counts)))
+            report["batch_seconds"] = preparation.seconds_of_a_batch(encoded.rows)
+        return encode(Message("prepared", 0, self.name, {}, report, message.envelope, Kept(encoded.records.counts)))
 
     def _train(self, message: Message) -> bytes:
         return self._work(message.envelope).train(message)
@@ -179,17 +178,19 @@ class Site:
         return self._work(message.envelope).evaluate(message)
 
     def _sample(self, message: Message) -> bytes:
-        """Answers of the models before and after to the first PUBLIC held-out records; none of a model that does not talk."""
+        """Answers of the models before and after to the first PUBLIC held-out records; none of a model that does not talk.
+
+        Each is asked by itself, as a user asks it: beside others, padding would move the last digits of what the model computes.
+        """
         if message.envelope not in self._records:
             raise RefusedMessageError("this process of the site has not prepared the rows that it is asked to answer")
-        batch = self._terms(message.envelope).evaluation_batch
         count, length = int(message.number("count", 1, MOST_SAMPLES)), int(message.number("max_new_tokens", 1, LONGEST_ANSWER))
-        public = [record for record in self._records[message.envelope].held_out if record.provenance is Provenance.PUBLIC]
-        records = public[:count] if self._bench.kind.talks else []
+        public = (record for record in self._records[message.envelope].held_out if record.provenance is Provenance.PUBLIC)
+        records = list(islice(self._bench.kind.askable(public), count)) if self._bench.kind.talks else []
         answers = []
         for section in ("before", "after"):
             self._bench.parameters.load(message.section(section))
-            answers.append(self._bench.kind.answers(self._bench.model, self._bench.encoder, records, length, batch) if records else [])
+            answers.append(self._bench.kind.answers(self._bench.model, self._bench.encoder, records, length, 1) if records else [])
         items = [Sample(*self._bench.kind.shown(record), before, after) for record, before, after in zip(records, *answers, strict=True)]
         return encode(Message("samples", message.round, self.name, {}, {}, message.envelope, Samples.of(items, records)))
 

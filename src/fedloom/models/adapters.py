@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fedloom.errors import ModelError, RecipeError
 from fedloom.files import disk_errors_named, whole_folder, write_atomic
-from fedloom.models.load import load_model
+from fedloom.models.load import load_model, load_tokenizer
 from fedloom.models.quiet import quiet
 from fedloom.models.save import save_model
 from fedloom.recipe import AdapterRecipe, ModelRecipe
@@ -97,7 +97,8 @@ def _parameter_name(name: str) -> str:
 
 
 def merge(model_id: str, adapter_folder: Path, out: Path, labels: Sequence[str] | None = None) -> None:
-    """Write base model plus adapter as one whole fp32 model with its tokenizer into the new folder `out`.
+    """Write base model plus adapter as one whole fp32 model into the new folder `out`, with the tokenizer that is beside the adapter, or
+    the base model's.
 
     `model_id` is what `model.id` of a recipe may be, `labels` those of a classification head. Raises ModelError when one of the
     two cannot be loaded, they do not fit, or `out` exists.
@@ -117,7 +118,7 @@ def merge(model_id: str, adapter_folder: Path, out: Path, labels: Sequence[str] 
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{adapter_folder}: the adapter does not fit the model {model_id} ({reason})") from error
     with whole_folder(out) as folder:
-        save_model(merged, base.tokenizer, folder)
+        save_model(merged, load_tokenizer(adapter_folder) or base.tokenizer, folder)
 
 
 def _targets(model: Any, targets: str | list[str]) -> str | list[str]:

@@ -33,8 +33,9 @@ class BenchPlan:
 class Bench:
     """`model` is trained in place through `parameters`.
 
-    `recipe` says how it was loaded, `sha256` is the hash of the weights that it starts from, and `id` its name for other programs.
-    `base_parameters` counts the values of the model without what an adapter adds.
+    `recipe` says how it was loaded, `sha256` is the hash of the weights that it starts from, and `id` its name in the recipe or its path.
+    Other programs load it by `base`, a hub id at the commit `revision` or an absolute folder. `base_parameters` counts the values of the
+    model without what an adapter adds.
     """
 
     model: Any
@@ -46,6 +47,8 @@ class Bench:
     sha256: str
     id: str
     base_parameters: int
+    base: str
+    revision: str | None
 
 
 def make_bench(plan: BenchPlan) -> Bench:
@@ -56,4 +59,16 @@ def make_bench(plan: BenchPlan) -> Bench:
     built = kind.build(plan.model, plan.data, plan.labels, plan.seed)
     base = sum(parameter.numel() for parameter in built.model.parameters())
     model = make_trainable(built.model, plan.model.adapter, plan.seed).eval()  # PEFT leaves its dropout on
-    return Bench(model, FlatParameters(model), built.encoder, kind, built.device, plan.model, built.sha256, built.id, base)
+    return Bench(
+        model,
+        FlatParameters(model),
+        built.encoder,
+        kind,
+        built.device,
+        plan.model,
+        built.sha256,
+        built.id,
+        base,
+        built.base or built.id,
+        built.revision,
+    )

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ HASHED_BEFORE = 64 << 20  # bytes; larger files are hashed once and remembered
 class LoadedModel:
     """A frozen base model in evaluation mode, with its tokenizer.
 
-    `sha256` is the hash of its weights as published, whatever precision they were loaded in: sites compare it. `id` names the model to
-    other programs: a hub id or the name in the recipe, an absolute path for a local model.
+    `sha256` is the hash of its weights as published, whatever precision they were loaded in: sites compare it. `id` is the name in the
+    recipe, an absolute path for a local model. `base` is what other programs load it by: a hub id, at the commit `revision`, or an
+    absolute folder.
     """
 
     model: Any
@@ -41,6 +42,8 @@ class LoadedModel:
     device: torch.device
     sha256: str
     id: str
+    base: str
+    revision: str | None
 
 
 def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> LoadedModel:
@@ -53,16 +56,9 @@ def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> Load
     device = device_named(recipe.device)
     quantization = _quantization(recipe, device, keep=None if labels is None else ["score"])
     source = _find(recipe)
-    silence = contextlib.redirect_stderr(io.StringIO()) if source.gguf else contextlib.nullcontext()
-    try:
-        with quiet(), silence:  # unpacking a .gguf draws a bar that no setting turns off
-            tokenizer = _tokenizer(source)
-            model = _model(source, recipe, device, quantization, labels)
-    except ModelError:
-        raise
-    except Exception as error:
-        reason = f"{recipe.id}: cannot be loaded ({_first_line(error)})"
-        raise ModelError(f"{reason}; check that its files are complete and that transformers knows its architecture") from error
+    with _loading(recipe.id, silent=source.gguf is not None):
+        tokenizer = _tokenizer(source)
+        model = _model(source, recipe, device, quantization, labels)
     if labels is not None:
         model.config.pad_token_id = tokenizer.pad_token_id
     model.requires_grad_(False)
@@ -73,7 +69,37 @@ def load_model(recipe: ModelRecipe, labels: Sequence[str] | None = None) -> Load
     if device.type == "cpu" and recipe.dtype == "bfloat16":
         use_short_rows(model)
     model.eval()
-    return LoadedModel(model, tokenizer, device, _sha256(source.weights), source.id)
+    return LoadedModel(model, tokenizer, device, _sha256(source.weights), source.id, source.base, source.revision)
+
+
+def tokenizer_here(recipe: ModelRecipe) -> Any | None:
+    """The tokenizer of the model that `recipe` names; None when its files are not on this machine yet. Nothing is fetched.
+
+    Raises ModelError as `load_model` does.
+    """
+    named = next((entry for entry in catalogue() if entry.id == recipe.id), None)
+    if named is not None and not named.cached and named.size_bytes:
+        return None
+    if named is None and not local_path(recipe.id).exists():
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(snapshot_download(recipe.id, revision=recipe.revision, local_files_only=True))
+        except Exception:  # noqa: BLE001 - of whatever kind, its files are not here
+            return None
+        source = _Source(folder, None, [], recipe.id, recipe.id)
+    else:
+        source = _find(recipe)
+    with _loading(recipe.id):
+        return _tokenizer(source)
+
+
+def load_tokenizer(folder: Path) -> Any | None:
+    """The tokenizer in `folder`; None where there is none. Raises ModelError for a damaged one."""
+    if not (folder / "tokenizer_config.json").is_file():
+        return None
+    with _loading(str(folder)):
+        return _tokenizer(_Source(folder, None, [], str(folder), str(folder)))
 
 
 def require_model(recipe: ModelRecipe) -> None:
@@ -81,14 +107,31 @@ def require_model(recipe: ModelRecipe) -> None:
     _find(recipe)
 
 
+@contextlib.contextmanager
+def _loading(name: str, silent: bool = False) -> Iterator[None]:
+    """Errors of transformers as one line. `silent`: nothing is written to standard error, since unpacking a .gguf draws a bar there that
+    no setting turns off."""
+    silence = contextlib.redirect_stderr(io.StringIO()) if silent else contextlib.nullcontext()
+    try:
+        with quiet(), silence:
+            yield
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = f"{name}: cannot be loaded ({_first_line(error)})"
+        raise ModelError(f"{reason}; check that its files are complete and that transformers knows its architecture") from error
+
+
 @dataclass(frozen=True)
 class _Source:
-    """Where a model is on disk: what to load, the files whose hash names it, and its id."""
+    """Where a model is on disk: what to load, the files whose hash names it, its id, and what other programs load it by."""
 
     folder: Path
     gguf: str | None
     weights: list[Path]
     id: str
+    base: str
+    revision: str | None = None
 
 
 def device_named(name: str) -> torch.device:
@@ -135,7 +178,8 @@ def _find(recipe: ModelRecipe) -> _Source:
     name = recipe.id
     if name in {entry.id for entry in catalogue()}:
         published = fetch(name)
-        return _Source(fetch(name, "bfloat16") if recipe.dtype == "bfloat16" else published, None, _weights(published), name)
+        folder = fetch(name, "bfloat16") if recipe.dtype == "bfloat16" else published
+        return _Source(folder, None, _weights(published), name, str(published.resolve()))
     path = local_path(name)
     if name.endswith(".gguf"):
         return _find_gguf(path)
@@ -152,7 +196,7 @@ def _find_gguf(path: Path) -> _Source:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ModelError(f"{path}: is not a GGUF file (it should begin with the letters GGUF); copy or download it again")
-    return _Source(path.parent.resolve(), path.name, [path], str(path.resolve()))
+    return _Source(path.parent.resolve(), path.name, [path], str(path.resolve()), str(path.parent.resolve()))
 
 
 def _find_folder(folder: Path) -> _Source:
@@ -163,7 +207,7 @@ def _find_folder(folder: Path) -> _Source:
     weights = _weights(folder)
     if not weights:
         raise ModelError(f"{folder}: has no weights; a model folder holds model.safetensors (or pytorch_model.bin) beside config.json")
-    return _Source(folder.resolve(), None, weights, str(folder.resolve()))
+    return _Source(folder.resolve(), None, weights, str(folder.resolve()), str(folder.resolve()))
 
 
 def _weights(folder: Path) -> list[Path]:
@@ -189,7 +233,8 @@ def _find_on_hub(name: str, revision: str | None) -> _Source:
     except Exception as error:
         raise ModelError(f"{name}: is not on this machine and the hub cannot be reached{_instead(name)}") from error
     found = _find_folder(folder)
-    return _Source(found.folder, None, found.weights, name)
+    commit = folder.name if re.fullmatch(r"[0-9a-f]{40}", folder.name) else revision  # the hub's cache calls a snapshot by its commit
+    return _Source(found.folder, None, found.weights, name, name, commit)
 
 
 def _instead(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fedloom.files import disk_errors_named
 from fedloom.models.quiet import quiet
 
 MODEL_WEIGHTS = "model.safetensors"
@@ -17,4 +18,10 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """
     with quiet():
         model.save_pretrained(folder, max_shard_size="100TB")
+    save_tokenizer(tokenizer, folder)
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write `tokenizer`, with its chat template, into `folder`."""
+    with quiet(), disk_errors_named(folder):
         tokenizer.save_pretrained(folder)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from matplotlib.figure import Figure
 
+from fedloom.data.row_notes import ENCODED, REPEATED, found_counts
 from fedloom.files import write_atomic
 from fedloom.report import plots, safety
 from fedloom.report.drawing import svg
@@ -237,9 +238,13 @@ def _samples(record: RunRecord) -> Html:
     cards = []
     for sample in record.samples:
         texts = {"prompt": sample.prompt, "reference": sample.reference, "before": sample.before, "after": sample.after}
+        if sample.system:
+            texts = {"system": sample.system, **texts}
         pairs = [joined([tag("dt", term), tag("dd", text or "(empty)", class_=term)]) for term, text in texts.items()]
         cards.append(tag("article", tag("h3", sample.client), tag("dl", pairs), class_="sample"))
-    about = tag("p", "Greedy answers to public held-out prompts. Private rows are never shown.")
+    again = " To ask one again, paste its prompt into `fedloom chat`"
+    again += ", with its system turn as --system." if any(sample.system for sample in record.samples) else "."
+    about = tag("p", f"Greedy answers to public held-out prompts. Private rows are never shown.{again}")
     return _section("Sample answers, before and after", about, tag("div", cards, class_="samples"))
 
 
@@ -251,10 +256,18 @@ def _holdings(record: RunRecord) -> Html:
     keys = [
         "train",
         "held_out",
-        *dict.fromkeys(key for holding in holdings for key in holding if key in plain - {"client", "train", "held_out"}),
+        *dict.fromkeys(
+            key for holding in holdings for key in holding if key in plain - {"client", "train", "held_out", *ENCODED, *REPEATED}
+        ),
     ]
-    body = [row(str(holding.get("client", "")), [_held(key, holding.get(key)) for key in keys]) for holding in holdings]
-    content = table("rows per client", ["client", *(key.replace("_", " ") for key in keys)], body)
+    counts = found_counts(holdings)
+    body = [
+        row(
+            str(holding.get("client", "")), [*(_held(key, holding.get(key)) for key in keys), *(f"{sums[i]:,}" for sums in counts.values())]
+        )
+        for i, holding in enumerate(holdings)
+    ]
+    content = table("rows per client", ["client", *(key.replace("_", " ") for key in keys), *counts], body)
     return _section("Who holds what", folded(f"{len(holdings)} clients", content) if len(holdings) > 20 else content)
 
 

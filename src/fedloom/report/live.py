@@ -102,7 +102,7 @@ class LiveView(Observer):
             self.console.print(f"round {round_number} measured: {escape(said)}")
         if name == "round/seconds":
             self.console.print(
-                f"round {round_number}: {_loss(row)}, {row['round/replies']:.0f} replies, {byte_text(row['traffic'])}, {duration(value)}"
+                f"round {round_number}: {_loss(row)}, {_replies(row['round/replies'])}, {byte_text(row['traffic'])}, {duration(value)}"
             )
 
     def note(self, text: str) -> None:
@@ -163,6 +163,10 @@ class BriefView(Observer):
 def _loss(row: Mapping[str, float]) -> str:
     """The training loss of a round. A round in which no client replied has none."""
     return f"loss {row['train/loss']:.4f}" if "train/loss" in row else "no reply yet"
+
+
+def _replies(count: float) -> str:
+    return f"{count:.0f} {'reply' if count == 1 else 'replies'}"
 
 
 def _with_unit(measure: Measure, value: float) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from fedloom.data.row_notes import row_notes
 from fedloom.report.record import RunRecord
 from fedloom.report.results import results
-from fedloom.report.text import counted
+from fedloom.report.text import capitalised, counted
 
 
 def notes(record: RunRecord) -> list[str]:
@@ -17,6 +18,7 @@ def notes(record: RunRecord) -> list[str]:
         *_chance(record),
         *_systems(systems),
         f"The run has one seed ({record.recipe.get('seed', 'unknown')}): how far another seed would move these numbers was not measured.",
+        *(capitalised(note.removeprefix("warning: ")) + "." for note in row_notes(record.holdings())),
         *_absences(record),
         *_privacy(record),
     ]

@@ -38,9 +38,10 @@ class Event:
 
 @dataclass(frozen=True, repr=False)
 class Sample:
-    """One answer before and after training. Only prompts from public data are sampled."""
+    """One answer before and after training. Only prompts from public data are sampled. `system` is empty where there is no system turn."""
 
     client: str
+    system: str
     prompt: str
     reference: str
     before: str
@@ -251,4 +252,4 @@ def _events(lines: list[tuple[str, dict[str, Any]]]) -> tuple[list[Event], list[
 
 
 def _sample(item: Mapping[str, Any]) -> Sample:
-    return Sample(*(str(item.get(key) or "") for key in ("client", "prompt", "reference", "before", "after")))
+    return Sample(*(str(item.get(key) or "") for key in ("client", "system", "prompt", "reference", "before", "after")))

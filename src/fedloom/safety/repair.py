@@ -17,8 +17,8 @@ from pydantic import Field
 from fedloom.algorithms.client import ClientHalf
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
-from fedloom.errors import FedloomError, RecipeError
-from fedloom.files import cache_folder, version_of, versions_of
+from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.files import version_of, versions_of
 from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
 from fedloom.measures import Measure
 from fedloom.models.generate import generate
@@ -30,6 +30,7 @@ from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
+from fedloom.tasks.encoding import encode_learnable
 from fedloom.tasks.gradients import PlainGradients
 from fedloom.tasks.sft import SFT
 from fedloom.tasks.training import train
@@ -131,8 +132,10 @@ class Repair(FinishStep):
         recipe, bench = server.recipe, server.bench
         kept = {name: recipe.task.settings[name] for name in ("optimizer", "weight_decay", "max_grad_norm")}
         task = SFT(steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate, **kept)
-        path = task.encode(examples, text_encoder(server), cache_folder() / "rows")
-        rows = task.load(path)
+        encoded = encode_learnable(task, examples, text_encoder(server))
+        if not encoded.records:
+            raise DataError(f"finish: repair: what it trains on {task.why_untrainable}")
+        rows = task.load(encoded.path)
         batches = PlainGradients().draw(len(rows), task, torch_stream(recipe.seed, "repair-batches", self.level))
         bench.parameters.load(state)
         half = ClientHalf(state, {}, {})

@@ -28,7 +28,7 @@ def policy_rows(rest: str) -> SourceRows:
         examples += [*policy.rows("aligned", use), *policy.rows("skills", use)]
     rows = [Row(_columns(example), f"policy:{rest} row {number}") for number, example in enumerate(examples, start=1)]
     title = f"policy {policy.content.name}, {use}"
-    return SourceRows(rows, title, Provenance.PUBLIC, {policy.content.name: "generated from the policy's templates"})
+    return SourceRows(rows, title, Provenance.PUBLIC, {policy.content.name: "generated from the policy's templates"}, beside=["kind"])
 
 
 def _columns(example: Conversation) -> dict[str, object]:

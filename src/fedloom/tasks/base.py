@@ -133,9 +133,9 @@ class Task:
         """The rows that `encode` wrote."""
         raise NotImplementedError
 
-    def trainable(self, rows: Rows) -> bool:
-        """Whether there is anything in `rows` to train on."""
-        return len(rows) > 0
+    def learnable(self, rows: Rows) -> Sequence[bool]:
+        """For every row, whether there is something in it to train on and to measure: other rows are left out."""
+        return [True] * len(rows)
 
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         """The loss of the batch `indices`, in parts. Each part is backpropagated before the next is computed."""

@@ -24,7 +24,7 @@ from fedloom.errors import DataError, RecipeError
 from fedloom.measures import SHARE, Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
-from fedloom.tasks.likelihood import PromptLength, answer_parts, check_answers, log_probs, references
+from fedloom.tasks.likelihood import PromptLength, answer_parts, log_probs, references
 
 ACCURACY = Measure("accuracy", "accuracy", SHARE, "higher", note="Accuracy is the share of rows whose highest-scoring label is right.")
 MACRO_F1 = Measure(
@@ -131,13 +131,12 @@ class Classify(Labels):
     def load(self, path: Path) -> Rows:
         return load_answers(path)
 
-    def trainable(self, rows: Rows) -> bool:
+    def learnable(self, rows: Rows) -> Sequence[bool]:
         assert isinstance(rows, AnswerRows)
-        return bool(rows.answer_tokens().any())
+        return rows.learnable()
 
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         assert isinstance(rows, AnswerRows)
-        check_answers(rows, indices)
         for part in answer_parts(model, rows, indices):
             scores, tokens = _scores(model, rows, part)
             yield labelled_part(scores, rows.right[part], len(indices), tokens)

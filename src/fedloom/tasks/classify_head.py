@@ -39,6 +39,10 @@ class ClassifyHead(Labels):
     def load(self, path: Path) -> Rows:
         return load_labelled(path)
 
+    def learnable(self, rows: Rows) -> Sequence[bool]:
+        assert isinstance(rows, LabelledRows)
+        return (rows.lengths() > 0).tolist()
+
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         assert isinstance(rows, LabelledRows)
         for part in parts_of_similar_length(rows.lengths(), indices, tokens=part_tokens(model)):

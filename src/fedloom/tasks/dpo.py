@@ -22,7 +22,7 @@ from fedloom.errors import DataError
 from fedloom.measures import SHARE, Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
-from fedloom.tasks.likelihood import PromptLength, answer_parts, check_answers, log_probs, reference_log_probs, references
+from fedloom.tasks.likelihood import PromptLength, answer_parts, log_probs, reference_log_probs, references
 
 PREFERRED = Measure("preferred_ahead", "preferred answer ahead", SHARE, "higher")
 
@@ -51,13 +51,12 @@ class DPO(Task):
     def load(self, path: Path) -> Rows:
         return load_answers(path)
 
-    def trainable(self, rows: Rows) -> bool:
+    def learnable(self, rows: Rows) -> Sequence[bool]:
         assert isinstance(rows, AnswerRows)
-        return bool(rows.answer_tokens().any())
+        return rows.learnable()
 
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         assert isinstance(rows, AnswerRows)
-        check_answers(rows, indices)
         for part in answer_parts(model, rows, indices):
             margins, tokens = self._margins(model, rows, part)
             yield LossPart(-logsigmoid(margins).sum() / len(indices), tokens, partial(_each, margins))

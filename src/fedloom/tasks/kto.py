@@ -20,7 +20,7 @@ from fedloom.measures import SHARE, Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
 from fedloom.tasks.dpo import pairs
-from fedloom.tasks.likelihood import PromptLength, answer_parts, check_answers, log_probs, reference_log_probs, references
+from fedloom.tasks.likelihood import PromptLength, answer_parts, log_probs, reference_log_probs, references
 from fedloom.tasks.sft import part_tokens, parts_of_similar_length
 
 RIGHT_SIDE = Measure(
@@ -69,13 +69,12 @@ class KTO(Task):
     def load(self, path: Path) -> Rows:
         return load_answers(path)
 
-    def trainable(self, rows: Rows) -> bool:
+    def learnable(self, rows: Rows) -> Sequence[bool]:
         assert isinstance(rows, AnswerRows)
-        return bool(rows.answer_tokens().any())
+        return rows.learnable()
 
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         assert isinstance(rows, AnswerRows)
-        check_answers(rows, indices)
         divergence = self._divergence(model, rows, indices)
         for part in answer_parts(model, rows, indices):
             gains, good, tokens = self._gains(model, rows, part, divergence)

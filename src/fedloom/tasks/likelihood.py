@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fedloom.data.answers import AnswerRows
-from fedloom.errors import DataError, RecipeError
+from fedloom.errors import RecipeError
 from fedloom.tasks.sft import part_tokens, parts_of_similar_length, trained_logits
 
 
@@ -50,15 +50,6 @@ def row_sums(values: Tensor, labels: Tensor) -> Tensor:
     return torch.zeros(len(counts), device=values.device).index_add(
         0, torch.arange(len(counts), device=values.device).repeat_interleave(counts), values
     )
-
-
-def check_answers(rows: AnswerRows, indices: Sequence[int]) -> None:
-    """Raise DataError when no answer of the batch `indices` is left to learn from."""
-    if int(rows.answer_tokens()[list(indices)].sum()) == 0:
-        raise DataError(
-            "a batch has no answer tokens to train on: its rows are cut before their answers begin; "
-            "raise data.max_length, or lower task.max_prompt_length"
-        )
 
 
 def answer_parts(model: nn.Module, rows: AnswerRows, indices: Sequence[int], most: int | None = None) -> list[list[int]]:

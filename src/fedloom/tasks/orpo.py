@@ -19,7 +19,7 @@ from fedloom.measures import Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
 from fedloom.tasks.dpo import PREFERRED, pairs
-from fedloom.tasks.likelihood import PromptLength, answer_parts, check_answers, references, row_sums, token_log_probs
+from fedloom.tasks.likelihood import PromptLength, answer_parts, references, row_sums, token_log_probs
 
 CERTAIN = -1e-6
 """Greatest mean log probability whose odds are computed: those of a certain answer are infinite."""
@@ -48,13 +48,12 @@ class ORPO(Task):
     def load(self, path: Path) -> Rows:
         return load_answers(path)
 
-    def trainable(self, rows: Rows) -> bool:
+    def learnable(self, rows: Rows) -> Sequence[bool]:
         assert isinstance(rows, AnswerRows)
-        return bool(rows.answer_tokens().any())
+        return rows.learnable()
 
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         assert isinstance(rows, AnswerRows)
-        check_answers(rows, indices)
         modelled = int((rows.tokens.lengths().view(-1, 2)[list(indices), 0] - 1).sum())
         for part in answer_parts(model, rows, indices):
             likelihood, lengths, log_odds, tokens = self._compared(model, rows, part)

@@ -21,7 +21,6 @@ from torch.nn.functional import cross_entropy
 
 from fedloom.data.records import Conversation
 from fedloom.data.tokenise import TokenRows, cached_rows, load_rows
-from fedloom.errors import DataError
 from fedloom.measures import SHARE, Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
@@ -56,18 +55,13 @@ class SFT(Task):
     def load(self, path: Path) -> Rows:
         return load_rows(path)
 
-    def trainable(self, rows: Rows) -> bool:
+    def learnable(self, rows: Rows) -> Sequence[bool]:
         assert isinstance(rows, TokenRows)
-        return bool(rows.supervised_counts().any())
+        return (rows.supervised_counts() > 0).tolist()
 
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         assert isinstance(rows, TokenRows)
         trained = int(rows.supervised_counts()[list(indices)].sum())
-        if trained == 0:
-            raise DataError(
-                "a batch has no response tokens to train on: its rows are cut before their responses begin; "
-                "raise data.max_length, or shorten the prompts"
-            )
         for part in parts_of_similar_length(rows.lengths(), indices, tokens=part_tokens(model)):
             ids, labels = _padded(rows, part)
             logits, targets = trained_logits(model, ids, labels)

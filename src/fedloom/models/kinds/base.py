@@ -5,7 +5,7 @@ The kinds are registered by name. A task says which kind it trains, and `model.i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,13 +19,18 @@ from fedloom.registry import Registry
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """A frozen model in evaluation mode with its `encoder`. `sha256` is the hash of its weights, `id` its name for other programs."""
+    """A frozen model in evaluation mode with its `encoder`. `sha256` is the hash of its weights, `id` its name in a recipe or its path.
+
+    Other programs load it by `base` at the `revision`: a hub id, or an absolute folder. `base` null: by its id.
+    """
 
     model: Any
     encoder: Encoder
     device: torch.device
     sha256: str
     id: str
+    base: str | None = None
+    revision: str | None = None
 
 
 class ModelKind:
@@ -43,6 +48,10 @@ class ModelKind:
     talks: ClassVar[bool] = False
     """Whether it answers in words, so that it can be sampled and chatted with."""
 
+    def encoder(self, model: ModelRecipe, data: DataRecipe) -> Encoder | None:
+        """The encoder of `model` by itself; None when it needs files of the model that are not on this machine yet."""
+        raise NotImplementedError
+
     def build(self, model: ModelRecipe, data: DataRecipe, labels: Sequence[str] | None, seed: int) -> BuiltModel:
         """The model that `model` names, with an encoder for `data`. `labels` are those of its head, where it has one.
 
@@ -54,12 +63,19 @@ class ModelKind:
         """Write the whole model into the empty `folder`, its weights in one file `models.save.MODEL_WEIGHTS`."""
         raise NotImplementedError
 
+    def save_encoder(self, encoder: Any, folder: Path) -> None:
+        """Write into `folder`, beside an adapter, what turns text into tokens. A kind whose records are no text writes nothing."""
+
     def answers(self, model: Any, encoder: Any, records: Sequence[Any], max_new_tokens: int, batch_size: int) -> list[str]:
         """What a kind that talks answers to each of `records`, greedily."""
         raise NotImplementedError
 
-    def shown(self, record: Any) -> tuple[str, str]:
-        """(prompt, reference answer) of a record, as a report shows them."""
+    def askable(self, records: Iterable[Any]) -> Iterator[Any]:
+        """Of `records` those that a user can ask in one go, each without what follows the first answer."""
+        raise NotImplementedError
+
+    def shown(self, record: Any) -> tuple[str, str, str]:
+        """(system turn, prompt, reference answer) of a record of `askable`, as a report shows them: what to ask to have it answered."""
         raise NotImplementedError
 
 

@@ -33,6 +33,9 @@ class ResidualNetKind(ModelKind):
     takes_adapter: ClassVar[bool] = False
     unused: ClassVar[tuple[str, ...]] = ("revision", "quantization", "gradient_checkpointing")
 
+    def encoder(self, model: ModelRecipe, data: DataRecipe) -> PictureEncoder:
+        return PictureEncoder()
+
     def build(self, model: ModelRecipe, data: DataRecipe, labels: Sequence[str] | None, seed: int) -> BuiltModel:
         assert labels is not None, "a task on pictures names its labels"
         device = device_named(model.device)
