@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from fedloom.errors import RecipeError
 from fedloom.federation.run_folder import RunFolder
-from fedloom.files import disk_errors_named, whole_folder, write_atomic
+from fedloom.files import disk_errors_named, read_json, whole_folder, write_atomic
 from fedloom.local_run import bench_plan
 from fedloom.models.adapters import CONFIG, merge
 from fedloom.outcome import read
@@ -37,7 +36,7 @@ def export(run_folder: Path, target: Path, merged: bool, repair: int | None = No
         raise RecipeError(f"{target}: exists already; choose another folder")
     trained = finished.adapter_path if repair is None else RunFolder(existing_repair(run_folder, repair)).trained
     adapter = recipe.model.adapter is not None
-    base = json.loads((trained / CONFIG).read_bytes())["base_model_name_or_path"] if adapter else recipe.model.id
+    base = read_json(trained / CONFIG, dict).get("base_model_name_or_path", recipe.model.id) if adapter else recipe.model.id
     plan = bench_plan(recipe)
     card = model_card(read_run(run_folder), base, adapter and not merged, HEADS.get(plan.kind), repair)
     with disk_errors_named(target):

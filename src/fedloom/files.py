@@ -12,9 +12,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from fedloom.errors import DiskError, RecipeError
+from fedloom.errors import DiskError, FedloomError, RecipeError
+
+T = TypeVar("T")
 
 UNFINISHED = ".tmp"
 """What the names of files and folders end in that are still being written, behind the number of the process that writes them."""
@@ -85,6 +87,10 @@ def disk_errors_named(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
             raise RecipeError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
         raise
+    except Exception as error:  # libraries that write files by themselves raise errors of their own, and quote the system's
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise DiskError(f"{path}: the disk is full; free some space, then resume the run") from error
+        raise
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -148,6 +154,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
             whole.rename(path)
 
 
+def read_json(path: Path, kind: type[T]) -> T:
+    """What a JSON file of our own holds. Raises FedloomError when it is damaged: no UTF-8, no JSON, or no `kind`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FedloomError(f"{path}: is damaged ({str(error)[:100]}); put its own back, or remove it") from None
+    if not isinstance(found, kind):
+        what = "object" if kind is dict else "list"
+        raise FedloomError(f"{path}: is damaged (it should hold a JSON {what}); put its own back, or remove it")
+    return found
+
+
 def append_line(path: Path, record: dict[str, Any]) -> None:
     """Append one JSON object as a line. A torn line that a killed writer left at the end is cut off first."""
     with disk_errors_named(path), path.open("a+b") as file:
@@ -164,7 +182,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
-    return [json.loads(line) for line in lines[:-1]]
+    found = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            found.append(json.loads(line))
+        except (ValueError, RecursionError):
+            raise FedloomError(f"{path}:{number}: is damaged; put the file of the run back, or remove the line") from None
+    return found
 
 
 def sha256_of(path: Path) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel
 
 from fedloom.errors import RecipeError
 from fedloom.recipe import Part, Recipe
-from fedloom.registry import nearest
+from fedloom.registry import nearest, shortened
+from fedloom.yaml_text import YamlError, parse_yaml
 
 
 def parse_overrides(words: list[str]) -> dict[str, Any]:
@@ -24,8 +24,9 @@ def parse_overrides(words: list[str]) -> dict[str, Any]:
             raise RecipeError(f"'{word}' is not of the form key=value")
         try:
             found[key.strip()] = _yaml_value(value)
-        except yaml.YAMLError:
-            raise RecipeError(f"{key}: '{value}' is not a YAML value; put quotes around text with special characters") from None
+        except YamlError as error:
+            shown = shortened(value)
+            raise RecipeError(f"{key}: '{shown}' is not a YAML value ({error.problem}); put quotes around special characters") from None
     return found
 
 
@@ -66,7 +67,7 @@ def with_floats(value: Any) -> Any:
 
 
 def _yaml_value(text: str) -> Any:
-    return with_floats(yaml.safe_load(text)) if text.strip() else ""
+    return with_floats(parse_yaml(text)) if text.strip() else ""
 
 
 def _means_deeper(key: str, value: Any) -> bool:

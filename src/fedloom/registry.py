@@ -21,6 +21,9 @@ from fedloom.errors import PartError, RecipeError
 
 T = TypeVar("T")
 
+LONGEST_SHOWN = 100
+"""Characters of a wrong value that an error shows."""
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the known name closest to `word`, or the list of known names."""
@@ -180,6 +183,11 @@ def _schema_of(part: Any) -> tuple[dict[str, Setting], type[BaseModel]]:
     return settings, create_model("Settings", __config__=ConfigDict(extra="forbid", validate_default=False), **fields)
 
 
+def shortened(text: str) -> str:
+    """`text`, or its first `LONGEST_SHOWN` characters."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
 def one_line(problem: Mapping[str, Any], where: str = "") -> str:
     """A pydantic error as `key: what was expected, got value`."""
     key = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
@@ -190,7 +198,7 @@ def one_line(problem: Mapping[str, Any], where: str = "") -> str:
         bound = "at least" if problem["type"] == "too_short" else "at most"
         count = problem["ctx"]["min_length" if problem["type"] == "too_short" else "max_length"]
         return f"{key}: should have {bound} {count} item{'s' * (count != 1)}, got {problem['ctx']['actual_length']}"
-    shown = "" if isinstance(got, dict | list) else f", got {got!r}"
+    shown = "" if isinstance(got, dict | list) else f", got {shortened(repr(got))}"
     if problem["type"] == "string_type" and isinstance(got, bool):
         shown += "; YAML reads yes, no, on and off as true and false: put quotes around the word"
     if problem["type"] == "string_type" and isinstance(got, dict):

@@ -9,7 +9,6 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from fedloom.compatible import check_algorithm, check_behaviour, check_hub_settings, check_lengths, check_model, check_probe_names
@@ -19,6 +18,7 @@ from fedloom.overrides import override, part_of, with_floats
 from fedloom.plugins import load_plugin
 from fedloom.recipe import NamedPart, Recipe
 from fedloom.registry import checked_settings, nearest, one_line, settings_of
+from fedloom.yaml_text import YamlError, parse_yaml
 
 PRESETS = Path(__file__).parent / "recipes"
 
@@ -74,13 +74,12 @@ def preset_names() -> list[str]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = parse_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark else ""
-        raise RecipeError(f"{path}{where}: is not valid YAML ({getattr(error, 'problem', None) or 'cannot be read'})") from None
+    except YamlError as error:
+        where = f":{error.line}" if error.line else ""
+        raise RecipeError(f"{path}{where}: is not valid YAML ({error.problem})") from None
     if not isinstance(raw, dict):
         raise RecipeError(f"{path}: should be a mapping of recipe keys, such as `name: my-run`")
     found: dict[str, Any] = with_floats(raw)

@@ -120,3 +120,22 @@ def test_a_damaged_file_is_named(tmp_path):
 
 def test_an_unknown_kind_of_file_lists_the_known_ones(tmp_path):
     assert "expected one of .json, .jsonl, .csv, .parquet" in error(write(tmp_path / "a.txt", "text"))
+
+
+def test_json_lines_under_the_name_json_and_a_list_under_the_name_jsonl_are_read(tmp_path):
+    assert columns(write(tmp_path / "lines.json", as_lines(ROWS))) == ROWS
+    assert columns(write(tmp_path / "one.json", json.dumps(ROWS[0]))) == ROWS[:1]
+    assert columns(write(tmp_path / "list.jsonl", "\ufeff" + json.dumps(ROWS, indent=1))) == ROWS
+    assert columns(write(tmp_path / "list.jsonl.gz", gzip.compress(json.dumps(ROWS).encode()))) == ROWS
+    assert columns(write(tmp_path / "data.json", json.dumps({"data": ROWS}))) == ROWS
+    assert error(write(tmp_path / "torn.json", as_lines(ROWS) + "{")).startswith(f"{tmp_path / 'torn.json'}:3: is not valid JSON")
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_cells_may_stand_between_other_marks_than_commas(tmp_path, mark):
+    path = write(
+        tmp_path / "rows.csv", f'instruction{mark}response{mark}note\n"a, b; c"{mark}"d{mark}e"{mark}f, g\n'.replace("f, g", '"f, g"')
+    )
+    assert columns(path) == [{"instruction": "a, b; c", "response": f"d{mark}e", "note": "f, g"}]
+    path = write(tmp_path / "wide.csv", f"a{mark}b\n1{mark}2{mark}3\n")
+    assert error(path) == f"{path}:2: has 3 cells, expected 2; put quotes around cells that hold {mark!r}"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from fedloom.data.records import Turn
 from fedloom.data.templates import ALPACA_PREAMBLE, VICUNA_PREAMBLE, render, render_prompt
 from fedloom.errors import DataError
-from fedloom.models.tiny import _tokenizer
+from fedloom.models.tiny import CHAT_TEMPLATE, _tokenizer
 
 TOKENIZER = _tokenizer()
 ONE = (Turn("user", "Name a color."), Turn("assistant", "Red"))
@@ -101,3 +101,31 @@ def test_a_chat_template_that_rewrites_earlier_turns_is_refused():
     assert said(render(ONE, rewriting, "chat")) == ["Red;"]
     with pytest.raises(DataError, match="rewrites earlier turns, so responses cannot be told from prompts; use template: alpaca or vicuna"):
         render(TWO, rewriting, "chat")
+
+
+REFUSES_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHAT_TEMPLATE
+
+
+def test_a_template_that_refuses_a_conversation_is_an_error_with_its_reason_and_no_text():
+    tokenizer = _tokenizer()
+    tokenizer.chat_template = REFUSES_SYSTEM
+    turns = [Turn("system", "SECRET"), Turn("user", "hi"), Turn("assistant", "yes")]
+    with pytest.raises(
+        DataError, match=r"^data.template: .* refuses a conversation of system, user, assistant \(TemplateError: System role"
+    ) as caught:
+        render(turns, tokenizer, "chat")
+    assert "SECRET" not in str(caught.value)
+    tokenizer.chat_template = "{{ raise_exception(messages[0]['content']) }}"
+    with pytest.raises(DataError, match=r"\(TemplateError\); use template: alpaca") as caught:
+        render(turns, tokenizer, "chat")
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("opening", ["", "<|im_start|>system\nBe kind.<|im_end|>\n"])
+def test_a_conversation_that_begins_with_an_answer_trains_it_where_the_template_renders_it(opening):
+    tokenizer = _tokenizer()
+    tokenizer.chat_template = f"{{{{ {opening!r} }}}}" + CHAT_TEMPLATE
+    turns = [Turn("assistant", "Hello."), Turn("user", "hot?"), Turn("assistant", "cold")]
+    rendered = render(turns, tokenizer, "chat")
+    assert [rendered.text[start:end] for start, end in rendered.responses] == ["Hello.<|im_end|>", "cold<|im_end|>"]
+    assert rendered.text.startswith(f"{opening}<|im_start|>assistant\nHello.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 
 import pytest
 from commands import QUICK, error_line, fedloom, result
@@ -92,3 +94,31 @@ def recipes(tmp_path_factory):
     (folder / "weightless").mkdir()
     (folder / "weightless" / "config.json").write_text('{"model_type": "llama"}')
     return folder
+
+
+def test_names_that_others_chose_cannot_steer_the_terminal(tmp_path):
+    steering = "\x1b[31mred\x07"
+    row = {"question": "q", "answer": "a", steering: "x"}
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row | {"question": f"q{number}"}) + "\n" for number in range(4)))
+    (tmp_path / f"{steering}.yaml").write_text(json.dumps({steering: 1}))
+    words = ("data={source: rows.jsonl, partition: {kind: iid}}", "federation={clients: 1, per_round: 1, quorum: 1}")
+    shown = [fedloom("data", "inspect", "tiny", *words, cwd=tmp_path), fedloom("validate", f"{steering}.yaml", cwd=tmp_path)]
+    shown += [fedloom("recipes", "copy", "tiny", f"{steering}.copy", cwd=tmp_path)]
+    assert "'?[31mred" in shown[0].stdout
+    for done in shown:
+        assert not any(mark in done.stdout + done.stderr for mark in "\x1b\x07")
+
+
+def test_a_full_disk_under_the_cache_or_the_temporary_folder_is_one_line(tmp_path):
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", tmp_path], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        cached = fedloom("run", "tiny", *QUICK, "--out", tmp_path.parent / "o1", cwd=tmp_path.parent, FEDLOOM_HOME=str(tmp_path))
+        for file in tmp_path.iterdir():
+            shutil.rmtree(file)
+        shared = fedloom("run", "tiny", *QUICK, "workers=2", "--out", tmp_path.parent / "o2", cwd=tmp_path.parent, TMPDIR=str(tmp_path))
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert error_line(cached.stderr) == f"error: {tmp_path}/models/tiny-llama: the disk is full; free some space, then resume the run"
+    assert error_line(shared.stderr).endswith("base.safetensors: the disk is full; free some space, then resume the run")

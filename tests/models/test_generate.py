@@ -1,7 +1,10 @@
 """Generation: greedy is the argmax of every step, in batches as alone; streaming says the same, piece by piece."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import Rendered, render_prompt
@@ -157,3 +160,20 @@ def test_the_space_before_a_plain_answer_is_not_part_of_it(tiny):
     with always_say(tiny, *letters, tiny.tokenizer.eos_token_id):
         assert generate(tiny.model, tiny.tokenizer, [prompt, "a"], 12, 2) == ["x", " x"]
         assert list(stream(tiny.model, tiny.tokenizer, prompt, 12)) == ["x"]
+
+
+@pytest.mark.parametrize("family", ["mamba", "mpt"])
+def test_a_model_without_a_cache_or_without_position_ids_answers_a_text_alone_and_among_others(tiny, family):
+    sizes = {"mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}, "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 2}}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, vocab_size=len(tiny.tokenizer), **sizes[family])).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(0, 0.3)
+    other = replace(tiny, model=model)
+    alone = [argmax_continuation(other, text, 8) for text in TEXTS]
+    assert len(set(alone)) > 1
+    assert generate(model, tiny.tokenizer, TEXTS, 8, 1) == alone
+    assert generate(model, tiny.tokenizer, TEXTS, 8, 4) == alone
+    assert "".join(stream(model, tiny.tokenizer, TEXTS[1], 8)) == alone[1]

@@ -97,7 +97,18 @@ def test_a_causal_language_model_answers_and_is_shown_by_its_question():
     answers = kind.answers(made.model, made.encoder, [record, record], 4, 2)
     assert len(answers) == 2
     assert answers[0] == answers[1]
-    assert kind.shown(record) == ("hi?", "hot")
+    assert kind.shown(record) == ("s", "hi?", "hot")
+
+
+def test_what_can_be_asked_is_the_first_question_of_a_conversation_that_begins_with_one():
+    def talk(*turns):
+        return Conversation(tuple(Turn(role, role[0]) for role in turns), Provenance.PUBLIC, rejected="no")
+
+    talks = [talk("user", "assistant", "user", "assistant"), talk("assistant", "user", "assistant"), talk("system", "user", "assistant")]
+    asked = list(CausalLM().askable(talks))
+    assert [[turn.role for turn in one.turns] for one in asked] == [["user", "assistant"], ["system", "user", "assistant"]]
+    assert [CausalLM().shown(one) for one in asked] == [("", "u", "a"), ("s", "u", "a")]
+    assert asked[0].rejected is None
 
 
 @pytest.mark.parametrize(("id", "said"), [("resnet9", "did you mean 'resnet8'?"), ("vit", "known: resnet20, resnet8")])

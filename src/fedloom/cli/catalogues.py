@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, draw, err, out
+from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, draw, err, out, say
 from fedloom.errors import RecipeError
 from fedloom.files import disk_errors_named
 
@@ -56,7 +56,7 @@ def recipes_copy(recipe: RecipeArgument, target: Annotated[Path, typer.Argument(
         raise RecipeError(f"{target}: exists already; choose another name")
     with disk_errors_named(target):
         shutil.copyfile(find_recipe(recipe), target)
-    print(f"{target}: written; run it with `fedloom run {target}`")
+    say(f"{target}: written; run it with `fedloom run {target}`")
 
 
 @models_app.command("ls")
@@ -77,7 +77,7 @@ def models_get(model: Annotated[str, typer.Argument(metavar="ID", help="A name o
     """Fetch a named model into the cache, and print its folder."""
     from fedloom.models.catalogue import fetch
 
-    print(fetch(model))
+    say(fetch(model))
 
 
 @data_app.command("inspect")
@@ -110,4 +110,4 @@ def data_inspect(
     for note in seen.notes:
         out.print(escape(note))
     if picture:
-        print(f"drawn into {picture}")
+        say(f"drawn into {picture}")

@@ -5,21 +5,38 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from fedloom.errors import RecipeError
 from fedloom.files import disk_errors_named
+from fedloom.report.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
+class TextConsole(Console):
+    """A console on which names of files, columns and clients, whoever chose them, cannot steer the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 # A pipe has no width: rich would take 80 columns and cut cells.
-out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
-err = Console(stderr=True)
+out = TextConsole(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+err = TextConsole(stderr=True)
+
+
+def say(text: object) -> None:
+    """Print a line that other programs may read: without markup, and as wide as it is."""
+    print(printable(str(text)))
 
 
 def preset_completions(incomplete: str) -> list[str]:

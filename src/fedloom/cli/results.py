@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedloom.cli.parts import AsJson, RepairOption, RunArgument, draw, err, out
+from fedloom.cli.parts import AsJson, RepairOption, RunArgument, draw, err, out, say
 
 if TYPE_CHECKING:
     from fedloom.housekeeping import Kept
@@ -28,6 +28,7 @@ def chat(
     """
     from fedloom.chat import open_chat, read_question
     from fedloom.data.records import Turn
+    from fedloom.report.text import printable
 
     with err.status("loading the model"):
         answer = open_chat(run_folder, max_new_tokens, temperature, repair)
@@ -48,7 +49,7 @@ def chat(
         try:
             for piece in answer(turns):
                 said += piece
-                print(piece, end="", flush=True)
+                print(printable(piece), end="", flush=True)
         except KeyboardInterrupt:
             err.print("[dim](cut short)[/]", end="")
         print()
@@ -69,14 +70,14 @@ def export(
     from fedloom.exporting import export as hand_over
 
     hand_over(run_folder, target, merge, repair)
-    print(f"{target}: written")
+    say(f"{target}: written")
 
 
 def report(run_folder: RunArgument) -> None:
     """Write the report of a run anew, and print where it is: one HTML file, readable without network."""
     from fedloom.report.html import write_report
 
-    print(write_report(run_folder))
+    say(write_report(run_folder))
 
 
 def compare(
@@ -120,12 +121,12 @@ def clean(
     doomed = [found for found in all_kept if found.kind in (*PRIVATE, OVER, LEFT) or (missing if found.kind == MISSING else models)]
     for found in all_kept:
         if found.kind == MISSING and not missing:
-            print(f"left alone (--missing removes it): {line(found)}")
+            say(f"left alone (--missing removes it): {line(found)}")
     if not doomed:
         out.print("there is nothing to remove")
         return
     for found in doomed:
-        print(line(found))
+        say(line(found))
     if yes or typer.confirm("Remove?"):
         for found in doomed:
             remove(found)

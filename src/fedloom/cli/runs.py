@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, err, out, stoppable
+from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, err, out, say, stoppable
 from fedloom.errors import FedloomError, RecipeError
 
 if TYPE_CHECKING:
@@ -144,9 +144,9 @@ def _show_run(finished: Run, as_json: bool) -> None:
         print(_json_of(finished))
         return
     trained = finished.adapter_path
-    print(f"{trained.name:8} {trained}\nreport   {finished.folder / 'report.html'}")
+    say(f"{trained.name:8} {trained}\nreport   {finished.folder / 'report.html'}")
     if talks(load_recipe(finished.folder / "recipe.yaml")):
-        print(f"chat     fedloom chat {finished.folder}")
+        say(f"chat     fedloom chat {finished.folder}")
 
 
 def _json_of(run: Run) -> str:

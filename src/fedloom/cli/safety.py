@@ -113,13 +113,12 @@ def _numbers(option: str, words: str) -> list[int]:
 
 def _named(option: str, words: str, key: str) -> list[str | dict[str, Any]]:
     """Names, and mappings that hold a name under `key`, with commas between."""
-    import yaml
-
     from fedloom.studies.sweep import split_choices
+    from fedloom.yaml_text import YamlError, parse_yaml
 
     try:
-        found = [yaml.safe_load(word) for word in split_choices(words) if word]
-    except yaml.YAMLError:
+        found = [parse_yaml(word) for word in split_choices(words) if word]
+    except YamlError:
         found = [None]
     if not all(isinstance(one, str) or (isinstance(one, dict) and isinstance(one.get(key), str)) for one in found):
         raise RecipeError(f"{option}: should be names with commas between, or mappings such as {{{key}: NAME, ...}}; got '{words}'")

@@ -5,6 +5,7 @@ JSON lines and Parquet are read as rows are asked for; the other formats, and wh
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -20,6 +21,8 @@ from typing import IO, Any, cast
 from fedloom.data.lazy import Lazy, part_of
 from fedloom.data.rows import Row
 from fedloom.errors import DataError, MissingExtraError
+
+DELIMITERS = (",", ";", "\t", "|")
 
 
 def read_rows(path: Path) -> Sequence[Row]:
@@ -65,12 +68,24 @@ def _json_rows(path: Path) -> Sequence[Row]:
     text = _text(path)
     if not text.strip():
         return []
+    if _holds_lines(text):
+        return _json_line_rows(path)
     content = _parsed(text, path, 1)
     if isinstance(content, dict) and isinstance(content.get("data"), list):
         content = content["data"]
     if not isinstance(content, list):
         raise DataError(f'{path}: should be a list of objects, or an object with a list "data"')
     return [_whole_row(columns, f"{path}: row {number}") for number, columns in enumerate(content, start=1)]
+
+
+def _holds_lines(text: str) -> bool:
+    """Whether a JSON file holds JSON lines: its first line is a whole object, and others follow it, or it is a row with text."""
+    first, _, rest = text.strip().partition("\n")
+    try:
+        content = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and (bool(rest.strip()) or any(isinstance(value, str) for value in content.values()))
 
 
 class JsonLines(Lazy[Row]):
@@ -93,6 +108,9 @@ class JsonLines(Lazy[Row]):
 
 def _json_line_rows(path: Path) -> Sequence[Row]:
     held = path.name.lower().endswith(".gz")  # a place in the middle of it is reached from its beginning only
+    with _open(path) as file:
+        if file.read(1 << 12).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+            return _json_rows(path)
     rows: list[Row] = []
     starts, numbers, place = array("q"), array("q"), 0
     with _open(path) as file:
@@ -124,7 +142,7 @@ def _csv_rows(path: Path) -> Sequence[Row]:
 
 
 def _csv_records(path: Path, text: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=(mark := _delimiter(text)))
     header: list[str] | None = None
     while True:
         line = reader.line_num + 1
@@ -140,8 +158,16 @@ def _csv_records(path: Path, text: str) -> Iterator[Row]:
                 raise DataError(f"{path}:{line}: two columns have the same name; rename one")
         elif record:
             if len(record) != len(header):
-                raise DataError(f"{path}:{line}: has {len(record)} cells, expected {len(header)}; put quotes around cells that hold commas")
+                raise DataError(
+                    f"{path}:{line}: has {len(record)} cells, expected {len(header)}; put quotes around cells that hold {mark!r}"
+                )
             yield Row(dict(zip(header, record, strict=True)), f"{path}:{line}")
+
+
+def _delimiter(text: str) -> str:
+    """What stands between the cells: of comma, semicolon, tab and bar the one that gives the first line the most cells."""
+    lines = {mark: csv.reader(io.StringIO(text, newline=""), delimiter=mark) for mark in DELIMITERS}
+    return max(lines, key=lambda mark: len(next(lines[mark], [])))
 
 
 class ParquetRows(Lazy[Row]):

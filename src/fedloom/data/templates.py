@@ -66,11 +66,21 @@ def _chat_spans(turns: Sequence[Turn], tokenizer: Any, text: str) -> list[tuple[
     for i, turn in enumerate(turns):
         if turn.role != "assistant":
             continue
-        asked = _chat_text(turns[:i], tokenizer, ask=True)
         answered = text if i == len(turns) - 1 else _chat_text(turns[: i + 1], tokenizer, ask=False)
+        asked = _chat_text(turns[:i], tokenizer, ask=True) if i else _before_first(turns[0], tokenizer, answered)
         if answered.startswith(asked) and text.startswith(answered):
             spans.append((len(asked), len(asked) + len(answered[len(asked) :].rstrip())))
     return spans
+
+
+def _before_first(turn: Turn, tokenizer: Any, answered: str) -> str:
+    """What stands before the response in `answered`, the text of the one response `turn` that nobody has asked for.
+
+    No template is asked for the prompt of an empty conversation, which many refuse: it ends with what asks for a second response.
+    """
+    asks = _chat_text([turn], tokenizer, ask=True).removeprefix(answered)
+    before, found, _ = answered.partition(asks)
+    return before + found if found else answered[: max(answered.find(turn.content.strip()), 0)]
 
 
 def _render_plain(turns: Sequence[Turn], tokenizer: Any, template: str) -> Rendered:
@@ -86,7 +96,16 @@ def _chat_text(turns: Sequence[Turn], tokenizer: Any, ask: bool) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise DataError("data.template: chat needs a tokenizer with a chat template, and this model's has none; use alpaca or vicuna")
     messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
+    except Exception as error:  # noqa: BLE001 - a template is a program of the model's authors, and may raise anything
+        roles, reason = ", ".join(turn.role for turn in turns), f"{type(error).__name__}: {error}"
+        if any(turn.content in reason for turn in turns):
+            reason = type(error).__name__
+        raise DataError(
+            f"data.template: the model's chat template refuses a conversation of {roles} ({reason}); use template: alpaca or vicuna, or"
+            " rows without such turns"
+        ) from None
 
 
 def _plain_pieces(turns: Sequence[Turn], eos: str, template: str) -> list[tuple[str, bool]]:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fedloom.errors import FedloomError, RecipeError
+from fedloom.errors import RecipeError
 from fedloom.federation.audit import AuditLog, WireLog
-from fedloom.files import append_line, disk_errors_named, read_lines, write_atomic
+from fedloom.files import append_line, disk_errors_named, read_json, read_lines, write_atomic
 
 _LOGS = ("metrics.jsonl", "wire.jsonl")
 
@@ -70,11 +70,7 @@ class RunFolder:
     def manifest(self) -> dict[str, Any]:
         """What manifest.json holds. Raises FedloomError when it is damaged."""
         path = self.path / "manifest.json"
-        try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except ValueError as error:
-            raise FedloomError(f"{path}: is damaged ({error}); put its own back, or start a new run") from None
-        return found
+        return read_json(path, dict) if path.exists() else {}
 
     def seconds_so_far(self) -> float:
         """Seconds that the run has taken by now; one that was killed worked until it last wrote a line."""

@@ -10,7 +10,7 @@ from fedloom.agreed import Agreed
 from fedloom.errors import RefusedMessageError
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Envelope
-from fedloom.files import disk_errors_named, write_atomic
+from fedloom.files import disk_errors_named, read_json, write_atomic
 
 OWN = ".own"
 """Name of a run's own federation in the folder; no baseline can be called so."""
@@ -43,7 +43,7 @@ class SiteFolder:
         path = self._of(envelope) / "agreed.json"
         if not path.exists():
             raise RefusedMessageError("this site has not joined the federation that it belongs to")
-        agreed = Agreed(json.loads(path.read_bytes()))
+        agreed = Agreed(read_json(path, dict))
         if agreed.sha256 != envelope.agreed:
             raise RefusedMessageError("its sender has agreed on other terms than this site")
         return agreed
@@ -56,7 +56,7 @@ class SiteFolder:
         path = self._of(envelope) / "rows.json"
         if not path.exists():
             raise RefusedMessageError("this site has not prepared its rows for the federation that it belongs to")
-        found = json.loads(path.read_bytes())
+        found = read_json(path, dict)
         rows = SiteRows(**{**found, "groups": tuple(found["groups"])})
         if rows.agreed != envelope.agreed:
             raise RefusedMessageError("this site has prepared its rows under other terms")

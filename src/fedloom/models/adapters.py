@@ -43,8 +43,11 @@ def attach_lora(model: Any, adapter: AdapterRecipe, seed: int) -> PeftModel:
         target_modules=_targets(model, adapter.targets),
         task_type="SEQ_CLS" if hasattr(model, "score") else "CAUSAL_LM",
     )
-    with quiet(), torch.random.fork_rng(devices=[]):
-        attached = get_peft_model(model, config, autocast_adapter_dtype=False)
+    try:
+        with quiet(), torch.random.fork_rng(devices=[]):
+            attached = get_peft_model(model, config, autocast_adapter_dtype=False)
+    except ValueError as error:  # layers that PEFT cannot adapt, such as some of recurrent models
+        raise RecipeError(f"model.adapter.targets: {str(error).splitlines()[0]}; name others{_nearest('', _layers(model))}") from None
     with torch.no_grad():
         for name, parameter in attached.named_parameters():
             if ".lora_A." in name:
@@ -169,5 +172,5 @@ def _check_adapter(folder: Path) -> dict[str, Any]:
             raise ModelError(f"{folder}: holds no adapter ({name} is missing); name the folder `adapter` of a run, or PEFT's")
     try:
         return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"{folder / CONFIG}: is not valid JSON; take it from the run folder again") from None

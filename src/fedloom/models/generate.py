@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fedloom.data.prefixes import prompt_ids
-from fedloom.data.templates import Rendered
+from fedloom.data.records import Turn
+from fedloom.data.templates import Rendered, render
 from fedloom.streams import torch_stream
 
 
@@ -104,7 +105,14 @@ def _continue(
 
 
 def _steps(model: Any, prompts: list[list[int]]) -> Generator[Tensor, Tensor, None]:
-    """A coroutine: yields the next token's logits (rows, vocabulary), is sent the chosen tokens (rows,).
+    """A coroutine: yields the next token's logits (rows, vocabulary), is sent the chosen tokens (rows,)."""
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    takes = inspect.signature(whole.forward).parameters
+    return _cached_steps(model, prompts, takes) if "past_key_values" in takes else _whole_steps(model, prompts)
+
+
+def _cached_steps(model: Any, prompts: list[list[int]], takes: Container[str]) -> Generator[Tensor, Tensor, None]:
+    """With the model's own key-value cache.
 
     Prompts are padded on the left and told apart from padding by the mask, not by the token: PAD may be EOS.
     """
@@ -112,20 +120,35 @@ def _steps(model: Any, prompts: list[list[int]]) -> Generator[Tensor, Tensor, No
     tokens = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    only_last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(whole.forward).parameters else {}
+    only_last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
     cache: Any = None
     while True:
+        placed = {"position_ids": positions} if "position_ids" in takes else {}  # without, the model counts from the mask, or by distance
         with torch.inference_mode():
-            output = model(
-                input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, **only_last
-            )
+            output = model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, **placed, **only_last)
             cache = output.past_key_values
             logits = output.logits[:, -1].float()
         chosen = yield logits
         tokens = chosen.to(mask.device)[:, None]
         mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
         positions = positions[:, -1:] + 1
+
+
+def _whole_steps(model: Any, prompts: list[list[int]]) -> Generator[Tensor, Tensor, None]:
+    """Without a cache, for recurrent models: every step computes the whole texts anew.
+
+    Padded on the right, where what comes later changes nothing before it: a recurrent state that had read padding would be another one.
+    """
+    texts = [list(prompt) for prompt in prompts]
+    while True:
+        ends = torch.tensor([len(text) - 1 for text in texts], device=model.device)
+        width = max(map(len, texts))
+        tokens = torch.tensor([text + [0] * (width - len(text)) for text in texts], device=model.device)
+        with torch.inference_mode():
+            logits = model(input_ids=tokens, use_cache=False).logits
+        chosen = yield logits[torch.arange(len(texts), device=model.device), ends].float()
+        for text, token in zip(texts, chosen.tolist(), strict=True):
+            text.append(token)
 
 
 def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
@@ -154,8 +177,8 @@ def _stop_tokens(model: Any, tokenizer: Any) -> set[int]:
     named = [tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
     stop = {token for entry in named for token in (entry if isinstance(entry, list) else [entry]) if token is not None}
     if tokenizer.chat_template:
-        turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-        after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition("answer")[2].lstrip()
+        turns = [Turn("user", "question"), Turn("assistant", "answer")]
+        after = render(turns, tokenizer, "chat").text.rpartition("answer")[2].lstrip()
         first = tokenizer(after, add_special_tokens=False).input_ids[:1]
         stop.update(token for token in first if token in tokenizer.all_special_ids)
     return stop

@@ -122,6 +122,14 @@ def _loading(name: str, silent: bool = False) -> Iterator[None]:
         raise ModelError(f"{reason}; check that its files are complete and that transformers knows its architecture") from error
 
 
+def learned_positions(model: Any) -> int | None:
+    """The number of positions that `model` has a learned embedding for; None for models that reach further, by rotation or distance."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Embedding) and re.search(r"(^|[._])(wpe|position_embeddings?|embed_positions)$", name):
+            return int(getattr(model.config, "max_position_embeddings", module.num_embeddings))
+    return None
+
+
 @dataclass(frozen=True)
 class _Source:
     """Where a model is on disk: what to load, the files whose hash names it, its id, and what other programs load it by."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol
@@ -45,7 +44,6 @@ class LiveView(Observer):
         self.console = console or Console(stderr=True)
         self._measures: dict[str, Measure] = {}
         self._rows: dict[int, dict[str, float]] = {}
-        self._failures: deque[str] = deque(maxlen=4)
         self._stages: dict[str, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -106,10 +104,7 @@ class LiveView(Observer):
             )
 
     def note(self, text: str) -> None:
-        if self.console.is_terminal:
-            self._failures.append(text)
-        else:
-            self.console.print(escape(text))
+        self.console.print(escape(text), style="yellow" if self.console.is_terminal else None)
 
     def _render(self) -> Group:
         measured = {event: with_unit(measure) for event, measure in self._measures.items()}
@@ -120,8 +115,7 @@ class LiveView(Observer):
         for number in sorted(self._rows)[-SHOWN:]:
             row = self._rows[number]
             table.add_row(str(number), *(self._cell(name, row.get(name)) for name in columns))
-        notes = [f"[yellow]{escape(text)}[/]" for text in self._failures]
-        return Group(*([table] if self._rows else []), *notes, self._progress)
+        return Group(*([table] if self._rows else []), self._progress)
 
     def _cell(self, name: str, value: float | None) -> str:
         if value is None:

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, TypeVar
 
 from fedloom.errors import FedloomError, RecipeError
-from fedloom.files import local_path
+from fedloom.files import local_path, read_json
 from fedloom.measures import Measure
 from fedloom.report.undeclared import held_out_measures, probe_measures, unknown_measure
+from fedloom.yaml_text import YamlError, parse_yaml
+
+T = TypeVar("T")
 
 SYSTEMS = ("base", "majority", "local", "federated", "finished", "centralized")
 """The systems that are measured, in the order in which they are shown."""
@@ -171,9 +172,9 @@ def read_run(path: str | Path) -> RunRecord:
     return RunRecord(
         folder,
         _read_recipe(folder / "recipe.yaml"),
-        _read_json(folder / "manifest.json", dict),
+        _written(folder / "manifest.json", dict),
         tuple(events),
-        tuple(_sample(item) for item in _read_json(folder / "samples.json", list) if isinstance(item, dict)),
+        tuple(_sample(item) for item in _written(folder / "samples.json", list) if isinstance(item, dict)),
         WireTotals(len(wire_lines), sum(int(line.get("bytes") or 0) for _, line in wire_lines)),
         tuple(damaged + no_events + damaged_wire),
     )
@@ -198,27 +199,17 @@ def dotted(part: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _read_recipe(path: Path) -> dict[str, Any]:
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        recipe = parse_yaml(path.read_text(encoding="utf-8"))
+    except (YamlError, UnicodeDecodeError):
         recipe = None
     if not isinstance(recipe, dict):
         raise FedloomError(f"{path}: is not a recipe in YAML; restore the file from a copy of the run")
     return recipe
 
 
-def _read_json(path: Path, kind: type) -> Any:
-    """The content of a JSON file that should hold a `kind`; an empty one when there is no file."""
-    if not path.is_file():
-        return kind()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, kind):
-        raise FedloomError(
-            f"{path}: should hold a JSON {'object' if kind is dict else 'list'}; restore it from a copy of the run, or delete it"
-        )
-    return content
+def _written(path: Path, kind: type[T]) -> T:
+    """What a file of the run holds; nothing while it is not written."""
+    return read_json(path, kind) if path.is_file() else kind()
 
 
 def _read_objects(path: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
@@ -230,7 +221,7 @@ def _read_objects(path: Path) -> tuple[list[tuple[str, dict[str, Any]]], list[st
         place = f"{path.name}:{number}"
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         if isinstance(content, dict):
             objects.append((place, content))

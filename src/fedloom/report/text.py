@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from fedloom.measures import SHARE, Measure
+
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that are no text: controls, such as escape, and marks that turn the direction of what is written."""
 
 
 def duration(seconds: float) -> str:
@@ -49,6 +54,11 @@ def with_direction(measure: Measure) -> str:
     parts = [named_unit(measure), "" if measure.better == "neither" else f"{measure.better} is better"]
     said = ", ".join(filter(None, parts))
     return f"{measure.title} ({said})" if said else measure.title
+
+
+def printable(text: str) -> str:
+    """`text` with a question mark for every character that would steer a terminal, such as escape; line ends and tabs stay."""
+    return STEERING.sub("?", text)
 
 
 def capitalised(text: str) -> str:

@@ -16,7 +16,6 @@ from string import Formatter
 from typing import Annotated, Literal
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedloom.data.records import Conversation, Provenance, Turn
@@ -25,6 +24,7 @@ from fedloom.files import local_path
 from fedloom.registry import nearest, one_line
 from fedloom.safety.rules import refuses
 from fedloom.streams import numpy_stream, stream_seed
+from fedloom.yaml_text import YamlError, parse_yaml
 
 POLICIES = Path(__file__).parent / "policies"
 
@@ -194,9 +194,9 @@ def load_policy(name: str) -> Policy:
 def _read(path: Path, _changed: int) -> Policy:
     try:
         text = path.read_bytes()
-        content = PolicyFile.model_validate(yaml.safe_load(text.decode()))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise RecipeError(f"{path}: is not a policy in YAML") from None
+        content = PolicyFile.model_validate(parse_yaml(text.decode()))
+    except (YamlError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: is not a policy in YAML ({error})") from None
     except ValidationError as error:
         raise RecipeError(f"{path}: {one_line(error.errors()[0]).removeprefix(': ')}") from None
     try:

@@ -20,7 +20,7 @@ from fedloom.algorithms import algorithms
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
 from fedloom.federation.run_folder import locked
-from fedloom.files import versions_of, write_atomic
+from fedloom.files import read_json, versions_of, write_atomic
 from fedloom.measures import Measure
 from fedloom.outcome import Run, read
 from fedloom.recipe import Recipe
@@ -208,7 +208,7 @@ def _repairs(path: Path, levels: Mapping[str, Any], done: Run) -> Iterator[tuple
         file = repair_folder(path, int(level)) / "repair.json"
         if not file.exists():
             continue
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = read_json(file, dict)
         if (kept["of"]["settings"], kept["of"]["adapter_sha256"]) == (levels[level], done.adapter_sha256):
             cost = kept["cost"]
             yield f"level {level}", {**kept["metrics"], "seconds": cost["seconds"] + cost["training_seconds"]}
@@ -265,7 +265,7 @@ def _index(folder: Path) -> dict[str, Any]:
             if any((repair_folder(folder / entry["folder"], int(level)) / "repair.json").exists() for entry in runs)
         }
         return {"common": found["common"] if runs else None, "repairs": repairs, "runs": runs}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         raise RecipeError(f"{path}: is damaged; remove it, and the same commands enter the runs again") from None
 
 

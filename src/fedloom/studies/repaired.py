@@ -14,7 +14,7 @@ from fedloom.federation.observer import Observer
 from fedloom.federation.opening import open_federation
 from fedloom.federation.rounds import evaluate
 from fedloom.federation.run_folder import RunFolder, existing_run, locked
-from fedloom.files import sha256_of, version_of, versions_of, write_atomic
+from fedloom.files import read_json, sha256_of, version_of, versions_of, write_atomic
 from fedloom.handing_out import hand_out
 from fedloom.local_run import LocalRun, open_local
 from fedloom.outcome import last_measures, read
@@ -62,7 +62,7 @@ def repair_run(run_folder: Path, settings: Mapping[str, Any]) -> Repaired:
     known = folder / "repair.json"
     origins = repair.origins() | {"model": version_of(recipe.model.id)} | _asked_files(recipe)
     of = {"settings": recipe.finish[0].settings, "adapter_sha256": finished.adapter_sha256, "origins": origins}
-    if known.exists() and (kept := json.loads(known.read_text(encoding="utf-8")))["of"] == of:
+    if known.exists() and (kept := read_json(known, dict))["of"] == of:
         return Repaired(folder, kept["metrics"], kept["cost"])
     with locked(run_folder), open_local(recipe, RunFolder(run_folder)) as local:
         _refuse_another(run_folder, local)

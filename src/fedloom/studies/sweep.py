@@ -20,7 +20,7 @@ import yaml
 
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
-from fedloom.files import write_atomic
+from fedloom.files import read_json, write_atomic
 from fedloom.measures import Measure
 from fedloom.outcome import Run, read
 from fedloom.overrides import parse_overrides
@@ -210,7 +210,7 @@ def _claim(grid: Grid, base: Recipe) -> None:
     path = grid.folder / "sweep.json"
     content = {"axes": {key: [written(value) for value in values] for key, values in grid.axes.items()}, "recipe": base.plain()}
     if path.exists():
-        if json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(content)):
+        if read_json(path, dict) != json.loads(json.dumps(content)):
             raise RecipeError(f"{grid.folder}: holds another sweep; choose another folder with --out")
         return
     grid.folder.mkdir(parents=True, exist_ok=True)

@@ -126,7 +126,9 @@ class Classify(Labels):
     def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
         prompts = [answered(record, *self.labels) for record in records]
         right = numbers_of_labels(records, self.labels)
-        return cached_answers(prompts, right, *encoder.settings, self.max_prompt_length or encoder.max_length * 7 // 8, cache)
+        return encoder.checked(
+            cached_answers(prompts, right, *encoder.settings, self.max_prompt_length or encoder.max_length * 7 // 8, cache)
+        )
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)

@@ -34,7 +34,7 @@ class ClassifyHead(Labels):
         return self.labels
 
     def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
-        return cached_labelled(records, numbers_of_labels(records, self.labels), *encoder.settings, cache)
+        return encoder.checked(cached_labelled(records, numbers_of_labels(records, self.labels), *encoder.settings, cache))
 
     def load(self, path: Path) -> Rows:
         return load_labelled(path)

@@ -46,7 +46,7 @@ class DPO(Task):
 
     def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
         longest = self.max_prompt_length or encoder.max_length // 4
-        return cached_answers(pairs(records, "dpo"), [0] * len(records), *encoder.settings, longest, cache)
+        return encoder.checked(cached_answers(pairs(records, "dpo"), [0] * len(records), *encoder.settings, longest, cache))
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)

@@ -64,7 +64,7 @@ class KTO(Task):
             prompts, right = pairs(records, "kto"), [0] * len(records)
         else:
             prompts, right = [[record] for record in records], self._labels(records)
-        return cached_answers(prompts, right, *encoder.settings, self.max_prompt_length or encoder.max_length // 4, cache)
+        return encoder.checked(cached_answers(prompts, right, *encoder.settings, self.max_prompt_length or encoder.max_length // 4, cache))
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)

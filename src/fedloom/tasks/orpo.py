@@ -43,7 +43,7 @@ class ORPO(Task):
 
     def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
         longest = self.max_prompt_length or encoder.max_length // 4
-        return cached_answers(pairs(records, "orpo"), [0] * len(records), *encoder.settings, longest, cache)
+        return encoder.checked(cached_answers(pairs(records, "orpo"), [0] * len(records), *encoder.settings, longest, cache))
 
     def load(self, path: Path) -> Rows:
         return load_answers(path)

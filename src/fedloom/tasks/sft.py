@@ -50,7 +50,7 @@ class SFT(Task):
     majority_measure: ClassVar[str | None] = EXACT_MATCH.name
 
     def encode(self, records: Sequence[Conversation], encoder: TextEncoder, cache: Path) -> Path:
-        return cached_rows(records, encoder.tokenizer, encoder.template, encoder.max_length, cache)
+        return encoder.checked(cached_rows(records, encoder.tokenizer, encoder.template, encoder.max_length, cache))
 
     def load(self, path: Path) -> Rows:
         return load_rows(path)

@@ -13,7 +13,7 @@ from fedloom.models.chat_templates import chat_tokenizer
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import generate
 from fedloom.models.kinds.base import BuiltModel, ModelKind, kinds
-from fedloom.models.load import load_model, tokenizer_here
+from fedloom.models.load import learned_positions, load_model, tokenizer_here
 from fedloom.models.save import save_model, save_tokenizer
 from fedloom.recipe import DataRecipe, ModelRecipe
 
@@ -68,5 +68,6 @@ def text_encoder_here(model: ModelRecipe, data: DataRecipe) -> TextEncoder | Non
 def with_text_encoder(model: ModelRecipe, data: DataRecipe, labels: Sequence[str] | None) -> BuiltModel:
     """A model of transformers, with its tokenizer and the template and length that `data` asks for."""
     loaded = load_model(model, labels)
-    encoder = text_encoder(loaded.tokenizer, data)
+    known = loaded.model.get_input_embeddings().weight.shape[0]
+    encoder = replace(text_encoder(loaded.tokenizer, data), vocabulary=known, positions=learned_positions(loaded.model))
     return BuiltModel(loaded.model, encoder, loaded.device, loaded.sha256, loaded.id, loaded.base, loaded.revision)
