@@ -174,7 +174,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
             if file.read(1) != b"\n":
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+        file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def test_training_helps_and_base_is_the_model_as_it_came(run):
 def test_samples_show_public_rows_before_and_after(run):
     samples = json.loads((run.folder / "samples.json").read_text())
     assert {sample["client"] for sample in samples} == {"north", "east", "south", "west"}
-    assert all(sample.keys() == {"client", "prompt", "reference", "before", "after"} for sample in samples)
+    assert all(sample.keys() == {"client", "system", "prompt", "reference", "before", "after"} for sample in samples)
 
 
 def test_no_file_of_a_run_on_private_rows_holds_their_text(tmp_path):

@@ -67,7 +67,9 @@ def vector_bench() -> Bench:
     """A bench of its own with a vector on it."""
     model = Vector()
     recipe = ModelRecipe(id="vector", adapter=None)
-    return Bench(model, FlatParameters(model), PictureEncoder(), ModelKind(), torch.device("cpu"), recipe, "0" * 64, "vector", SIZE)
+    return Bench(
+        model, FlatParameters(model), PictureEncoder(), ModelKind(), torch.device("cpu"), recipe, "0" * 64, "vector", SIZE, "vector", None
+    )
 
 
 def vector_terms(algorithm: str, codec: str) -> Agreed:

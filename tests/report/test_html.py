@@ -14,10 +14,12 @@ from fedloom.errors import RecipeError
 from fedloom.measures import Measure
 from fedloom.report.html import write_report
 from fedloom.report.markup import Html, joined, tag
+from fedloom.report.record import Event, RunRecord
+from fedloom.report.results import results
 from fedloom.report.text import byte_text, capitalised, duration, with_direction, with_unit
 
 EXTRA = {"base": 2.5, "federated": 0.875}
-VOID = {"meta", "br", "use", "path", "rect"}
+VOID = {"meta", "br", "use", "path", "rect", "input", "image"}
 
 
 class Outline(HTMLParser):
@@ -183,8 +185,45 @@ def test_a_stopped_run_says_why_and_damaged_lines_are_named(tmp_path: Path) -> N
 
 def test_many_clients_are_summarised_with_each_of_them_folded_away(tmp_path: Path) -> None:
     text = " ".join(_outline(write_report(write_run(tmp_path / "run", clients=tuple(f"client_{i:03d}" for i in range(60))))).text)
-    for expected in ("lowest", "highest", "Every client", "client_059"):
+    for expected in ("lowest", "highest", "The first 10 clients", "The worst 10 by federated, exact match", "All 60 clients", "client_059"):
         assert expected in text
+
+
+def test_a_page_of_747_clients_is_small_and_leads_to_the_worst_and_to_any_client(tmp_path: Path) -> None:
+    clients = tuple(f"client_{i:03d}" for i in range(747))
+    folder = write_run(tmp_path / "run", clients=clients, rounds=3)
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    worst = [json.dumps(event("held_out/federated/exact_match", -1.0 + i / 100, 9, f"client_{i:03d}")) for i in (5, 400)]
+    best = [json.dumps(event("held_out/federated/exact_match", 2.5, 9, "client_700"))]
+    (folder / "metrics.jsonl").write_text("\n".join([*lines, *worst, *best]) + "\n")
+    path = write_report(folder)
+    assert path.stat().st_size < 2_000_000
+    outline, page = _outline(path), path.read_text()
+    assert outline.open == []
+    parts = re.split(r"<summary>", page)[1:]
+    named = {part[: part.index("<")]: re.findall(r'<th scope="row">(client_\d+)</th>', part[: part.find("</details>")]) for part in parts}
+    assert named["The first 10 clients"] == list(clients[:10])
+    assert named["The worst 10 by federated, exact match"][0] == "client_005"
+    assert named["The best 10 by federated, exact match"][:2] == ["client_400", "client_700"]
+    assert named["All 747 clients"] == list(clients)
+    assert page.count('<input type="search"') == 2
+    assert page.count("<script>") == 1
+
+
+def test_the_time_of_a_report_grows_with_its_clients_and_not_with_their_square() -> None:
+    names = tuple(f"c{i}" for i in range(3000))
+    values = [Event(1, client, f"held_out/{system}/loss", 1.0) for system in ("base", "local", "federated") for client in names]
+    calls = []
+
+    class Counted(RunRecord):
+        def final(self, name, client=None):
+            calls.append(name)
+            return super().final(name, client)
+
+    record = Counted(Path("run"), {}, {"data": {"clients": [{"client": name, "train": 1} for name in names]}}, tuple(values))
+    assert results(record, many=len(names)).columns[-2] == "c2999"
+    assert len(calls) < 30 * len(names)
+    assert len(record._event_names) == 3
 
 
 def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:

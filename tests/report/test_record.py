@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,13 @@ def test_a_damaged_line_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     lines[1] = lines[1][:20] + lines[1]
-    lines[3] = json.dumps({"round": 1, "client": None, "name": "train/loss", "value": None})
+    lines[3] = json.dumps({"round": 1, "client": None, "name": "train/loss", "value": "low"})
+    lines[5] = json.dumps({"round": 1, "client": None, "name": "train/loss", "value": None})
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     record = read_run(folder)
     assert sorted(record.damaged) == ["metrics.jsonl:2", "metrics.jsonl:4"]
     assert len(record.metrics) == len(lines) - 2
+    assert [math.isnan(event.value) for event in record.metrics if event.name == "train/loss" and event.client is None][:1] == [True]
 
 
 def test_a_run_that_has_only_begun_is_a_run(tmp_path: Path) -> None:

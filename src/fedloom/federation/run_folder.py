@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,13 +43,14 @@ class RunFolder:
         return self.model if self.model.exists() else self.adapter
 
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> dict[str, Any]:
-        """Append one measure to metrics.jsonl."""
-        event = {"round": round_number, "client": client, "name": name, "value": value}
+        """Append one measure to metrics.jsonl; JSON has no number for one that is not finite, which is null there."""
+        event = {"round": round_number, "client": client, "name": name, "value": value if math.isfinite(value) else None}
         append_line(self.path / "metrics.jsonl", event)
         return event
 
     def metrics(self) -> list[dict[str, Any]]:
-        return read_lines(self.path / "metrics.jsonl")
+        """The events of metrics.jsonl with a finite value."""
+        return [event for event in read_lines(self.path / "metrics.jsonl") if event["value"] is not None]
 
     def lengths(self) -> dict[str, int]:
         """Bytes in the logs now: a checkpoint notes them, so that a resumed run cuts off what the killed one wrote after it."""

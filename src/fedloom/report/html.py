@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that needs no network, no scripts and no other file."""
+"""The report of a run: one HTML page that needs no network and no other file. Its one script, with many clients, searches their tables."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from fedloom.data.row_notes import ENCODED, REPEATED, found_counts
 from fedloom.files import write_atomic
 from fedloom.report import plots, safety
 from fedloom.report.drawing import svg
-from fedloom.report.markup import Html, folded, joined, row, table, tag
+from fedloom.report.markup import SEARCH, Html, folded, joined, row, searchable, table, tag
 from fedloom.report.notes import notes
 from fedloom.report.record import RunRecord, read_run
 from fedloom.report.results import MANY_CLIENTS, Results, measured_clients, results
 from fedloom.report.text import byte_text, capitalised, counted, duration, with_direction, with_unit
+
+LISTED = 30
+"""Up to this number of clients, each has its row on the page; of more the first, the worst and the best are shown, and all on request."""
+
+SOME = 10
+"""Clients of which a short table shows the first, the worst and the best."""
 
 STYLE_SHEET = Path(__file__).with_name("report.css")
 
@@ -55,7 +61,8 @@ def page(record: RunRecord) -> str:
         _section("What these numbers do and do not show", tag("ul", [tag("li", note) for note in notes(record)])),
         _section("How it was run", _recipe(record), _versions(record)),
     ]
-    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', sections)), lang='en')}\n"
+    script = SEARCH if len(record.clients()) > LISTED else Html()
+    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', sections), script), lang='en')}\n"
 
 
 def _name(record: RunRecord) -> str:
@@ -135,7 +142,7 @@ def _results(record: RunRecord) -> Html:
         return _section("Held-out results", tag("p", "Nothing has been measured on held-out data yet."))
     content = [tag("p", "Measured on rows that were never trained on. Bold: the best of a column."), _results_table(found)]
     if len(measured_clients(record)) > MANY_CLIENTS:
-        content.append(folded("Every client", _by_client(record)))
+        content += _by_client(record)
     return _section("Held-out results", *content)
 
 
@@ -174,12 +181,29 @@ def _finish(record: RunRecord) -> Html:
     return _section("Finish steps", table("what the finish steps measured", ["measure", "value"], body))
 
 
-def _by_client(record: RunRecord) -> Html:
+def _by_client(record: RunRecord) -> list[Html]:
+    """A row per client; with many clients the first, the worst and the best ones, and all of them with a search field."""
     found = results(record, many=len(record.clients()))
     lines = [(system, block.measure) for block in found.blocks for system in block.rows]
-    head = [f"{system.title}, {with_unit(measure)}" for system, measure in lines]
-    body = [row(client, [measure.shown(system.cells[i].value) for system, measure in lines]) for i, client in enumerate(found.columns)]
-    return table("results of every client", ["client", *head], body)
+    head = ["client", *(f"{system.title}, {with_unit(measure)}" for system, measure in lines)]
+    cells = [(client, [system.cells[i] for system, _ in lines]) for i, client in enumerate(found.columns)]
+    body = {
+        client: row(client, [measure.shown(cell.value) for cell, (_, measure) in zip(own, lines, strict=True)]) for client, own in cells
+    }
+    if len(body) <= LISTED:
+        return [table("results of every client", head, body.values())]
+    clients = [client for client in body if client != "all"]
+    chosen = next((i for i, (system, _) in enumerate(lines) if system.system == "federated"), 0)
+    system, measure = lines[chosen]
+    known = {client: value for client, own in cells if (value := own[chosen].value) is not None and client != "all"}
+    worst = sorted(known, key=lambda client: known[client], reverse=measure.better == "lower")[:SOME]
+    best = sorted(known, key=lambda client: known[client], reverse=measure.better != "lower")[:SOME]
+    by = f"{system.title}, {measure.title}"
+    parts = {f"The first {SOME} clients": clients[:SOME], f"The worst {SOME} by {by}": worst, f"The best {SOME} by {by}": best}
+    return [
+        *(folded(title, table(title, head, [body[client] for client in some])) for title, some in parts.items()),
+        folded(f"All {len(clients):,} clients", searchable("results of every client", head, list(body.values()))),
+    ]
 
 
 def _figures(record: RunRecord) -> Html:
@@ -267,8 +291,10 @@ def _holdings(record: RunRecord) -> Html:
         )
         for i, holding in enumerate(holdings)
     ]
-    content = table("rows per client", ["client", *(key.replace("_", " ") for key in keys), *counts], body)
-    return _section("Who holds what", folded(f"{len(holdings)} clients", content) if len(holdings) > 20 else content)
+    head = ["client", *(key.replace("_", " ") for key in keys), *counts]
+    if len(holdings) > LISTED:
+        return _section("Who holds what", folded(f"{len(holdings):,} clients", searchable("rows per client", head, body)))
+    return _section("Who holds what", table("rows per client", head, body))
 
 
 def _held(key: str, value: Any) -> str:

@@ -46,3 +46,21 @@ def row(head: str, cells: Iterable[str | Html], class_: str | None = None) -> Ht
 def folded(title: str, *content: str) -> Html:
     """Content that is hidden until its title is clicked. It needs no script."""
     return tag("details", tag("summary", title), *content)
+
+
+def searchable(name: str, head: Sequence[str], body: Sequence[str]) -> Html:
+    """A table with a field above it; `SEARCH` hides the rows whose head does not hold what is typed there."""
+    field = Html(f'<input type="search" placeholder="search" aria-label="search in {escape(name)}">')
+    return tag("div", field, table(name, head, body), class_="search")
+
+
+SEARCH = Html(
+    """<script>
+for (const field of document.querySelectorAll(".search > input"))
+  field.addEventListener("input", () => {
+    for (const row of field.parentElement.querySelectorAll("tbody tr"))
+      row.hidden = !row.firstElementChild.textContent.toLowerCase().includes(field.value.toLowerCase());
+  });
+</script>"""
+)
+"""The one script of a page with many clients."""

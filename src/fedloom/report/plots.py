@@ -36,6 +36,9 @@ from fedloom.report.record import RunRecord
 from fedloom.report.results import MANY_CLIENTS, measured_clients, title
 from fedloom.report.text import byte_unit, capitalised, with_unit
 
+DRAWN_AS_SHAPES = 100
+"""Up to this number of clients, dots and bars are shapes of the page; more of them are pixels, or the page would take megabytes."""
+
 NAMED_CLIENTS = 20
 """Up to this number of clients, a plot with a row per client names each of them."""
 
@@ -142,6 +145,7 @@ def field_split(record: RunRecord, field: str) -> Figure | None:
     for i, value in enumerate(kept):
         colour = VALUE_COLOURS[i] if value in totals else "#c9c9c9"
         look: dict[str, Any] = {"color": colour, "edgecolor": colour, "linewidth": 0.5, "label": label(value, 20)}
+        look["rasterized"] = len(rows) > DRAWN_AS_SHAPES
         if len(rows) <= NAMED_CLIENTS:
             axes.barh(at, shares[:, i], 0.7, left=left, **look)
         else:  # one shape for all clients: hundreds of bars would take more memory than the training
@@ -254,7 +258,8 @@ def _dots_per_client(axes: Axes, record: RunRecord, systems: Sequence[str], clie
         values = np.array([value for client in clients if (value := _final(record, name, client)) is not None])
         # Spread sideways in a fixed pattern, so that equal values do not hide one another.
         sideways = i + (np.arange(len(values)) * 0.618 % 1 - 0.5) * 0.5
-        axes.scatter(sideways, values, s=14, color=_system_colour(system), alpha=0.65, linewidths=0)
+        many = len(values) > DRAWN_AS_SHAPES
+        axes.scatter(sideways, values, s=14, color=_system_colour(system), alpha=0.65, linewidths=0, rasterized=many)
         level = _final(record, name)
         if level is not None:
             axes.hlines(level, i - 0.36, i + 0.36, color=INK, linewidth=1.8)

@@ -6,6 +6,7 @@ Everything that shows a run reads it through `RunRecord`. An unfinished run can 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -136,7 +137,7 @@ class RunRecord:
 
     def _parts(self, kind: str) -> list[list[str]]:
         """[kind, system, name] of every event name `<kind>/<system>/<name>`; the name of a measure may hold slashes."""
-        return [name.split("/", 2) for name, _ in self._values if name.startswith(f"{kind}/") and name.count("/") >= 2]
+        return [name.split("/", 2) for name in self._event_names if name.startswith(f"{kind}/") and name.count("/") >= 2]
 
     def _declared(self, kind: str, found: Iterable[str], undeclared: Iterable[Measure]) -> tuple[Measure, ...]:
         """The manifest's measures of `kind`, or `undeclared` for a manifest that declares none, then the other names in `found`."""
@@ -147,6 +148,11 @@ class RunRecord:
         else:
             known = {measure.name: measure for measure in undeclared}
         return (*known.values(), *(unknown_measure(name) for name in found if name not in known))
+
+    @cached_property
+    def _event_names(self) -> list[str]:
+        """The names of all events, each once: they are few, however many clients there are."""
+        return list(dict.fromkeys(name for name, _ in self._values))
 
     @cached_property
     def _values(self) -> dict[tuple[str, str | None], dict[int | None, float]]:
@@ -236,7 +242,8 @@ def _events(lines: list[tuple[str, dict[str, Any]]]) -> tuple[list[Event], list[
         try:
             round_ = None if line.get("round") is None else int(line["round"])
             client = None if line.get("client") is None else str(line["client"])
-            events.append(Event(round_, client, str(line["name"]), float(line["value"])))
+            value = math.nan if line["value"] is None else float(line["value"])
+            events.append(Event(round_, client, str(line["name"]), value))
         except (KeyError, TypeError, ValueError):
             damaged.append(place)
     return events, damaged
