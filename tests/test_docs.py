@@ -101,7 +101,8 @@ def test_the_steps_and_the_logger_on_the_page_about_extending_work(tmp_path: Pat
     (recipe,) = marked_blocks("docs/extending.md", "recipe: plugin", "yaml")
     settings = "model: {id: tiny-llama}\ndata: {source: tiny-demo, partition: {kind: by_field, field: owner}}\nfederation: {rounds: 1}\n"
     (tmp_path / "recipe.yaml").write_text(f"plugins: [page_parts.py]\n{settings}{recipe}")
-    run = fedloom.run(tmp_path / "recipe.yaml", tmp_path / "run", **{"task.steps": 2, "evaluate.samples": 0})
+    with fedloom.trusting_plugins():
+        run = fedloom.run(tmp_path / "recipe.yaml", tmp_path / "run", **{"task.steps": 2, "evaluate.samples": 0})
     examples = {event["value"] for event in _events(run.folder) if event["name"] == "train/examples"}
     assert examples == {round(0.8 * 34)}
     manifest = json.loads((run.folder / "manifest.json").read_text())

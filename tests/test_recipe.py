@@ -6,6 +6,7 @@ import yaml
 import fedloom.algorithms
 from fedloom.errors import RecipeError
 from fedloom.overrides import parse_overrides
+from fedloom.plugins import trusting_plugins
 from fedloom.recipe import Recipe
 from fedloom.resolve import PRESETS, find_recipe, load_recipe, preset_names
 
@@ -173,7 +174,8 @@ def test_a_plugin_beside_the_recipe_registers_parts_of_the_users_own(tmp_path):
         "@finish_steps.register('halve-of-a-test')\n@dataclass\nclass Halve(FinishStep):\n    share: float = 0.5\n"
     )
     (tmp_path / "mine.yaml").write_text("plugins: [parts.py]\nfinish: [{kind: halve-of-a-test}]\n")
-    recipe = load_recipe(tmp_path / "mine.yaml")
+    with trusting_plugins():
+        recipe = load_recipe(tmp_path / "mine.yaml")
     assert recipe.plugins == [str(tmp_path / "parts.py")]
     assert recipe.finish[0].settings == {"share": 0.5}
     assert load_recipe(recipe) == recipe

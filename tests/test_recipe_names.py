@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedloom.errors import RecipeError
+from fedloom.plugins import trusting_plugins
 from fedloom.resolve import load_recipe
 
 
@@ -32,7 +33,8 @@ def test_plugins_in_a_recipe_are_found_beside_it(tmp_path: Path, monkeypatch: py
     (tmp_path / "written_plugin.py").write_text("")
     (tmp_path / "mine.yaml").write_text("name: mine\nplugins: [written_plugin.py]\n")
     monkeypatch.chdir("/")
-    assert load_recipe(tmp_path / "mine.yaml").plugins == [str(tmp_path / "written_plugin.py")]
+    with trusting_plugins():
+        assert load_recipe(tmp_path / "mine.yaml").plugins == [str(tmp_path / "written_plugin.py")]
 
 
 def test_a_local_path_is_remembered_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fedloom import algorithms, tasks
     from fedloom.outcome import Run, read
+    from fedloom.plugins import trusting_plugins
     from fedloom.recipe import Recipe
     from fedloom.resolve import load_recipe
     from fedloom.run import resume, run
     from fedloom.state import State
 
-__all__ = ["Recipe", "Run", "State", "algorithms", "load_recipe", "read", "resume", "run", "tasks"]
+__all__ = ["Recipe", "Run", "State", "algorithms", "load_recipe", "read", "resume", "run", "tasks", "trusting_plugins"]
 
 
 _PUBLIC = {
@@ -30,6 +31,7 @@ _PUBLIC = {
     "load_recipe": "fedloom.resolve",
     "read": "fedloom.outcome",
     "resume": "fedloom.run",
+    "trusting_plugins": "fedloom.plugins",
 }
 
 

@@ -117,6 +117,11 @@ class DataRecipe(Part):
     )
     partition: PartitionRecipe = Field(default_factory=PartitionRecipe)
     held_out: float = Field(0.15, ge=0, lt=1, description="share of every client's rows kept for evaluation, never trained on")
+    held_out_by: Literal["random", "answer"] = Field(
+        "random",
+        description="answer: of each answer's rows the same share is held out, so that the commonest answer in training is the commonest of"
+        " what is measured, too; random: any rows",
+    )
     duplicates: Literal["keep", "drop"] = Field(
         "keep", description="drop: rows that some client holds out are not trained on by any client whose rows are here; keep: counted"
     )

@@ -29,9 +29,10 @@ TEMPLATE, MAX_LENGTH = "chat", 512
 def load_recipe(source: Recipe | str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
     """A checked and completed recipe from a path, the name of a preset, a mapping, or a recipe, with `overrides` (dotted keys) applied.
 
-    A bare key that is no part of a recipe (`rounds=20`) stands for the one key of that name deeper down.
-    Raises RecipeError with one line for the first key that is wrong.
+    A bare key that is no part of a recipe (`rounds=20`) stands for the one key of that name deeper down. Plugins that a file names have to
+    be trusted (`fedloom.plugins`). Raises RecipeError with one line for the first key that is wrong.
     """
+    from_file = not isinstance(source, Recipe | Mapping)
     if isinstance(source, Recipe):
         raw, folder = source.plain(), Path.cwd()
     elif isinstance(source, Mapping):
@@ -42,12 +43,12 @@ def load_recipe(source: Recipe | str | Path | Mapping[str, Any], overrides: Mapp
     for key, value in (overrides or {}).items():
         override(raw, key, value)
     if "plugins" in (overrides or {}):
-        folder = Path.cwd()  # what is typed is meant from where it is typed, not from where the preset lies
+        folder, from_file = Path.cwd(), False  # what is typed is meant from where it is typed, not from where the preset lies
     _refuse_infinite(raw)
     plugins = raw.get("plugins") or []
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise RecipeError("plugins: should be a list of Python files")
-    raw["plugins"] = [load_plugin(plugin, folder) for plugin in plugins]
+    raw["plugins"] = [load_plugin(plugin, folder, trusted=not from_file) for plugin in plugins]
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:

@@ -60,6 +60,7 @@ def serve():
 def test_an_endpoint_is_asked_with_the_key_of_its_variable_and_tried_again_when_busy(serve, monkeypatch):
     monkeypatch.setattr("fedloom.evaluation.endpoint.time.sleep", lambda _: None)
     monkeypatch.setenv("MY_KEY", "k1")
+    monkeypatch.setenv("FEDLOOM_KEY_VARIABLES", "MY_KEY")
     server = serve(lambda turns: turns[-1]["content"].upper(), [503, 429])
     assert Endpoint(server.url, "judge", "MY_KEY").chat([{"role": "user", "content": "hello"}], 8) == "HELLO"
     path, headers, body = server.asked[-1]
@@ -241,3 +242,66 @@ def test_a_reward_model_of_any_family_scores_and_one_with_two_outputs_is_refused
     assert first.score != second.score
     with pytest.raises(ModelError, match="has 2 outputs; a reward model has one, the score"):
         Reward(model=bert(tmp_path / "two", 2)).judge([("q", "a")])
+
+
+URL = "http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://host/v1", "should be a URL such as"),
+        ("host:8000/v1", "should be a URL such as"),
+        ("http://ada:SECRET@host/v1", "should hold no password and no key"),
+        ("https://SECRET@host/v1", "should hold no password and no key"),
+        ("https://host/v1?api-key=SECRET", "should hold no password and no key"),
+        ("https://host/v1#SECRET", "should hold no password and no key"),
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_not_shown(url, said):
+    with pytest.raises(RecipeError, match=said) as caught:
+        Endpoint(url, "judge")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_key_is_sent_only_when_its_owner_has_allowed_it(serve, monkeypatch):
+    monkeypatch.delenv("FEDLOOM_KEY_VARIABLES", raising=False)
+    monkeypatch.setenv("AWS_SECRET", "SECRET")
+    monkeypatch.setenv("OPENAI_API_KEY", "SECRET")
+    with pytest.raises(
+        RecipeError, match="you have not allowed AWS_SECRET to be sent; if it is meant, set FEDLOOM_KEY_VARIABLES=AWS_SECRET"
+    ):
+        Endpoint(URL, "judge", "AWS_SECRET")
+    assert Endpoint(URL, "judge")._key() is None
+    assert Endpoint("https://api.openai.com.evil.org/v1", "judge")._key() is None
+    assert Endpoint("http://api.openai.com/v1", "judge")._key() is None
+    assert Endpoint("https://api.openai.com/v1", "judge")._key() == "SECRET"
+    monkeypatch.setenv("FEDLOOM_KEY_VARIABLES", "OTHER, AWS_SECRET")
+    assert Endpoint(URL, "judge", "AWS_SECRET")._key() == "SECRET"
+
+
+def test_a_redirect_is_not_followed(monkeypatch):
+    asked = []
+
+    class Moved(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def do_GET(self):
+            self.do_POST()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Moved)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with pytest.raises(ModelError, match="HTTP 302 to another address, which keys do not follow"):
+            Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "judge").chat([{"role": "user", "content": "x"}], 8)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert asked == ["/v1/chat/completions"]

@@ -1,5 +1,7 @@
 """Loading base models: what comes back, and the one line that a user gets when it cannot be done."""
 
+import contextlib
+import json
 import shutil
 import warnings
 
@@ -248,3 +250,31 @@ def test_other_families_load_take_adapters_and_generate(family, tmp_path):
     assert all("lora_" in name for name in trained)
     assert all(p.grad is not None for p in trained.values())
     assert not any("lm_head" in name for name in trained)
+
+
+@pytest.fixture
+def theirs(tmp_path):
+    """A model's folder with a program in it."""
+    folder = tmp_path / "theirs"
+    shutil.copytree(fetch("tiny-llama"), folder)
+    (folder / "theirs.py").write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n")
+    return folder
+
+
+def change(path, **keys):
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+def test_the_program_of_a_models_folder_is_not_run(theirs):
+    maps = {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"}
+    change(theirs / "config.json", model_type="theirs", architectures=["Theirs"], auto_map=maps)
+    with pytest.raises(ModelError, match=r"its files hold a program \(auto_map\), and no program of a model is run here"):
+        load_model(ModelRecipe(id=str(theirs), device="cpu"))
+    assert not list(theirs.parent.rglob("ran"))
+
+
+def test_the_program_of_a_tokenizer_is_not_run(theirs):
+    change(theirs / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "theirs.Tokenizer"]}, tokenizer_class="Theirs")
+    with contextlib.suppress(ModelError):
+        load_model(ModelRecipe(id=str(theirs), device="cpu"))
+    assert not list(theirs.parent.rglob("ran"))

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, draw, err, out, say
+from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, TrustPlugins, draw, err, out, say
 from fedloom.errors import RecipeError
 from fedloom.files import disk_errors_named
 
@@ -39,7 +39,9 @@ def recipes_ls() -> None:
 
 @recipes_app.command("show")
 def recipes_show(
-    recipe: RecipeArgument, full: Annotated[bool, typer.Option("--full", help="With every default written out.")] = False
+    recipe: RecipeArgument,
+    full: Annotated[bool, typer.Option("--full", help="With every default written out.")] = False,
+    trusted: TrustPlugins = False,
 ) -> None:
     """Print a preset as YAML."""
     from fedloom.resolve import find_recipe, load_recipe
@@ -86,6 +88,7 @@ def data_inspect(
     overrides: Overrides = None,
     picture: Annotated[Path | None, typer.Option("--picture", help="Draw who holds what into this .png or .svg file.")] = None,
     as_json: AsJson = False,
+    trusted: TrustPlugins = False,
 ) -> None:
     """Who holds what: rows per client, answers, how uneven the split is, rows that would be cut or left out. Never any text of a row."""
     from fedloom.data.summary import summary_table

@@ -53,6 +53,19 @@ Overrides = Annotated[
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 RepairOption = Annotated[int | None, typer.Option("--repair", help="The model that the repair of this level made.", min=1, max=3)]
+
+
+def _trust(context: typer.Context, wanted: bool) -> bool:
+    if wanted:
+        from fedloom.plugins import trusting_plugins
+
+        context.with_resource(trusting_plugins())
+    return wanted
+
+
+TrustPlugins = Annotated[
+    bool, typer.Option("--trust-plugins", callback=_trust, help="Run the Python files that the recipe names; remembered for each file.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedloom.cli.parts import AsJson, RepairOption, RunArgument, draw, err, out, say
+from fedloom.cli.parts import AsJson, RepairOption, RunArgument, TrustPlugins, draw, err, out, say
 
 if TYPE_CHECKING:
     from fedloom.housekeeping import Kept
@@ -21,6 +21,7 @@ def chat(
     temperature: Annotated[float, typer.Option(help="0: always the likeliest word; above: drawn.", min=0)] = 0.0,
     system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
     repair: RepairOption = None,
+    trusted: TrustPlugins = False,
 ) -> None:
     """Talk to the tuned model of a run. An empty line or Ctrl-D ends it; /new starts over.
 
@@ -61,6 +62,7 @@ def export(
     target: Annotated[Path, typer.Argument(help="The new folder.")],
     merge: Annotated[bool, typer.Option("--merge", help="A whole model with the adapter merged in, instead of the adapter alone.")] = False,
     repair: RepairOption = None,
+    trusted: TrustPlugins = False,
 ) -> None:
     """Hand the result out: the adapter in PEFT's format, or with --merge a whole model that needs no PEFT.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, err, out, say, stoppable
+from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, TrustPlugins, err, out, say, stoppable
 from fedloom.errors import FedloomError, RecipeError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def run(
     overrides: Overrides = None,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Run folder; default: runs/NAME-TIME.")] = None,
     as_json: AsJson = False,
+    trusted: TrustPlugins = False,
 ) -> None:
     """Run a recipe: train across its clients, measure, and write the report.
 
@@ -54,7 +55,11 @@ def demo(
     run("sft_smollm2", ["rounds=2", "steps=3", "max_rows=10"] if quick else None, out_folder, as_json)
 
 
-def resume(run_folder: RunArgument, as_json: AsJson = False) -> None:
+def resume(
+    run_folder: RunArgument,
+    as_json: AsJson = False,
+    trusted: TrustPlugins = False,
+) -> None:
     """Go on with a run that was stopped or killed; it ends in the same bytes as if it had not been."""
     from fedloom.report.live import LiveView
     from fedloom.run import resume as go_on
@@ -69,6 +74,7 @@ def sweep(
     words: Annotated[list[str], typer.Argument(metavar="KEY=A,B,C...", help="Values to try: algorithm.name=fedavg,scaffold seed=1,2,3")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the sweep; the same command again goes on in it.")],
     as_json: AsJson = False,
+    trusted: TrustPlugins = False,
 ) -> None:
     """Run a recipe over a grid of values: a run per cell, each once, then a table of means and spreads over seeds, and a picture.
 
@@ -99,7 +105,11 @@ def sweep(
         raise FedloomError(f"{len(grid.cells) - len(done)} of {len(grid.cells)} cells failed; mend them and give the same command again")
 
 
-def validate(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+def validate(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    trusted: TrustPlugins = False,
+) -> None:
     """Check a recipe without running it: every key, name and value, and the rows of its files."""
     from fedloom.data.clients import build_clients
     from fedloom.data.row_notes import source_notes

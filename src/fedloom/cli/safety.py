@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, err, out, recipe_of, stoppable
+from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, TrustPlugins, err, out, recipe_of, stoppable
 from fedloom.errors import FedloomError, RecipeError
 
 safety_app = typer.Typer(
@@ -26,6 +26,7 @@ def repair(
     generator: Annotated[str | None, typer.Option(help="Outside model of level 2; default: the recipe's, else the base model.")] = None,
     settings: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as rows=200 steps=100")] = None,
     as_json: AsJson = False,
+    trusted: TrustPlugins = False,
 ) -> None:
     """Train the joined model of a finished run on aligned and on ordinary rows, and measure it again.
 
@@ -67,6 +68,7 @@ def safety_matrix(
         str | None, typer.Option(help="Outside model of repair level 2; default: the recipe's, else its base model.")
     ] = None,
     as_json: AsJson = False,
+    trusted: TrustPlugins = False,
 ) -> None:
     """Run every attack with every rule and seed, and repair every run; then write a table and a heat map of the results.
 

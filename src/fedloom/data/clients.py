@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedloom.data.partition import partitioners
-from fedloom.data.record_sequence import Records, digests
+from fedloom.data.record_sequence import Records, described, digests
 from fedloom.data.records import Record
 from fedloom.data.sources import load_records
 from fedloom.errors import DataError
@@ -71,8 +71,9 @@ def build_clients(data: DataRecipe, clients: int | None, seed: int) -> Federated
     names = _file_names(parts)
     records = source.records
     held_out = np.zeros(len(records), dtype=bool)
+    labels = [record.label for record in described(records)] if data.held_out_by == "answer" else None
     for name, rows in parts.items():
-        held_out[_held_out(names[name], rows, data.held_out, seed)] = True
+        held_out[_held_out(names[name], rows, data.held_out, seed, labels)] = True
     built = _clients(records, {names[name]: rows for name, rows in parts.items()}, held_out, drop=data.duplicates == "drop")
     left_out = len(records) - sum(map(len, parts.values()))
     return FederatedData(built, source.kind, source.origin, source.licences, source.sha256, left_out, records.unread, records.unanswered)
@@ -141,10 +142,21 @@ def _file_names(parts: Mapping[str, Sequence[int]]) -> dict[str, str]:
     return names
 
 
-def _held_out(name: str, rows: Sequence[int], share: float, seed: int) -> list[int]:
-    """floor(share * n) of the rows, at least one of two or more where a share is asked for; one is always left to train on."""
+def _held_out(name: str, rows: Sequence[int], share: float, seed: int, labels: Sequence[str] | None) -> list[int]:
+    """floor(share * n) of the rows, at least one of two or more where a share is asked for; one is always left to train on.
+
+    With `labels` of all records, every label has its share of them, to within one row: rows stand by label, in a drawn order each, and
+    rows at equal distances are taken.
+    """
     count = math.floor(share * len(rows) + 1e-9)  # 0.29 * 100 is 28.999... in binary
     if share > 0:
         count = max(count, 1)
     count = min(count, len(rows) - 1)
-    return [rows[i] for i in numpy_stream(seed, "held-out", name).permutation(len(rows))[:count]]
+    stream = numpy_stream(seed, "held-out", name)
+    drawn = [rows[i] for i in stream.permutation(len(rows))]
+    if labels is None or count == 0:
+        return drawn[:count]
+    drawn.sort(key=lambda row: labels[row])
+    distance = len(rows) / count
+    begin = stream.random() * distance
+    return [drawn[int(begin + i * distance)] for i in range(count)]

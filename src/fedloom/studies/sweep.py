@@ -213,5 +213,5 @@ def _claim(grid: Grid, base: Recipe) -> None:
         if read_json(path, dict) != json.loads(json.dumps(content)):
             raise RecipeError(f"{grid.folder}: holds another sweep; choose another folder with --out")
         return
-    grid.folder.mkdir(parents=True, exist_ok=True)
+    grid.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
