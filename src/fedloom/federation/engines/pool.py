@@ -22,7 +22,7 @@ from pathlib import Path
 from torch import nn
 
 from fedloom.errors import RunStoppedError
-from fedloom.federation.engines.workers import Job, Outcome
+from fedloom.federation.engines.workers import Job, LostWorkers, Outcome
 from fedloom.files import SCRATCH, remove, scratch_folder, unfinished
 from fedloom.models.bench import BenchPlan
 from fedloom.models.share import write_shared
@@ -46,6 +46,7 @@ class WorkerPool:
         self._count = itertools.count()
         self._closing = threading.Event()
         self._gate = threading.Lock()
+        self._lost = LostWorkers()
         self._live: set[subprocess.Popen[bytes]] = set()
         self._supervisors = [threading.Thread(target=self._supervise, daemon=True, name=f"worker-{i}") for i in range(workers)]
         for supervisor in self._supervisors:
@@ -98,16 +99,25 @@ class WorkerPool:
             if self._closing.is_set():
                 results.put((job, Outcome(None, "the run is stopping")))
                 continue
+            if refusal := self._lost.refusal(job.client):
+                results.put((job, Outcome(None, refusal)))
+                continue
             if worker is None:
                 worker = _start(self._plan, self._sites, self._weights, self._threads)
                 self._live.add(worker.process)
                 if self._closing.is_set():
                     worker.process.kill()
             outcome = _ask(worker, job)
-            if isinstance(outcome, _Lost):
-                code = self._end(worker)
+            if isinstance(outcome, _Silent):
+                self._end(worker)
+                worker, outcome = None, Outcome(None, outcome.reason)
+            elif isinstance(outcome, _Died):
+                self._lost.add(job.client, f"exit code {self._end(worker)}")
                 worker = None
-                outcome = Outcome(None, f"{outcome.reason} (exit code {code})")
+                self._enter(job, results)  # another worker, or a new one, does it again
+                continue
+            else:
+                self._lost.forget(job.client)
             results.put((job, outcome))
         if worker is not None:
             self._end(worker)
@@ -135,10 +145,14 @@ class _Worker:
 
 
 @dataclass(frozen=True)
-class _Lost:
-    """Why a worker can no longer be used."""
+class _Silent:
+    """Why a worker was ended that gave no answer."""
 
     reason: str
+
+
+class _Died:
+    """A worker process is gone, for want of memory or killed."""
 
 
 def _start(plan: BenchPlan, sites: Path, weights: Path, threads: int) -> _Worker:
@@ -151,13 +165,13 @@ def _start(plan: BenchPlan, sites: Path, weights: Path, threads: int) -> _Worker
     return _Worker(process, ours)
 
 
-def _ask(worker: _Worker, job: Job) -> Outcome | _Lost:
+def _ask(worker: _Worker, job: Job) -> Outcome | _Silent | _Died:
     try:
         worker.line.send(job)
         if not worker.line.poll(job.deadline + GRACE):
-            return _Lost(f"no answer {GRACE:.0f} s after its deadline of {job.deadline:.0f} s; its worker process was ended")
+            return _Silent(f"no answer {GRACE:.0f} s after its deadline of {job.deadline:.0f} s; its worker process was ended")
         outcome = worker.line.recv()
     except (EOFError, OSError):
-        return _Lost("its worker process died")
+        return _Died()
     assert isinstance(outcome, Outcome)
     return outcome

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fedloom.errors import MissingExtraError
-from fedloom.federation.engines.workers import Job, Outcome, SitesOnBench
+from fedloom.federation.engines.workers import Job, LostWorkers, Outcome, SitesOnBench
 from fedloom.models.bench import BenchPlan, make_bench
-
-TRIES = 3
-"""Actors that may die over one job before its client is given up for the round."""
 
 
 class RayWorkers:
@@ -35,32 +32,37 @@ class RayWorkers:
         gpus = ray.cluster_resources().get("GPU", 0)
         self._make = ray.remote(num_cpus=0, num_gpus=gpus / workers if gpus else 0)(RayBench).remote
         self._arguments = plan, sites, threads
+        self._lost = LostWorkers()
         self._actors = [self._make(*self._arguments) for _ in range(workers)]
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
         """Outcomes as they arrive. A job whose actor died is done again by a new one."""
         coming, idle = iter(jobs), list(range(len(self._actors)))
-        running: dict[Any, tuple[Any, int, Job, int]] = {}
-        again: list[tuple[Job, int]] = []
+        running: dict[Any, tuple[Any, int, Job]] = {}
+        again: list[Job] = []
         while True:
-            while idle and (item := again.pop() if again else next(((job, 1) for job in coming), None)):
+            while idle and (job := again.pop() if again else next(coming, None)):
+                if refusal := self._lost.refusal(job.client):
+                    yield job, Outcome(None, refusal)
+                    continue
                 place = idle.pop()
                 actor = self._actors[place]
-                running[actor.do.remote(item[0])] = (actor, place, *item)
+                running[actor.do.remote(job)] = (actor, place, job)
             if not running:
                 return
             (ready,), _ = self._ray.wait(list(running), num_returns=1)
-            actor, place, job, tries = running.pop(ready)
+            actor, place, job = running.pop(ready)
             idle.append(place)
             try:
-                yield job, self._ray.get(ready)
+                outcome = self._ray.get(ready)
             except self._ray.exceptions.RayActorError:
                 if self._actors[place] is actor:  # a run in another thread may have replaced it already
                     self._actors[place] = self._make(*self._arguments)
-                if tries == TRIES:
-                    yield job, Outcome(None, f"{TRIES} actors died over it, one after another")
-                else:
-                    again.append((job, tries + 1))
+                self._lost.add(job.client, "Ray actor")
+                again.append(job)
+                continue
+            self._lost.forget(job.client)
+            yield job, outcome
 
     def close(self) -> None:
         for actor in self._actors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,36 @@ class Outcome:
 
     message: bytes | None
     error: str | None = None
+
+
+MOST_LOST = 2
+"""Workers that a client's jobs may cost one after another: a job whose worker died is done again by another, and after that no more."""
+
+
+class LostWorkers:
+    """The workers that died over each client's jobs, since its last job that was done. Used by several threads at once."""
+
+    def __init__(self) -> None:
+        self._lost: dict[str, list[str]] = {}
+        self._gate = threading.Lock()
+
+    def add(self, client: str, how: str) -> None:
+        """A worker died over a job of `client`; `how` it ended."""
+        with self._gate:
+            self._lost.setdefault(client, []).append(how)
+
+    def forget(self, client: str) -> None:
+        """A job of `client` is done."""
+        with self._gate:
+            self._lost.pop(client, None)
+
+    def refusal(self, client: str) -> str | None:
+        """Why the jobs of `client` are not done any more; None while they are."""
+        with self._gate:
+            lost = self._lost.get(client, [])
+        if len(lost) < MOST_LOST:
+            return None
+        return f"{MOST_LOST} worker processes died over it, one after another ({', '.join(lost)}); it is left out of the rest of this run"
 
 
 class Workers(Protocol):
