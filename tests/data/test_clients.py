@@ -139,3 +139,27 @@ def test_a_client_whose_rows_are_all_dropped_is_named(tmp_path):
     path.write_text('{"question": "q", "answer": "x", "owner": "a"}\n' * 4)
     with pytest.raises(DataError, match=r"^client 'a': data.duplicates: drop leaves no row"):
         built(path, held_out=0.5, duplicates="drop")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_held_out_by_answer_takes_the_same_share_of_every_answer(tmp_path, share):
+    answers = ["yes"] * 40 + ["no"] * 20 + ["maybe"] * 20
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"question": f"q{i}", "answer": a}) + "\n" for i, a in enumerate(answers)))
+    (client,) = built(tmp_path / "rows.jsonl", clients=1, partition={"kind": "iid"}, held_out=share, held_out_by="answer").clients
+    held = [row.response for row in client.held_out]
+    assert [held.count(answer) for answer in ("yes", "no", "maybe")] == [40 * share, 20 * share, 20 * share]
+    assert not {row.turns for row in client.train} & {row.turns for row in client.held_out}
+    assert len(client.train) + len(client.held_out) == 80
+
+
+def test_held_out_by_answer_of_answers_that_are_all_different_is_drawn_by_the_seed(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"question": f"q{i}", "answer": f"a{i:02d}"}) + "\n" for i in range(60)))
+    held = [
+        [
+            row.response
+            for row in built(tmp_path / "rows.jsonl", 1, seed, {"kind": "iid"}, held_out=0.2, held_out_by="answer").clients[0].held_out
+        ]
+        for seed in (1, 1, 2)
+    ]
+    assert held[0] == held[1] != held[2]
+    assert [len(set(rows)) for rows in held] == [12, 12, 12]
