@@ -6,7 +6,7 @@ from tokenizer_kinds import TOKENIZERS
 from fedloom.data.prefixes import lead, prompt_ids
 from fedloom.data.records import Turn
 from fedloom.data.templates import render, render_prompt
-from fedloom.models.chat_templates import chat_tokenizer
+from fedloom.models.chat_templates import chat_tokenizer, save_beside
 from fedloom.models.encoders import TextEncoder
 
 TALKS = {
@@ -41,6 +41,13 @@ def test_other_programs_ask_with_the_tokens_that_were_trained_behind(name):
     asked = prompt_ids(render_prompt([Turn("user", "color of sky?")], tokenizer, "vicuna"), tokenizer)
     messages = [{"role": "user", "content": "color of sky?"}]
     assert list(other.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)) == asked
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_knows_is_not_put_beside_an_adapter(tmp_path):
+    tokenizer = TOKENIZERS["tiny"]
+    for more, written in ((0, True), (1, False)):
+        save_beside(TextEncoder(tokenizer, "chat", 512, vocabulary=len(tokenizer) - more), tmp_path / str(more))
+        assert (tmp_path / str(more) / "tokenizer_config.json").exists() == written
 
 
 def test_the_tokenizers_own_template_stays():

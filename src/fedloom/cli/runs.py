@@ -52,7 +52,7 @@ def demo(
 
     Fetches a model (93 MB) and demo data (46 MB) once.
     """
-    run("sft_smollm2", ["rounds=2", "steps=3", "max_rows=10"] if quick else None, out_folder, as_json)
+    run("sft_smollm2", ["rounds=3", "steps=5", "every=3", "max_rows=20"] if quick else None, out_folder, as_json)
 
 
 def resume(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 from fedloom.data.prefixes import lead
 from fedloom.data.templates import ALPACA_PREAMBLE, VICUNA_PREAMBLE
 from fedloom.models.encoders import TextEncoder
+from fedloom.models.save import save_tokenizer
 
 LOOP = (
     "{{%- if messages and messages[0].role == 'system' -%}}{{%- set opening = messages[0].content -%}}"
@@ -41,6 +43,13 @@ def chat_tokenizer(encoder: TextEncoder) -> Any:
     tokenizer = copy.deepcopy(encoder.tokenizer)
     tokenizer.chat_template = jinja(encoder.template, tokenizer)
     return tokenizer
+
+
+def save_beside(encoder: TextEncoder, folder: Path) -> None:
+    """Write the encoder's tokenizer beside an adapter. One with more tokens than the model knows is left with the base model: PEFT would
+    add rows to the embedding for it, and these could be said."""
+    if encoder.vocabulary is None or len(encoder.tokenizer) <= encoder.vocabulary:
+        save_tokenizer(chat_tokenizer(encoder), folder)
 
 
 def jinja(template: str, tokenizer: Any) -> str:

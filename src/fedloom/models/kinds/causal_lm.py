@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 from fedloom.data.records import Conversation
 from fedloom.data.templates import render_prompt
-from fedloom.models.chat_templates import chat_tokenizer
+from fedloom.models.chat_templates import chat_tokenizer, save_beside
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import generate
 from fedloom.models.kinds.base import BuiltModel, ModelKind, kinds
 from fedloom.models.load import learned_positions, load_model, tokenizer_here
-from fedloom.models.save import save_model, save_tokenizer
+from fedloom.models.save import save_model
 from fedloom.recipe import DataRecipe, ModelRecipe
 
 
@@ -34,7 +34,7 @@ class CausalLM(ModelKind):
         save_model(model, chat_tokenizer(encoder), folder)
 
     def save_encoder(self, encoder: TextEncoder, folder: Path) -> None:
-        save_tokenizer(chat_tokenizer(encoder), folder)
+        save_beside(encoder, folder)
 
     def answers(self, model: Any, encoder: TextEncoder, records: Sequence[Conversation], max_new_tokens: int, batch_size: int) -> list[str]:
         texts = [render_prompt(record.prompt, encoder.tokenizer, encoder.template) for record in records]

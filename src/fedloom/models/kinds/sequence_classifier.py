@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fedloom.models.chat_templates import chat_tokenizer
+from fedloom.models.chat_templates import chat_tokenizer, save_beside
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.kinds.base import BuiltModel, ModelKind, kinds
 from fedloom.models.kinds.causal_lm import text_encoder_here, with_text_encoder
-from fedloom.models.save import save_model, save_tokenizer
+from fedloom.models.save import save_model
 from fedloom.recipe import DataRecipe, ModelRecipe
 
 
@@ -28,4 +28,4 @@ class SequenceClassifier(ModelKind):
         save_model(model, chat_tokenizer(encoder), folder)
 
     def save_encoder(self, encoder: TextEncoder, folder: Path) -> None:
-        save_tokenizer(chat_tokenizer(encoder), folder)
+        save_beside(encoder, folder)
