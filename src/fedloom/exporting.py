@@ -38,7 +38,7 @@ def export(run_folder: Path, target: Path, merged: bool, repair: int | None = No
     adapter = recipe.model.adapter is not None
     base = read_json(trained / CONFIG, dict).get("base_model_name_or_path", recipe.model.id) if adapter else recipe.model.id
     plan = bench_plan(recipe)
-    card = model_card(read_run(run_folder), base, adapter and not merged, HEADS.get(plan.kind), repair)
+    card = model_card(read_run(run_folder), base, adapter and not merged, HEADS.get(plan.kind), plan.labels, repair)
     with disk_errors_named(target):
         if merged and adapter:
             merge(recipe.model.id, trained, target, plan.labels)

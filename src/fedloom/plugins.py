@@ -1,8 +1,8 @@
 """Plugins: Python files of a user's own whose decorators register parts when they are imported.
 
 A recipe or a run folder may come from someone else, and the plugins that it names are programs. So a file is run only when the user has
-said so: by typing its name, by `trusting_plugins()`, or with --trust-plugins. What was trusted once is known by its content, and is asked
-for again when that has changed.
+said so: by typing its name, by `trusting_plugins()`, or with --trust-plugins. What was trusted once is known by its path and its content,
+and is asked for again when one of them is another. What a plugin imports from beside it is not looked at.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def load_plugin(plugin: str, folder: Path, trusted: bool) -> str:
 
 
 def _check_trust(path: Path, source: bytes, trusted: bool) -> None:
-    known = cache_folder() / "trusted-plugins" / sha256(source).hexdigest()
+    known = cache_folder() / "trusted-plugins" / sha256(f"{path}\x1f".encode(errors="surrogateescape") + source).hexdigest()
     if trusted:
         if not known.exists():
             with disk_errors_named(known):

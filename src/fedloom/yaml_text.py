@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
 from yaml.error import MarkedYAMLError
-from yaml.nodes import CollectionNode, MappingNode, Node, SequenceNode
+from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 
 class YamlError(Exception):
@@ -29,7 +28,7 @@ def parse_yaml(text: str) -> Any:
     cannot be read, or repeats too much by its aliases.
     """
     try:
-        loader = _Loader(text)
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -40,23 +39,8 @@ def parse_yaml(text: str) -> Any:
         raise YamlError(getattr(error, "problem", None) or "cannot be read", mark.line + 1 if mark else None) from None
     except RecursionError:
         raise YamlError("it is nested too deep") from None
-    except (ValueError, OverflowError, TypeError) as error:
+    except (ValueError, ArithmeticError, TypeError, LookupError, AttributeError) as error:  # what PyYAML raises for !!int '' and the like
         raise YamlError(f"a value cannot be read: {str(error).partition(';')[0]}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys; here they are an error."""
-
-    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        lines: dict[Any, int] = {}
-        for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:str":
-                continue
-            if key.value in lines:
-                first = f"the key '{key.value}' stands here twice, first in line {lines[key.value]}"
-                raise MarkedYAMLError(problem=first, problem_mark=key.start_mark)
-            lines[key.value] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
 
 
 def _values(node: Node, known: dict[int, int], above: set[int]) -> int:
@@ -66,9 +50,23 @@ def _values(node: Node, known: dict[int, int], above: set[int]) -> int:
     if id(node) in above:
         raise MarkedYAMLError(problem="a value holds itself", problem_mark=node.start_mark)
     if id(node) not in known:
+        if isinstance(node, MappingNode):
+            _check_keys(node)
         inside = [one for pair in node.value for one in pair] if isinstance(node, MappingNode) else node.value
         assert isinstance(node, MappingNode | SequenceNode)
         known[id(node)] = 1 + sum(_values(one, known, above | {id(node)}) for one in inside)
         if known[id(node)] > MOST_VALUES:
             raise MarkedYAMLError(problem=f"it holds more than {MOST_VALUES:,} values", problem_mark=node.start_mark)
     return known[id(node)]
+
+
+def _check_keys(node: MappingNode) -> None:
+    """PyYAML keeps the last of two equal keys; here they are an error. Looked at before keys that are merged in (<<) are put among them."""
+    lines: dict[tuple[str, Any], int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, ScalarNode):
+            continue
+        if (key.tag, key.value) in lines:
+            first = f"the key '{key.value}' stands here twice, first in line {lines[key.tag, key.value]}"
+            raise MarkedYAMLError(problem=first, problem_mark=key.start_mark)
+        lines[key.tag, key.value] = key.start_mark.line + 1

@@ -44,9 +44,10 @@ def recipes_show(
     trusted: TrustPlugins = False,
 ) -> None:
     """Print a preset as YAML."""
+    from fedloom.report.text import printable
     from fedloom.resolve import find_recipe, load_recipe
 
-    sys.stdout.write(load_recipe(recipe).to_yaml() if full else find_recipe(recipe).read_text(encoding="utf-8"))
+    sys.stdout.write(printable(load_recipe(recipe).to_yaml() if full else find_recipe(recipe).read_text(encoding="utf-8")))
 
 
 @recipes_app.command("copy")

@@ -9,10 +9,14 @@ from typing import Any
 
 from fedloom.data.rows import Row
 
+TURN = ("role", "content", "from", "value")
+"""The keys of a turn that are read."""
+
 
 @dataclass(frozen=True)
 class Columns:
-    """`names` of all columns in the order of their first row, and those among them with `texts` and with `lists` in some row.
+    """`names` of all columns in the order of their first row, and those among them with `texts` (or lists, or objects) and with `lists` in
+    some row. `plain` columns hold texts or numbers alone. `beside` are keys of turns that are no role and no content, as COLUMN.KEY.
 
     `unanswered` counts, for each column of conversations, the rows whose last turn is no answer.
     """
@@ -20,6 +24,8 @@ class Columns:
     names: tuple[str, ...]
     texts: tuple[str, ...]
     lists: tuple[str, ...]
+    plain: tuple[str, ...]
+    beside: tuple[str, ...]
     unanswered: Mapping[str, int]
 
 
@@ -28,16 +34,29 @@ def columns_of(rows: Iterable[Row]) -> Columns:
     names: dict[str, None] = {}
     texts: dict[str, None] = {}
     lists: dict[str, None] = {}
+    filled: dict[str, None] = {}
+    nested: set[str] = set()
+    beside: dict[str, None] = {}
     unanswered: Counter[str] = Counter()
     for row in rows:
         for column, value in row.columns.items():
             names[column] = None
             if isinstance(value, str | dict | list) and value:
                 texts[column] = None
+            if isinstance(value, list | dict):
+                nested.add(column)
+            elif value is not None and value != "":
+                filled[column] = None
             if isinstance(value, list) and value:
                 lists[column] = None
                 unanswered[column] += _asks(value[-1])
-    return Columns(tuple(names), tuple(texts), tuple(lists), dict(unanswered))
+                beside |= {f"{column}.{key}": None for turn in value if isinstance(turn, dict) for key in _more_keys(turn)}
+    plain = tuple(column for column in filled if column not in nested)
+    return Columns(tuple(names), tuple(texts), tuple(lists), plain, tuple(beside), dict(unanswered))
+
+
+def _more_keys(turn: Mapping[str, Any]) -> list[str]:
+    return [key for key, value in turn.items() if key not in TURN and value]
 
 
 def _asks(turn: Any) -> bool:

@@ -59,7 +59,8 @@ def read_conversations(rows: Sequence[Row], fields: FieldsRecipe, provenance: Pr
     fields = _resolved(fields, found)
     used = {column for column in fields.model_dump().values() if column} | {ALTERNATIVES}
     records = checked_records(Conversation.kind, rows, partial(_conversation, fields, used, provenance), provenance)
-    records.unread = tuple(column for column in found.texts if column not in used)
+    in_turns = (key for key in found.beside if key.partition(".")[0] in used)
+    records.unread = (*(column for column in found.texts if column not in used), *in_turns)
     records.unanswered = found.unanswered.get(fields.messages or "", 0)
     return records
 
@@ -89,7 +90,7 @@ def _resolved(fields: FieldsRecipe, found: Columns) -> FieldsRecipe:
         asked = layout.instruction or layout.prompt
         if all(column in found.names for column in needed) and not ((fields.input or fields.history) and not asked):
             known = _beside(found, needed) if asked and asked not in found.lists else {}
-            known["system"] = _first(SYSTEMS, found.texts, needed)
+            known["system"] = _first(SYSTEMS, found.plain, needed)
             return layout.model_copy(update={**known, **{key: column for key, column in beside.items() if column}})
     shown = ", ".join(found.names) or "none"
     if "path" in found.names or "pixels" in found.names:
@@ -103,7 +104,7 @@ def _resolved(fields: FieldsRecipe, found: Columns) -> FieldsRecipe:
 
 def _beside(found: Columns, needed: Sequence[str]) -> dict[str, str | None]:
     """The columns of an input and of earlier turns, where the source has them."""
-    return {"input": _first(INPUTS, found.texts, needed), "history": HISTORY if HISTORY in found.lists and HISTORY not in needed else None}
+    return {"input": _first(INPUTS, found.plain, needed), "history": HISTORY if HISTORY in found.lists and HISTORY not in needed else None}
 
 
 def _first(names: Sequence[str], found: Iterable[str], taken: Sequence[str]) -> str | None:
@@ -152,6 +153,8 @@ def _text(row: Row, column: str | None, key: str) -> str:
 
 def _optional_text(row: Row, column: str | None) -> str:
     value = row.columns.get(column) if column else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
     if value is not None and not isinstance(value, str):
         raise DataError(f"{row.where}: column '{column}' should be text, not {kind_of(value)}")
     return value if value and value.strip() else ""

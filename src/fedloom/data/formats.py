@@ -85,7 +85,9 @@ def _holds_lines(text: str) -> bool:
         content = json.loads(first)
     except (ValueError, RecursionError):
         return False
-    return isinstance(content, dict) and (bool(rest.strip()) or any(isinstance(value, str) for value in content.values()))
+    if not isinstance(content, dict) or rest.strip():
+        return isinstance(content, dict)
+    return not isinstance(content.get("data"), list) and any(isinstance(value, str) for value in content.values())
 
 
 class JsonLines(Lazy[Row]):

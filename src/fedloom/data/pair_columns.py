@@ -45,7 +45,7 @@ def _united(told: list[Turn], before: list[Turn], where: str) -> list[Turn]:
         raise DataError(f"{where} has another system turn than the answers' conversations; mend or remove the row")
     if _holds(own, said):
         said = own
-    elif not _holds(said, own):
+    elif not _ends_with(said, own):
         if said[-1].role != "assistant" or own[0].role != "user":
             raise DataError(f"{where} is no part of the conversations that the answers end; mend the row, or leave data.fields.prompt out")
         said = [*said, *own]
@@ -56,6 +56,11 @@ def _without_system(turns: list[Turn]) -> tuple[list[Turn], list[Turn]]:
     """The system turn at the beginning, if there is one, and the others."""
     first = 1 if turns and turns[0].role == "system" else 0
     return turns[:first], turns[first:]
+
+
+def _ends_with(turns: list[Turn], part: list[Turn]) -> bool:
+    """Whether `turns` end with the turns of `part`."""
+    return len(part) <= len(turns) and _holds(turns[len(turns) - len(part) :], part)
 
 
 def _holds(turns: list[Turn], part: list[Turn]) -> bool:

@@ -32,11 +32,11 @@ NAMED = 3
 
 
 def source_notes(data: FederatedData, recipe: Recipe) -> list[str]:
-    """What the source holds that no client has, or that nothing reads. A column that `recipe` names anywhere is read.
+    """What the source holds that no client has, or that nothing reads. A column that a part of `recipe` names is read.
 
     So is `client`, the file or folder that a row stands in.
     """
-    notes, read = [], {"client", *_texts_in(recipe.plain())}
+    notes, read = [], {"client", *_columns_named(recipe)}
     if data.left_out:
         notes.append(f"{data.left_out} rows are held by nobody: the partition keeps the largest clients only")
     if unread := [column for column in data.unread if column not in read]:
@@ -47,8 +47,15 @@ def source_notes(data: FederatedData, recipe: Recipe) -> list[str]:
     return notes
 
 
+def _columns_named(recipe: Recipe) -> set[str]:
+    """The texts in a recipe that may be names of columns: what the partition goes by, a task's label, and settings of hooks."""
+    plain = recipe.plain()
+    parts = [plain["data"]["partition"], plain["task"].get("label"), plain["prepare"], plain["finish"], plain["evaluate"]["probes"]]
+    return _texts_in(parts)
+
+
 def _texts_in(part: Any) -> set[str]:
-    """All texts in a recipe's part."""
+    """All texts in a part of a recipe."""
     if isinstance(part, Mapping):
         part = list(part.values())
     if isinstance(part, list | tuple):

@@ -64,7 +64,7 @@ def sha256_of_files(files: Mapping[str, Path]) -> str:
     """A hash of the names and the bytes of `files`."""
     digest = hashlib.sha256()
     for name, path in files.items():
-        digest.update(f"{name}\x1f{sha256_of(path)}\n".encode())
+        digest.update(f"{name}\x1f{sha256_of(path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 

@@ -113,7 +113,9 @@ def _plain_pieces(turns: Sequence[Turn], eos: str, template: str) -> list[tuple[
 
     The space between the colon and the response belongs to the response: most tokenizers write it into the response's first word.
     """
-    system = next((turn.content for turn in turns if turn.role == "system"), None)
+    if any(turn.role == "system" for turn in turns[1:]):
+        raise DataError(f"data.template: {template} has one system turn, the first; a conversation has a later one: mend it, or use chat")
+    system = turns[0].content if turns and turns[0].role == "system" else None
     pieces: list[tuple[str, bool]] = []
     if template == "alpaca":
         pieces.append((f"{system or ALPACA_PREAMBLE}\n\n", False))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -45,8 +47,12 @@ class Endpoint:
     key_variable: str = "OPENAI_API_KEY"
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:  # of a port that is no number, or brackets that are not closed
+            usable = False
+        if not usable or not re.fullmatch(r"[!-~]+", self.url):
             raise RecipeError("endpoint: should be a URL such as http://127.0.0.1:8000/v1")
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise RecipeError(
@@ -74,7 +80,7 @@ class Endpoint:
                 reason, busy = f"HTTP {error.code}{moved}", error.code in BUSY
             except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
                 reason, busy = str(getattr(error, "reason", error)), True
-            except (KeyError, IndexError, TypeError, ValueError):
+            except (KeyError, IndexError, TypeError, ValueError, RecursionError, http.client.HTTPException):
                 raise ModelError(f"{self.url}: gave no chat completion; check that it is an OpenAI-compatible server") from None
             if not busy or attempt == TRIES:
                 break

@@ -17,6 +17,7 @@ LOOP = (
     "{{{{ {lead!r} + opening + {behind!r} }}}}"
     "{{%- set seen = namespace(said=false) -%}}"
     "{{%- for message in messages -%}}"
+    "{{%- if message.role == 'system' and not loop.first -%}}{{{{ raise_exception('a system turn has to be the first') }}}}{{%- endif -%}}"
     "{{%- if message.role == 'user' -%}}"
     "{{{{ ({between!r} if seen.said else '') + {before!r} + message.content + {after!r} }}}}{{%- set seen.said = true -%}}"
     "{{%- elif message.role == 'assistant' -%}}{{{{ ' ' + message.content + {eos!r} }}}}{{%- set seen.said = true -%}}{{%- endif -%}}"

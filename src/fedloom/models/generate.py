@@ -126,8 +126,11 @@ def _cached_steps(model: Any, prompts: list[list[int]], takes: Container[str]) -
         placed = {"position_ids": positions} if "position_ids" in takes else {}  # without, the model counts from the mask, or by distance
         with torch.inference_mode():
             output = model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, **placed, **only_last)
-            cache = output.past_key_values
+            cache = getattr(output, "past_key_values", None)
             logits = output.logits[:, -1].float()
+        if cache is None:
+            yield from _whole_steps(model, prompts)
+            return
         chosen = yield logits
         tokens = chosen.to(mask.device)[:, None]
         mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from fedloom.data.row_notes import ENCODED, REPEATED, found_counts
 from fedloom.files import write_atomic
+from fedloom.measures import Measure
 from fedloom.report import plots, safety
 from fedloom.report.drawing import svg
 from fedloom.report.markup import SEARCH, Html, folded, joined, row, searchable, table, tag
@@ -186,24 +188,35 @@ def _by_client(record: RunRecord) -> list[Html]:
     found = results(record, many=len(record.clients()))
     lines = [(system, block.measure) for block in found.blocks for system in block.rows]
     head = ["client", *(f"{system.title}, {with_unit(measure)}" for system, measure in lines)]
-    cells = [(client, [system.cells[i] for system, _ in lines]) for i, client in enumerate(found.columns)]
-    body = {
-        client: row(client, [measure.shown(cell.value) for cell, (_, measure) in zip(own, lines, strict=True)]) for client, own in cells
-    }
-    if len(body) <= LISTED:
-        return [table("results of every client", head, body.values())]
-    clients = [client for client in body if client != "all"]
+    shown = [measure.shown for _, measure in lines]
+    body = [
+        row(client, [show(system.cells[i].value) for show, (system, _) in zip(shown, lines, strict=True)])
+        for i, client in enumerate(found.columns)
+    ]
+    *clients, _ = range(len(body))  # the last column is all clients together
+    if len(clients) <= LISTED:
+        return [table("results of every client", head, body)]
     chosen = next((i for i, (system, _) in enumerate(lines) if system.system == "federated"), 0)
     system, measure = lines[chosen]
-    known = {client: value for client, own in cells if (value := own[chosen].value) is not None and client != "all"}
-    worst = sorted(known, key=lambda client: known[client], reverse=measure.better == "lower")[:SOME]
-    best = sorted(known, key=lambda client: known[client], reverse=measure.better != "lower")[:SOME]
+    known = [i for i in clients if system.cells[i].value is not None]
+    worst_first = sorted(known, key=lambda i: _goodness(system.cells[i].value, measure))
     by = f"{system.title}, {measure.title}"
-    parts = {f"The first {SOME} clients": clients[:SOME], f"The worst {SOME} by {by}": worst, f"The best {SOME} by {by}": best}
+    parts = {
+        f"The first {SOME} clients": clients[:SOME],
+        f"The worst {SOME} by {by}": worst_first[:SOME],
+        f"The best {SOME} by {by}": sorted(known, key=lambda i: -_goodness(system.cells[i].value, measure))[:SOME],
+    }
     return [
-        *(folded(title, table(title, head, [body[client] for client in some])) for title, some in parts.items()),
-        folded(f"All {len(clients):,} clients", searchable("results of every client", head, list(body.values()))),
+        *(folded(title, table(title, head, [body[i] for i in some])) for title, some in parts.items()),
+        folded(f"All {len(clients):,} clients", searchable("results of every client", head, body)),
     ]
+
+
+def _goodness(value: float | None, measure: Measure) -> float:
+    """The greater the better; a value that is not finite is worse than all others."""
+    if value is None or not math.isfinite(value):
+        return -math.inf
+    return -value if measure.better == "lower" else value
 
 
 def _figures(record: RunRecord) -> Html:

@@ -6,7 +6,7 @@ import re
 
 from fedloom.measures import SHARE, Measure
 
-STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that are no text: controls, such as escape, and marks that turn the direction of what is written."""
 
 

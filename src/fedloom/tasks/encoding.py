@@ -17,7 +17,7 @@ from fedloom.tasks.base import Task
 @dataclass(frozen=True)
 class EncodedRecords:
     """`records` are those that a task learns from or measures, the file `path` holds their rows, and `groups` tells which rows are right
-    answers to one record, by its number. `cut` of the rows lost something to the greatest length; `left_out` records had nothing left.
+    answers to one record, by its number. `cut` records lost something to the greatest length; `left_out` records had nothing left.
     """
 
     records: Sequence[Record]
@@ -73,7 +73,10 @@ def encode_learnable(task: Task, records: Sequence[Record], encoder: Any, every_
     places = list(dict.fromkeys(groups[place] for place in kept))
     numbers = {group: number for number, group in enumerate(places)}
     of_rows = tuple(numbers[groups[place]] for place in kept)
-    return EncodedRecords(_at(records, places), path, of_rows, encoded.truncated if kept else 0, len(records) - len(places))
+    of_records = _at(records, places)
+    if len(of_rows) > len(places):  # some records have several rows, and a record that is cut is one
+        encoded = task.load(task.encode(of_records, encoder, cache))
+    return EncodedRecords(of_records, path, of_rows, encoded.truncated if kept else 0, len(records) - len(places))
 
 
 def _at(records: Sequence[Record], places: Sequence[int]) -> Sequence[Record]:

@@ -102,11 +102,11 @@ class WorkerPool:
             if refusal := self._lost.refusal(job.client):
                 results.put((job, Outcome(None, refusal)))
                 continue
-            if worker is None:
-                worker = _start(self._plan, self._sites, self._weights, self._threads)
-                self._live.add(worker.process)
-                if self._closing.is_set():
-                    worker.process.kill()
+            try:
+                worker = worker or self._started()
+            except OSError as error:  # of the machine, not of the client whose job it is
+                results.put((job, Outcome(None, f"no worker process can be started ({error or type(error).__name__})")))
+                continue
             outcome = _ask(worker, job)
             if isinstance(outcome, _Silent):
                 self._end(worker)
@@ -121,6 +121,19 @@ class WorkerPool:
             results.put((job, outcome))
         if worker is not None:
             self._end(worker)
+
+    def _started(self) -> _Worker:
+        """A worker that has loaded the model. Raises OSError when it cannot be started, or dies before it is ready."""
+        worker = _start(self._threads)
+        self._live.add(worker.process)
+        if self._closing.is_set():
+            worker.process.kill()
+        try:
+            worker.line.send((self._plan, self._sites, self._weights, self._threads))
+            worker.line.recv()
+        except (EOFError, OSError):
+            raise OSError(f"it ended before it was ready, with exit code {self._end(worker)}") from None
+        return worker
 
     def _end(self, worker: _Worker) -> int:
         self._live.discard(worker.process)
@@ -155,13 +168,15 @@ class _Died:
     """A worker process is gone, for want of memory or killed."""
 
 
-def _start(plan: BenchPlan, sites: Path, weights: Path, threads: int) -> _Worker:
+def _start(threads: int) -> _Worker:
     ours, theirs = Pipe()
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, "-m", "fedloom.federation.engines.worker", str(theirs.fileno())]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    theirs.close()
-    ours.send((plan, sites, weights, threads))
+    # -P: no program of the folder that the run was started in is taken for a library
+    command = [sys.executable, "-P", "-m", "fedloom.federation.engines.worker", str(theirs.fileno())]
+    with theirs:
+        process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
     return _Worker(process, ours)
 
 

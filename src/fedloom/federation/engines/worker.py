@@ -15,6 +15,9 @@ from fedloom.federation.engines.workers import SitesOnBench
 from fedloom.models.bench import make_bench
 from fedloom.models.share import map_shared
 
+READY = "ready"
+"""What a worker says when it has loaded the model."""
+
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the run decides what becomes of us
@@ -26,6 +29,7 @@ def main() -> None:
         bench = make_bench(plan)
         map_shared(bench.model, weights)
         sites = SitesOnBench(bench, folder)
+        line.send(READY)
         while True:
             line.send(sites.do(line.recv()))
     except (EOFError, ConnectionError):
