@@ -56,15 +56,16 @@ def test_no_command_runs_the_plugin_of_a_folder_that_is_not_trusted(tmp_path, wo
     assert not (folder / "ran").exists()
 
 
-def test_a_trusted_plugin_is_known_by_its_content_until_that_changes(tmp_path):
+def test_a_trusted_plugin_is_known_by_its_place_and_content_until_one_changes(tmp_path):
     folder = given(tmp_path / "theirs")
     done = CliRunner().invoke(app, ["validate", str(folder / "recipe.yaml"), "--trust-plugins"])
     assert done.exit_code == 0, done.output
     assert (folder / "ran").exists()
     load_recipe(folder / "recipe.yaml")
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    load_recipe(copy / "recipe.yaml")
+    shutil.copytree(folder, copy)  # what it imports from beside it may be something else there
+    with pytest.raises(RecipeError, match="add --trust-plugins"):
+        load_recipe(copy / "recipe.yaml")
     (folder / "theirs.py").write_text(MARKS + "# changed\n")
     with pytest.raises(RecipeError, match="add --trust-plugins"):
         load_recipe(folder / "recipe.yaml")

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import yaml
 
 from fedloom.yaml_text import MOST_VALUES, YamlError, parse_yaml
 
@@ -13,6 +14,8 @@ def test_plain_yaml_with_anchors_and_merged_keys_is_read():
     text = "base: &base {rank: 8, alpha: 16}\nmine: {<<: *base, rank: 4}\nagain: *base\nnone:\n"
     base = {"rank": 8, "alpha": 16}
     assert parse_yaml(text) == {"base": base, "mine": {"rank": 4, "alpha": 16}, "again": base, "none": None}
+    merged = "base: &base {x: 1, y: 1}\nd: {e: &e {<<: *base, x: 2}}\nf: {<<: *e, y: 3}\n"
+    assert parse_yaml(merged) == yaml.safe_load(merged)
     assert parse_yaml("") is None
     assert parse_yaml("3.5") == 3.5
 
@@ -30,6 +33,10 @@ def test_plain_yaml_with_anchors_and_merged_keys_is_read():
         ("seed: " + "9" * 10_000, None, "a value cannot be read: Exceeds the limit"),
         ("name: 2020-13-45", None, "a value cannot be read: month must be in 1..12"),
         ("name: !!python/object/apply:os.system [ls]", 1, "could not determine a constructor"),
+        ("{1: a, 1: b}", 1, "the key '1' stands here twice, first in line 1"),
+        ("seed: !!int ''", None, "a value cannot be read"),
+        ("seed: !!bool foo", None, "a value cannot be read"),
+        ("seed: !!timestamp foo", None, "a value cannot be read"),
         ("a: [1", 1, "expected ',' or ']'"),
         ("a: \x00", None, "cannot be read"),
         ("{[1, 2]: 3}", 1, "found unhashable key"),

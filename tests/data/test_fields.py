@@ -173,3 +173,21 @@ def test_two_different_system_turns_are_refused():
     assert said(read({"messages": turns, "system": "Be kind. "})[0])[0] == ("system", "Be kind.")
     with pytest.raises(DataError, match=r"^train.jsonl:1: column 'system' \(system\) is not the system turn"):
         read({"messages": turns, "system": "Be rude."})
+
+
+def test_numbers_beside_an_instruction_are_read_as_text():
+    rows = [{"instruction": "Double it", "input": 5, "output": "10"}, {"instruction": "Double it", "input": "6", "output": "12"}]
+    assert [said(row)[0][1] for row in read(*rows)] == ["Double it 5", "Double it 6"]
+    assert said(read({"question": "q", "context": 2.5, "answer": "a", "system": 7})[0]) == [
+        ("system", "7"),
+        ("user", "q 2.5"),
+        ("assistant", "a"),
+    ]
+
+
+def test_keys_of_turns_that_are_not_read_are_named():
+    turns = [
+        {"role": "user", "content": "a", "weight": None},
+        {"role": "assistant", "content": "b", "tool_calls": [{"name": "x"}], "reasoning_content": "hm"},
+    ]
+    assert read({"messages": turns, "tags": [{"key": "x"}]}).unread == ("tags", "messages.tool_calls", "messages.reasoning_content")

@@ -128,6 +128,7 @@ def test_json_lines_under_the_name_json_and_a_list_under_the_name_jsonl_are_read
     assert columns(write(tmp_path / "list.jsonl", "\ufeff" + json.dumps(ROWS, indent=1))) == ROWS
     assert columns(write(tmp_path / "list.jsonl.gz", gzip.compress(json.dumps(ROWS).encode()))) == ROWS
     assert columns(write(tmp_path / "data.json", json.dumps({"data": ROWS}))) == ROWS
+    assert columns(write(tmp_path / "squad.json", json.dumps({"version": "1.0", "data": ROWS}))) == ROWS
     assert error(write(tmp_path / "torn.json", as_lines(ROWS) + "{")).startswith(f"{tmp_path / 'torn.json'}:3: is not valid JSON")
 
 

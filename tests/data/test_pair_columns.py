@@ -154,3 +154,10 @@ def test_a_prompt_that_is_no_part_of_the_conversations_is_refused_with_the_fix()
             }
         )
     assert said(read({"prompt": "Name a fish.", **answers}, chosen="chosen", rejected="rejected")[0])[0] == ("user", "Name a bird.")
+
+
+def test_the_turns_of_the_answers_have_to_end_the_prompt():
+    first = EARLIER[0]
+    answers = {key: [first, {"role": "assistant", "content": "x"}] for key in ("chosen", "rejected")}
+    with pytest.raises(DataError, match="is no part of the conversations"):
+        read({"prompt": [*EARLIER, LAST], **answers})

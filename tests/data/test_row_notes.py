@@ -39,10 +39,11 @@ def test_repeated_and_dropped_rows_are_counted():
 
 
 def test_columns_that_a_recipe_names_are_read():
-    data = FederatedData((), "conversation", "x", {}, "0", left_out=3, unread=("ward", "label", "note", "client"), unanswered=2)
-    recipe = load_recipe({"data": {"source": "tiny-demo", "partition": {"kind": "by_field", "field": "ward"}}, "task": {"kind": "kto"}})
+    data = FederatedData((), "conversation", "x", {}, "0", left_out=3, unread=("ward", "label", "note", "client", "answer"), unanswered=2)
+    partition = {"kind": "by_field", "field": "ward"}
+    recipe = load_recipe({"data": {"source": "tiny-demo", "partition": partition, "held_out_by": "answer"}, "task": {"kind": "kto"}})
     assert source_notes(data, recipe) == [
         "3 rows are held by nobody: the partition keeps the largest clients only",
-        "columns with text that is not trained on: 'note'; to read one, name it in data.fields",
+        "columns with text that is not trained on: 'note', 'answer'; to read one, name it in data.fields",
         "2 conversations end with turns that nobody answers; these turns are left out",
     ]

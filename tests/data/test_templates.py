@@ -129,3 +129,10 @@ def test_a_conversation_that_begins_with_an_answer_trains_it_where_the_template_
     rendered = render(turns, tokenizer, "chat")
     assert [rendered.text[start:end] for start, end in rendered.responses] == ["Hello.<|im_end|>", "cold<|im_end|>"]
     assert rendered.text.startswith(f"{opening}<|im_start|>assistant\nHello.")
+
+
+@pytest.mark.parametrize("template", ["alpaca", "vicuna"])
+def test_the_plain_templates_refuse_a_system_turn_that_is_not_the_first(template):
+    for turns in ((*ONE, SYSTEM, *ONE), (SYSTEM, SYSTEM, *ONE)):
+        with pytest.raises(DataError, match=f"^data.template: {template} has one system turn, the first"):
+            render(turns, TOKENIZER, template)

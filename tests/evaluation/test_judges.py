@@ -1,6 +1,7 @@
 """Judges: what they are asked, how their words are read, both orders of a pair, and that nothing is asked twice."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -256,6 +257,9 @@ URL = "http://127.0.0.1:9/v1"
         ("https://SECRET@host/v1", "should hold no password and no key"),
         ("https://host/v1?api-key=SECRET", "should hold no password and no key"),
         ("https://host/v1#SECRET", "should hold no password and no key"),
+        ("http://host:SECRET/v1", "should be a URL such as"),
+        ("http://[::1/v1", "should be a URL such as"),
+        ("http://host/v 1", "should be a URL such as"),
     ],
 )
 def test_an_address_with_a_secret_is_refused_and_not_shown(url, said):
@@ -305,3 +309,27 @@ def test_a_redirect_is_not_followed(monkeypatch):
         server.shutdown()
         server.server_close()
     assert asked == ["/v1/chat/completions"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
+        b"HTTP/1.1 200 " + b"x" * 70_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000,
+    ],
+    ids=["no status", "short", "long status", "deep"],
+)
+def test_a_server_that_answers_nonsense_is_one_line(reply):
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        line, _ = server.accept()
+        line.recv(1 << 16)
+        line.sendall(reply)
+        line.close()
+
+    threading.Thread(target=answer, daemon=True).start()
+    with server, pytest.raises(ModelError, match="gave no chat completion; check that it is an OpenAI-compatible server"):
+        Endpoint(f"http://127.0.0.1:{server.getsockname()[1]}/v1", "judge").chat([{"role": "user", "content": "x"}], 8)

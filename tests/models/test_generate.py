@@ -1,6 +1,7 @@
 """Generation: greedy is the argmax of every step, in batches as alone; streaming says the same, piece by piece."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -177,3 +178,14 @@ def test_a_model_without_a_cache_or_without_position_ids_answers_a_text_alone_an
     assert generate(model, tiny.tokenizer, TEXTS, 8, 1) == alone
     assert generate(model, tiny.tokenizer, TEXTS, 8, 4) == alone
     assert "".join(stream(model, tiny.tokenizer, TEXTS[1], 8)) == alone[1]
+
+
+def test_a_model_whose_output_has_no_cache_is_asked_without_one(tiny, monkeypatch):
+    alone = [argmax_continuation(tiny, text, 6) for text in TEXTS]
+    plain = tiny.model.forward
+
+    def without(input_ids, attention_mask=None, past_key_values=None, **_):
+        return SimpleNamespace(logits=plain(input_ids=input_ids, use_cache=False).logits)
+
+    monkeypatch.setattr(tiny.model, "forward", without)
+    assert generate(tiny.model, tiny.tokenizer, TEXTS, 6, 4) == alone

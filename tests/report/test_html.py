@@ -294,3 +294,24 @@ def test_the_share_of_the_majority_is_in_per_cent(tmp_path: Path) -> None:
     page = write_report(tmp_path / "run").read_text()
     assert "<td>38%</td>" in page
     assert "0.38" not in page
+
+
+@pytest.mark.parametrize(("count", "searchable"), [(30, False), (31, True)])
+def test_a_search_field_comes_with_its_script(tmp_path: Path, count: int, searchable: bool) -> None:
+    page = write_report(write_run(tmp_path / "run", clients=tuple(f"client_{i:02d}" for i in range(count)))).read_text()
+    assert ("<script>" in page) == ('<input type="search"' in page) == searchable
+
+
+def test_a_client_called_all_keeps_its_row_and_a_value_that_is_not_finite_is_among_the_worst(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", clients=("all", *(f"client_{i:02d}" for i in range(40))))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(event("held_out/federated/exact_match", None, 9, "client_33")) + "\n")
+    page = write_report(folder).read_text()
+    parts = {
+        part[: part.index("<")]: re.findall(r'<th scope="row">(\w+)</th>', part[: part.find("</details>")])
+        for part in page.split("<summary>")[1:]
+    }
+    assert parts["All 41 clients"].count("all") == 2
+    assert parts["The first 10 clients"][0] == "all"
+    assert parts["The worst 10 by federated, exact match"][0] == "client_33"
+    assert "client_33" not in parts["The best 10 by federated, exact match"]

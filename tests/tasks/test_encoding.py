@@ -46,6 +46,11 @@ def test_a_client_without_a_row_to_train_on_is_an_error_and_one_without_held_out
     assert client.counts == {"train": 1, "held_out": 0, "cut": 0, "held_out_cut": 0, "left_out": 1, "held_out_left_out": 1}
 
 
+def test_a_record_of_which_several_answers_are_cut_is_one(encoder):
+    encoded = encode_learnable(SFT(), [record("a?", LONG, LONG, LONG), record("b?", "B", "C")], encoder, every_answer=True)
+    assert (encoded.groups, encoded.cut) == ((0, 0, 0, 1, 1), 1)
+
+
 def test_rows_that_lose_a_part_are_counted(encoder):
     encoded = encode_learnable(SFT(), [record(answer=LONG), record()], encoder)
     assert (encoded.cut, encoded.left_out) == (1, 0)

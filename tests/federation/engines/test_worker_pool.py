@@ -7,6 +7,7 @@ from torch import nn
 
 import fedloom
 from fedloom.errors import RunStoppedError
+from fedloom.federation.engines import pool as pool_module
 from fedloom.federation.engines.pool import WorkerPool
 from fedloom.federation.engines.workers import Job, LostWorkers
 from fedloom.federation.observer import Observer
@@ -110,3 +111,33 @@ def test_a_job_that_is_done_makes_good_for_a_worker_that_died_before():
     lost.add("a", "exit code -9")
     assert "(exit code 1, exit code -9)" in lost.refusal("a")
     assert lost.refusal("b") is None
+
+
+def test_a_worker_that_cannot_start_is_no_fault_of_a_client_and_nobody_waits_for_it(tmp_path, monkeypatch):
+    def refused(threads):
+        raise BlockingIOError("out of processes")
+
+    monkeypatch.setattr(pool_module, "_start", refused)
+    pool = WorkerPool(nn.Linear(2, 2), bench_plan(load_recipe("tiny")), tmp_path, workers=2, threads=1)
+    try:
+        outcomes = [outcome for _, outcome in pool.run([Job("north", b"", 1.0, 1.0) for _ in range(5)])]
+    finally:
+        pool.close()
+    assert {outcome.error for outcome in outcomes} == {"no worker process can be started (out of processes)"}
+
+
+def test_a_worker_that_ends_before_it_is_ready_is_named_with_its_exit_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))  # no interpreter starts with it
+    pool = WorkerPool(nn.Linear(2, 2), bench_plan(load_recipe("tiny")), tmp_path, workers=1, threads=1)
+    try:
+        ((_, outcome),) = pool.run([Job("north", b"", 1.0, 1.0)])
+    finally:
+        pool.close()
+    assert outcome.error == "no worker process can be started (it ended before it was ready, with exit code 1)"
+
+
+def test_a_worker_runs_no_program_of_the_folder_that_the_run_was_started_in(tmp_path, monkeypatch):
+    (tmp_path / "safetensors.py").write_text("import pathlib; pathlib.Path(__file__).with_name('ran').touch(); raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert fedloom.run("tiny", tmp_path / "run", **SMALL | {"rounds": 1}).status == "finished"
+    assert not (tmp_path / "ran").exists()
