@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import sys
 from collections.abc import Callable, Iterator
@@ -57,10 +58,17 @@ def read_question(prompt: str) -> str:
     """
     lines = [input(prompt)]
     if lines[0].strip() == QUOTES:
-        return "\n".join(iter(input, QUOTES))
-    while sys.stdin.isatty() and select.select([sys.stdin], [], [], PASTED_WITHIN)[0]:
-        lines.append(input())
-    return "\n".join(lines)
+        lines = list(_until_quotes())
+    else:
+        while sys.stdin.isatty() and select.select([sys.stdin], [], [], PASTED_WITHIN)[0]:
+            lines.append(input())
+    return "\n".join(lines).encode(errors="surrogateescape").decode(errors="replace")  # bytes that are no text
+
+
+def _until_quotes() -> Iterator[str]:
+    """Lines up to three quotes, or to the end."""
+    with contextlib.suppress(EOFError):
+        yield from iter(input, QUOTES)
 
 
 def talks(recipe: Recipe) -> bool:

@@ -9,7 +9,8 @@ from fedloom.errors import RecipeError
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import disk_errors_named, read_json, whole_folder, write_atomic
 from fedloom.local_run import bench_plan
-from fedloom.models.adapters import CONFIG, merge
+from fedloom.models.adapters import CONFIG, load_adapter, merge
+from fedloom.models.save import MODEL_WEIGHTS
 from fedloom.outcome import read
 from fedloom.report.card import model_card
 from fedloom.report.record import read_run
@@ -36,6 +37,10 @@ def export(run_folder: Path, target: Path, merged: bool, repair: int | None = No
         raise RecipeError(f"{target}: exists already; choose another folder")
     trained = finished.adapter_path if repair is None else RunFolder(existing_repair(run_folder, repair)).trained
     adapter = recipe.model.adapter is not None
+    if adapter:
+        load_adapter(trained)  # a damaged one, or one without its weights, is not handed out
+    elif not (trained / MODEL_WEIGHTS).is_file():
+        raise RecipeError(f"{trained}: has lost its weights ({MODEL_WEIGHTS}); put them back, or run anew")
     base = read_json(trained / CONFIG, dict).get("base_model_name_or_path", recipe.model.id) if adapter else recipe.model.id
     plan = bench_plan(recipe)
     card = model_card(read_run(run_folder), base, adapter and not merged, HEADS.get(plan.kind), plan.labels, repair)

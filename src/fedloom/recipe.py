@@ -42,7 +42,7 @@ class AdapterRecipe(Part):
     """What is trained on top of the base model."""
 
     kind: Literal["lora"] = Field("lora", description="what is added to the base model: low-rank factors A and B beside each target")
-    rank: int = Field(16, ge=1, description="rank r of the LoRA factors")
+    rank: int = Field(16, ge=1, le=16_384, description="rank r of the LoRA factors")
     alpha: float = Field(32, gt=0, description="LoRA scale: the product BA is multiplied by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A, in training only")
     targets: str | list[str] = Field(

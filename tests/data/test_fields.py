@@ -191,3 +191,9 @@ def test_keys_of_turns_that_are_not_read_are_named():
         {"role": "assistant", "content": "b", "tool_calls": [{"name": "x"}], "reasoning_content": "hm"},
     ]
     assert read({"messages": turns, "tags": [{"key": "x"}]}).unread == ("tags", "messages.tool_calls", "messages.reasoning_content")
+
+
+def test_a_first_row_in_place_of_columns_is_not_shown():
+    with pytest.raises(DataError, match=r"among the columns \(a name as long as a sentence\), my\?name; set data.fields") as caught:
+        read({"what is your name, SECRET?": "q", "my\nname": "a"})
+    assert "SECRET" not in str(caught.value)

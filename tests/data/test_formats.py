@@ -140,3 +140,8 @@ def test_cells_may_stand_between_other_marks_than_commas(tmp_path, mark):
     assert columns(path) == [{"instruction": "a, b; c", "response": f"d{mark}e", "note": "f, g"}]
     path = write(tmp_path / "wide.csv", f"a{mark}b\n1{mark}2{mark}3\n")
     assert error(path) == f"{path}:2: has 3 cells, expected 2; put quotes around cells that hold {mark!r}"
+
+
+def test_a_key_that_stands_twice_in_a_row_is_named(tmp_path):
+    path = write(tmp_path / "rows.jsonl", '{"question": "q", "answer": "A"}\n{"question": "q", "answer": "A", "answer": "B"}\n')
+    assert error(path) == f"{path}:2: has the key 'answer' twice in one object; rename or remove one"

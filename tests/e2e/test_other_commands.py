@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -256,3 +257,22 @@ def test_the_audit_log_of_a_run_is_verified_and_a_changed_line_is_named(finished
     assert (done.returncode, f"no entry has the hash {last[:12]}..." in done.stderr) == (1, True)
     done = fedloom("audit", "verify", "nowhere", cwd=tmp_path)
     assert (done.returncode, error_line(done.stderr)[:40]) == (2, "error: nowhere: has no audit.jsonl; name")
+
+
+def test_an_adapter_without_its_weights_is_not_exported(desk, finished):
+    shutil.copytree(desk / "finished", desk / "robbed")
+    (desk / "robbed" / "adapter" / "adapter_model.safetensors").unlink()
+    done = fedloom("export", "robbed", "stolen", cwd=desk)
+    assert done.returncode == 2
+    assert "holds no adapter (adapter_model.safetensors is missing)" in error_line(done.stderr)
+    assert not (desk / "stolen").exists()
+
+
+def test_chat_takes_bytes_that_are_no_text_a_block_that_is_not_closed_and_no_odd_temperature(desk, finished):
+    unclosed = fedloom("chat", "finished", "--max-new-tokens", "4", cwd=desk, typed='"""\ncolor of sky?')
+    plain = fedloom("chat", "finished", "--max-new-tokens", "4", cwd=desk, typed="color of sky?\n")
+    assert (unclosed.returncode, unclosed.stdout) == (0, plain.stdout)
+    done = fedloom("chat", "finished", "--temperature", "nan", cwd=desk, typed="hi\n")
+    assert (done.returncode, error_line(done.stderr)) == (2, "error: --temperature: should be a finite number, got nan")
+    cold = fedloom("chat", "finished", "--max-new-tokens", "4", "--temperature", "1e-300", cwd=desk, typed="color of sky?\n")
+    assert cold.stdout == plain.stdout

@@ -149,3 +149,21 @@ def test_dotted_keys_reach_into_every_part() -> None:
 
 def _write_metrics(folder: Path, events: list[dict]) -> None:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(item) + "\n" for item in events))
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [
+        ({"seconds": "x"}, "seconds"),
+        ({"model": 5}, "model"),
+        ({"data": 3}, "data"),
+        ({"data": {"clients": [{"client": "a", "train": "x"}]}}, "data"),
+        ({"measures": []}, "measures"),
+    ],
+)
+def test_a_manifest_whose_parts_have_other_types_is_damaged(tmp_path: Path, part: dict, key: str) -> None:
+    folder = write_run(tmp_path / "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | part))
+    with pytest.raises(FedloomError, match=f"manifest.json: is damaged \\('{key}' is not as a run writes it\\)"):
+        read_run(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedloom.cli.parts import AsJson, RepairOption, RunArgument, TrustPlugins, draw, err, out, say
+from fedloom.errors import RecipeError
 
 if TYPE_CHECKING:
     from fedloom.housekeeping import Kept
@@ -31,6 +33,8 @@ def chat(
     from fedloom.data.records import Turn
     from fedloom.report.text import printable
 
+    if not math.isfinite(temperature):
+        raise RecipeError(f"--temperature: should be a finite number, got {temperature}")
     with err.status("loading the model"):
         answer = open_chat(run_folder, max_new_tokens, temperature, repair)
     opening = [Turn("system", system)] if system else []

@@ -13,6 +13,17 @@ TURN = ("role", "content", "from", "value")
 """The keys of a turn that are read."""
 
 
+LONGEST_SHOWN = 40
+"""Characters of a column's name that a message shows: a file without a line of names has a row in their place."""
+
+
+def shown(column: str) -> str:
+    """A column's name for a message: on one line, and hidden where it is as long as a sentence or has more than three words."""
+    if len(column) > LONGEST_SHOWN or len(column.split()) > 3:
+        return "(a name as long as a sentence)"
+    return "".join(letter if letter.isprintable() else "?" for letter in column)
+
+
 @dataclass(frozen=True)
 class Columns:
     """`names` of all columns in the order of their first row, and those among them with `texts` (or lists, or objects) and with `lists` in

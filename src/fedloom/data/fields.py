@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from fedloom.data.columns import Columns, columns_of
+from fedloom.data.columns import Columns, columns_of, shown
 from fedloom.data.conversations import kind_of, read_conversation, read_history
 from fedloom.data.pair_columns import read_pair
 from fedloom.data.record_sequence import Records, checked_records
@@ -92,13 +92,13 @@ def _resolved(fields: FieldsRecipe, found: Columns) -> FieldsRecipe:
             known = _beside(found, needed) if asked and asked not in found.lists else {}
             known["system"] = _first(SYSTEMS, found.plain, needed)
             return layout.model_copy(update={**known, **{key: column for key, column in beside.items() if column}})
-    shown = ", ".join(found.names) or "none"
+    names = ", ".join(map(shown, found.names)) or "none"
     if "path" in found.names or "pixels" in found.names:
         raise DataError(
-            f"data.source: has the columns {shown}; a table of pictures is read as pictures:FILE, one of documents as documents:FILE"
+            f"data.source: has the columns {names}; a table of pictures is read as pictures:FILE, one of documents as documents:FILE"
         )
     raise DataError(
-        f"data.fields: cannot tell instruction and response among the columns {shown}; set data.fields.instruction and .response"
+        f"data.fields: cannot tell instruction and response among the columns {names}; set data.fields.instruction and .response"
     )
 
 

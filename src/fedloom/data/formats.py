@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
 
+from fedloom.data.columns import shown
 from fedloom.data.lazy import Lazy, part_of
 from fedloom.data.rows import Row
 from fedloom.errors import DataError, MissingExtraError
@@ -236,10 +237,24 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from None
 
 
+class _TwiceError(Exception):
+    """A key that stands twice in one JSON object."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def _parsed(text: str, path: Path, line: int) -> Any:
     """The JSON value of `text`, which begins in `line` of the file."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
+    except _TwiceError as error:
+        raise DataError(f"{path}:{line}: has the key '{shown(str(error))}' twice in one object; rename or remove one") from None
     except json.JSONDecodeError as error:
         line += error.lineno - 1
         raise DataError(f"{path}:{line}: is not valid JSON ({error.msg}, column {error.colno}); mend or remove it") from None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedloom.data.clients import FederatedData
+from fedloom.data.columns import shown
 from fedloom.recipe import Recipe
 
 ENCODED = ("cut", "held_out_cut", "left_out", "held_out_left_out")
@@ -40,8 +41,8 @@ def source_notes(data: FederatedData, recipe: Recipe) -> list[str]:
     if data.left_out:
         notes.append(f"{data.left_out} rows are held by nobody: the partition keeps the largest clients only")
     if unread := [column for column in data.unread if column not in read]:
-        shown = ", ".join(f"'{column}'" for column in unread)
-        notes.append(f"columns with text that is not trained on: {shown}; to read one, name it in data.fields")
+        names = ", ".join(f"'{shown(column)}'" for column in unread)
+        notes.append(f"columns with text that is not trained on: {names}; to read one, name it in data.fields")
     if data.unanswered:
         notes.append(f"{data.unanswered} conversations end with turns that nobody answers; these turns are left out")
     return notes

@@ -162,7 +162,11 @@ def _open_source(data: DataRecipe) -> SourceRows:
     if name in forms:
         raise DataError(f"data.source: '{name}' reads a folder or file that stands after a colon: {name}:FOLDER")
     path = local_path(name)
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DataError(f"data.source: is no name of a file ({error.strerror})") from None
+    if is_folder:
         return _folder(path)
     if path.is_file():
         return SourceRows(read_rows(path), str(path), sha256=sha256_of(path))

@@ -19,6 +19,9 @@ from fedloom.data.records import Turn
 from fedloom.data.templates import Rendered, render
 from fedloom.streams import torch_stream
 
+COLDEST = 1e-4
+"""The temperature below which the likeliest token is taken: quotients of logits by less are not finite."""
+
 
 def generate(
     model: Any,
@@ -156,7 +159,7 @@ def _whole_steps(model: Any, prompts: list[list[int]]) -> Generator[Tensor, Tens
 
 def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
     """One token a row, (rows,), from logits (rows, vocabulary)."""
-    if temperature <= 0:
+    if temperature < COLDEST:
         return logits.argmax(-1)
     return torch.multinomial((logits.cpu() / temperature).softmax(-1), 1, generator=generator)[:, 0]
 

@@ -178,7 +178,7 @@ def read_run(path: str | Path) -> RunRecord:
     return RunRecord(
         folder,
         _read_recipe(folder / "recipe.yaml"),
-        _written(folder / "manifest.json", dict),
+        _checked(_written(folder / "manifest.json", dict), folder / "manifest.json"),
         tuple(events),
         tuple(_sample(item) for item in _written(folder / "samples.json", list) if isinstance(item, dict)),
         WireTotals(len(wire_lines), sum(int(line.get("bytes") or 0) for _, line in wire_lines)),
@@ -211,6 +211,22 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise FedloomError(f"{path}: is not a recipe in YAML; restore the file from a copy of the run")
     return recipe
+
+
+def _checked(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The manifest, whose parts that are read are of the types that a run writes. Raises FedloomError for others."""
+    data = manifest.get("data", {})
+    rows = data.get("clients", []) if isinstance(data, dict) else None
+    right = {
+        "model": isinstance(manifest.get("model", {}), dict),
+        "data": isinstance(rows, list) and all(isinstance(row.get("train", 0), int | float) for row in rows if isinstance(row, dict)),
+        "seconds": isinstance(manifest.get("seconds", 0.0), int | float),
+        "measures": isinstance(manifest.get("measures", {}), dict),
+    }
+    for key, usable in right.items():
+        if not usable:
+            raise FedloomError(f"{path}: is damaged ('{key}' is not as a run writes it); restore it from a copy of the run, or delete it")
+    return manifest
 
 
 def _written(path: Path, kind: type[T]) -> T:

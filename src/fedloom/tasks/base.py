@@ -76,7 +76,7 @@ class Task:
     majority_measure: ClassVar[str | None] = None
     """The measure that always giving a client's most common answer compares with; None: there is nothing to compare."""
 
-    batch_size: Annotated[int, Field(ge=1, description="rows per optimiser step and accumulation")] = 8
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="rows per optimiser step and accumulation")] = 8
     accumulation: Annotated[int, Field(ge=1, description="batches whose gradients are added up for one optimiser step")] = 1
     steps: Annotated[int, Field(ge=1, description="optimiser steps of a client in a round")] = 10
     passes: Annotated[
