@@ -3,7 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import save
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from fedloom.errors import DataError
 from fedloom.models.encoders import TextEncoder
@@ -53,3 +53,19 @@ def test_only_learned_positions_end_somewhere(family, sizes, positions):
         learned_positions(AutoModelForCausalLM.from_config(AutoConfig.for_model(family, vocab_size=16, pad_token_id=0, **sizes)))
         == positions
     )
+
+
+def test_places_in_a_picture_are_not_positions_of_a_text():
+    vision = {
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 16,
+    }
+    text = SMALL | {"intermediate_size": 8, "vocab_size": 16, "num_key_value_heads": 1, "head_dim": 4}
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision, mm_tokens_per_image=4, image_token_index=0)
+    model = AutoModelForImageTextToText.from_config(config)
+    assert any(name.endswith("position_embedding") for name, _ in model.named_modules())
+    assert learned_positions(model) is None

@@ -128,9 +128,11 @@ def _loading(name: str, silent: bool = False) -> Iterator[None]:
 
 def learned_positions(model: Any) -> int | None:
     """The number of positions that `model` has a learned embedding for; None for models that reach further, by rotation or distance."""
+    text = model.config.get_text_config()
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Embedding) and re.search(r"(^|[._])(wpe|position_embeddings?|embed_positions)$", name):
-            return int(getattr(model.config, "max_position_embeddings", module.num_embeddings))
+        learned = isinstance(module, torch.nn.Embedding) and re.search(r"(^|[._])(wpe|position_embeddings?|embed_positions)$", name)
+        if learned and not re.search("vision|visual|image|audio", name):  # places in a picture are not places in a text
+            return int(getattr(text, "max_position_embeddings", module.num_embeddings))
     return None
 
 
