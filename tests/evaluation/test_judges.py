@@ -328,6 +328,9 @@ def test_a_server_that_answers_nonsense_is_one_line(reply):
         line, _ = server.accept()
         line.recv(1 << 16)
         line.sendall(reply)
+        line.shutdown(socket.SHUT_WR)
+        while line.recv(1 << 16):  # a request that is not read to its end would be answered by a reset
+            pass
         line.close()
 
     threading.Thread(target=answer, daemon=True).start()
