@@ -1,5 +1,5 @@
 # make demo   the main job on a real small model and real data          make test   lint, types and tests
-# make bench  the speed promises, each with its baseline                make demo QUICK=1   the same in under four minutes
+# make bench  the speed promises, each with its baseline                make demo QUICK=1   the same in two minutes
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
