@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,7 @@ class Inspection:
     notes: list[str]
 
 
-def inspect(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, total: None) -> Inspection:
+def inspect(recipe: Recipe) -> Inspection:
     """What the clients of `recipe` hold, with the rows that a run would cut or leave out, where its model is on this machine.
 
     Raises DataError or RecipeError for data that cannot be read. Rows that the task cannot take are a note.
@@ -46,6 +45,5 @@ def inspect(recipe: Recipe, progress: Callable[[int, int], None] = lambda done, 
             except DataError as error:
                 why = f"client '{client.name}': {error}"
                 break
-            progress(number + 1, len(data.clients))
     notes = [*source_notes(data, recipe), *row_notes(rows)]
     return Inspection(data, rows, field, [*notes, f"rows that are cut or left out are not counted: {why}"] if why else notes)

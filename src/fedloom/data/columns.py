@@ -27,7 +27,7 @@ def shown(column: str) -> str:
 @dataclass(frozen=True)
 class Columns:
     """`names` of all columns in the order of their first row, and those among them with `texts` (or lists, or objects) and with `lists` in
-    some row. `plain` columns hold texts or numbers alone. `beside` are keys of turns that are no role and no content, as COLUMN.KEY.
+    some row. `plain` columns hold texts or numbers alone. `beside` are keys of turns that are no role and no content: (column, key).
 
     `unanswered` counts, for each column of conversations, the rows whose last turn is no answer.
     """
@@ -36,7 +36,7 @@ class Columns:
     texts: tuple[str, ...]
     lists: tuple[str, ...]
     plain: tuple[str, ...]
-    beside: tuple[str, ...]
+    beside: tuple[tuple[str, str], ...]
     unanswered: Mapping[str, int]
 
 
@@ -47,7 +47,7 @@ def columns_of(rows: Iterable[Row]) -> Columns:
     lists: dict[str, None] = {}
     filled: dict[str, None] = {}
     nested: set[str] = set()
-    beside: dict[str, None] = {}
+    beside: dict[tuple[str, str], None] = {}
     unanswered: Counter[str] = Counter()
     for row in rows:
         for column, value in row.columns.items():
@@ -61,7 +61,7 @@ def columns_of(rows: Iterable[Row]) -> Columns:
             if isinstance(value, list) and value:
                 lists[column] = None
                 unanswered[column] += _asks(value[-1])
-                beside |= {f"{column}.{key}": None for turn in value if isinstance(turn, dict) for key in _more_keys(turn)}
+                beside |= {(column, key): None for turn in value if isinstance(turn, dict) for key in _more_keys(turn)}
     plain = tuple(column for column in filled if column not in nested)
     return Columns(tuple(names), tuple(texts), tuple(lists), plain, tuple(beside), dict(unanswered))
 

@@ -59,7 +59,7 @@ def read_conversations(rows: Sequence[Row], fields: FieldsRecipe, provenance: Pr
     fields = _resolved(fields, found)
     used = {column for column in fields.model_dump().values() if column} | {ALTERNATIVES}
     records = checked_records(Conversation.kind, rows, partial(_conversation, fields, used, provenance), provenance)
-    in_turns = (key for key in found.beside if key.partition(".")[0] in used)
+    in_turns = (f"{column}.{key}" for column, key in found.beside if column in used)
     records.unread = (*(column for column in found.texts if column not in used), *in_turns)
     records.unanswered = found.unanswered.get(fields.messages or "", 0)
     return records
