@@ -11,7 +11,7 @@ from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import Rendered, render_prompt
 from fedloom.data.tokenise import tokenise
 from fedloom.models.adapters import attach_lora
-from fedloom.models.generate import _prompt, generate, stream
+from fedloom.models.generate import _prompt, continuations, generate, stream
 from fedloom.recipe import AdapterRecipe
 
 TEXTS = ["a", "the people of the water", "what is it?", "the people of the water know the first name of every number"]
@@ -189,3 +189,24 @@ def test_a_model_whose_output_has_no_cache_is_asked_without_one(tiny, monkeypatc
 
     monkeypatch.setattr(tiny.model, "forward", without)
     assert generate(tiny.model, tiny.tokenizer, TEXTS, 6, 4) == alone
+
+
+def test_an_answer_ends_before_the_first_stop_string(tiny):
+    letters = [tiny.tokenizer(letter, add_special_tokens=False).input_ids[0] for letter in "abc"]
+    with always_say(tiny, *letters, tiny.tokenizer.eos_token_id):
+        ((_, found),) = continuations(tiny.model, tiny.tokenizer, ["a"], 12, 1, stop=["bc", "c"])
+        ((_, cut),) = continuations(tiny.model, tiny.tokenizer, ["a"], 2, 1)
+    assert (found.text, found.tokens, found.prompt_tokens, found.ended) == ("a", 3, 1, True)
+    assert (cut.text, cut.tokens, cut.ended) == ("ab", 2, False)
+
+
+def test_a_warm_answer_does_not_depend_on_what_is_asked_beside_it(tiny):
+    together = generate(tiny.model, tiny.tokenizer, TEXTS, 12, 4, temperature=1.0, seed=3)
+    alone = [generate(tiny.model, tiny.tokenizer, [text], 12, 1, temperature=1.0, seed=3)[0] for text in TEXTS]
+    assert together == alone
+    assert generate(tiny.model, tiny.tokenizer, TEXTS, 12, 4, temperature=1.0, seed=4) != together
+
+
+def test_a_question_that_is_asked_twice_has_two_warm_answers(tiny):
+    first, second = generate(tiny.model, tiny.tokenizer, [TEXTS[1]] * 2, 12, 2, temperature=1.0, seed=3)
+    assert first != second

@@ -1,15 +1,17 @@
 """Let a model continue text: greedily in batches for evaluation, token by token for chat.
 
-One loop over the model's own cache serves both, so that what is measured and what a user sees come from the same arithmetic, and the
+One loop, over the arithmetic of `models.decoding`, serves both, so that what is measured and what a user sees are the same, and the
 sampling settings that hub models carry in their files (repetition penalties, temperatures) do not creep into a measurement.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import Container, Generator, Iterator, Sequence
-from typing import Any
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,8 +21,27 @@ from fedloom.data.records import Turn
 from fedloom.data.templates import Rendered, render
 from fedloom.streams import torch_stream
 
+if TYPE_CHECKING:
+    from fedloom.models.decoding import Decoder
+
 COLDEST = 1e-4
 """The temperature below which the likeliest token is taken: quotients of logits by less are not finite."""
+
+MOST_RUNNING = 0.75
+"""Share of a batch's texts that still run, from which down those at their end are taken out: that copies what is kept of the others."""
+
+
+@dataclass(frozen=True, repr=False)
+class Continuation:
+    """What a model wrote after one text: `tokens` of them, after the `prompt_tokens` of the text.
+
+    `ended`: it came to an end of its own, or to a stop string, and was not cut at its greatest length.
+    """
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    ended: bool
 
 
 def generate(
@@ -32,25 +53,46 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[str]:
-    """The continuation of each rendered text, without the special tokens, in the order of `texts`.
-
-    A plain string has its special tokens in it.
-
-    `temperature` 0 is greedy; above, tokens are drawn by `seed`, for each batch anew. Ends at the end of a turn or after `max_new_tokens`.
-    A text that does not fit into the model's context loses its beginning.
-    """
-    stop = _stop_tokens(model, tokenizer)
-    prompts = [_prompt(model, tokenizer, text, max_new_tokens) for text in texts]
-    by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
-    answers = [""] * len(prompts)
-    with _evaluating(model):
-        for start in range(0, len(by_length), batch_size):
-            rows = by_length[start : start + batch_size]
-            drawn_by = torch_stream(seed, "generate", start)
-            found = _continue(model, [prompts[i] for i in rows], max_new_tokens, stop, temperature, drawn_by)
-            for row, tokens in zip(rows, found, strict=True):
-                answers[row] = _decoded(tokenizer, tokens, texts[row])
+    """The continuation of each rendered text, without the special tokens, in the order of `texts`; see `continuations`."""
+    answers = [""] * len(texts)
+    for place, found in continuations(model, tokenizer, texts, max_new_tokens, batch_size, temperature, seed):
+        answers[place] = found.text
     return answers
+
+
+def continuations(
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str | Rendered],
+    max_new_tokens: int,
+    batch_size: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+    stop: Sequence[str] = (),
+) -> Iterator[tuple[int, Continuation]]:
+    """(place in `texts`, continuation) of each text, batch after batch, texts of like length together and the longest first.
+
+    A plain string has its special tokens in it. `temperature` 0 is greedy; above, tokens are drawn by `seed`, for each text by itself,
+    whatever stands beside it. Ends at the end of a turn, before the first of the strings `stop`, or after `max_new_tokens`. A text that
+    does not fit into the model's context loses its beginning.
+    """
+    from fedloom.models.decoding import Decoders
+
+    ends = _stop_tokens(model, tokenizer)
+    prompts = [_prompt(model, tokenizer, text, max_new_tokens) for text in texts]
+    streams = _streams(prompts, seed) if temperature >= COLDEST else []
+    by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
+    decoders = None
+    for start in range(0, len(by_length), batch_size):
+        places = by_length[start : start + batch_size]
+        batch = _Batch(tokenizer, [texts[i] for i in places], ends, stop, max_new_tokens)
+        with _evaluating(model), torch.inference_mode():
+            decoders = decoders or Decoders(model, prompts)
+            _write(
+                decoders.start([prompts[i] for i in places], max_new_tokens), batch, temperature, [streams[i] for i in places if streams]
+            )
+        for row, place in enumerate(places):
+            yield place, Continuation(batch.said[row], len(batch.tokens[row]), len(prompts[place]), row in batch.ended)
 
 
 def stream(
@@ -60,19 +102,23 @@ def stream(
 
     The caller may stop at any time; the model is left as it was found.
     """
-    stop = _stop_tokens(model, tokenizer)
+    from fedloom.models.decoding import Decoders
+
+    ends = _stop_tokens(model, tokenizer)
     generator = torch.Generator()
     if seed is None:
         generator.seed()
     else:
         generator.manual_seed(seed)
+    prompt = _prompt(model, tokenizer, text, max_new_tokens)
     tokens: list[int] = []
     shown = ""
-    with _evaluating(model), contextlib.closing(_steps(model, [_prompt(model, tokenizer, text, max_new_tokens)])) as steps:
-        logits = next(steps)
+    with _evaluating(model):
+        with torch.inference_mode():
+            decoder = Decoders(model, [prompt]).start([prompt], max_new_tokens)
         for _ in range(max_new_tokens):
-            token = _draw(logits, temperature, generator)
-            if int(token) in stop:
+            token = _draw(decoder.logits, temperature, [generator])
+            if int(token) in ends:
                 break
             tokens.append(int(token))
             so_far = _decoded(tokenizer, tokens, text)
@@ -81,87 +127,80 @@ def stream(
                 yield so_far[len(shown) :]
                 shown = so_far
             if len(tokens) < max_new_tokens:
-                logits = steps.send(token)
+                with torch.inference_mode():
+                    decoder.append(token)
     if rest := _decoded(tokenizer, tokens, text)[len(shown) :]:
         yield rest
 
 
-def _continue(
-    model: Any, prompts: list[list[int]], max_new_tokens: int, stop: set[int], temperature: float, drawn_by: torch.Generator
-) -> list[list[int]]:
-    answers: list[list[int]] = [[] for _ in prompts]
-    running = set(range(len(prompts)))
-    with contextlib.closing(_steps(model, prompts)) as steps:
-        logits = next(steps)
-        for length in range(1, max_new_tokens + 1):
-            tokens = _draw(logits, temperature, drawn_by)
-            for row, token in enumerate(tokens.tolist()):
-                if row in running:
-                    if token in stop:
-                        running.remove(row)
-                    else:
-                        answers[row].append(token)
-            if not running or length == max_new_tokens:
-                break
-            logits = steps.send(tokens)
-    return answers
+class _Batch:
+    """What is written after each of some texts, and which of them are at their end."""
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str | Rendered], ends: set[int], stop: Sequence[str], most: int) -> None:
+        self._tokenizer, self._texts, self._ends, self._stop, self._most = tokenizer, texts, ends, stop, most
+        self.tokens: list[list[int]] = [[] for _ in texts]
+        self.said = [""] * len(texts)
+        self.ended: set[int] = set()
+
+    def add(self, row: int, token: int) -> bool:
+        """Whether the text in `row` goes on after `token`."""
+        if token in self._ends:
+            return self._end(row, self._decoded(row), by_itself=True)
+        self.tokens[row].append(token)
+        if self._stop:
+            said = self._decoded(row)
+            cut = min((said.find(mark) for mark in self._stop if mark in said), default=-1)
+            if cut >= 0:
+                return self._end(row, said[:cut], by_itself=True)
+        if len(self.tokens[row]) == self._most:
+            return self._end(row, self._decoded(row), by_itself=False)
+        return True
+
+    def _end(self, row: int, said: str, by_itself: bool) -> bool:
+        self.said[row] = said
+        if by_itself:
+            self.ended.add(row)
+        return False
+
+    def _decoded(self, row: int) -> str:
+        return _decoded(self._tokenizer, self.tokens[row], self._texts[row])
 
 
-def _steps(model: Any, prompts: list[list[int]]) -> Generator[Tensor, Tensor, None]:
-    """A coroutine: yields the next token's logits (rows, vocabulary), is sent the chosen tokens (rows,)."""
-    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    takes = inspect.signature(whole.forward).parameters
-    return _cached_steps(model, prompts, takes) if "past_key_values" in takes else _whole_steps(model, prompts)
-
-
-def _cached_steps(model: Any, prompts: list[list[int]], takes: Container[str]) -> Generator[Tensor, Tensor, None]:
-    """With the model's own key-value cache.
-
-    Prompts are padded on the left and told apart from padding by the mask, not by the token: PAD may be EOS.
-    """
-    width = max(map(len, prompts))
-    tokens = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    only_last = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
-    cache: Any = None
+def _write(decoder: Decoder, batch: _Batch, temperature: float, streams: Sequence[torch.Generator]) -> None:
+    """Write after every text of `batch` up to its end. Rows that are at their end are taken out once they are a quarter of all."""
+    rows = list(range(len(batch.tokens)))
+    running = set(rows)
     while True:
-        placed = {"position_ids": positions} if "position_ids" in takes else {}  # without, the model counts from the mask, or by distance
-        with torch.inference_mode():
-            output = model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, **placed, **only_last)
-            cache = getattr(output, "past_key_values", None)
-            logits = output.logits[:, -1].float()
-        if cache is None:
-            yield from _whole_steps(model, prompts)
+        tokens = _draw(decoder.logits, temperature, [streams[row] for row in rows if streams])
+        for row, token in zip(rows, tokens.tolist(), strict=True):
+            if row in running and not batch.add(row, token):
+                running.remove(row)
+        if not running:
             return
-        chosen = yield logits
-        tokens = chosen.to(mask.device)[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+        if len(running) <= MOST_RUNNING * len(rows):
+            left = torch.tensor([place for place, row in enumerate(rows) if row in running], device=decoder.logits.device)
+            if decoder.keep(left):
+                rows, tokens = [row for row in rows if row in running], tokens[left.to(tokens.device)]
+        decoder.append(tokens.to(decoder.logits.device))
 
 
-def _whole_steps(model: Any, prompts: list[list[int]]) -> Generator[Tensor, Tensor, None]:
-    """Without a cache, for recurrent models: every step computes the whole texts anew.
-
-    Padded on the right, where what comes later changes nothing before it: a recurrent state that had read padding would be another one.
-    """
-    texts = [list(prompt) for prompt in prompts]
-    while True:
-        ends = torch.tensor([len(text) - 1 for text in texts], device=model.device)
-        width = max(map(len, texts))
-        tokens = torch.tensor([text + [0] * (width - len(text)) for text in texts], device=model.device)
-        with torch.inference_mode():
-            logits = model(input_ids=tokens, use_cache=False).logits
-        chosen = yield logits[torch.arange(len(texts), device=model.device), ends].float()
-        for text, token in zip(texts, chosen.tolist(), strict=True):
-            text.append(token)
+def _streams(prompts: Sequence[list[int]], seed: int) -> list[torch.Generator]:
+    """A generator for each prompt: by the prompt itself, and by how often it came before."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    found = []
+    for prompt in map(tuple, prompts):
+        digest = hashlib.blake2b(repr(prompt).encode(), digest_size=8).hexdigest()
+        found.append(torch_stream(seed, "generate", digest, seen[prompt]))
+        seen[prompt] += 1
+    return found
 
 
-def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
-    """One token a row, (rows,), from logits (rows, vocabulary)."""
+def _draw(logits: Tensor, temperature: float, streams: Sequence[torch.Generator]) -> Tensor:
+    """One token a row, (rows,), from logits (rows, vocabulary), drawn by the row's own stream."""
     if temperature < COLDEST:
         return logits.argmax(-1)
-    return torch.multinomial((logits.cpu() / temperature).softmax(-1), 1, generator=generator)[:, 0]
+    shares = (logits.cpu() / temperature).softmax(-1)
+    return torch.cat([torch.multinomial(row, 1, generator=stream) for row, stream in zip(shares, streams, strict=True)])
 
 
 def _prompt(model: Any, tokenizer: Any, text: str | Rendered, max_new_tokens: int) -> list[int]:
