@@ -22,7 +22,7 @@ from fedloom.files import content_sha256, local_path
 from fedloom.hooks import PrepareStep, prepare_steps
 from fedloom.models.bench import Bench
 from fedloom.recipe import AdapterRecipe, ModelRecipe, Recipe
-from fedloom.registry import Registry, checked_settings, one_line, settings_of
+from fedloom.registry import Registry, Setting, Where, checked_settings, one_line, places_in, with_values
 from fedloom.tasks import Task, tasks
 
 VERSION = 1
@@ -160,9 +160,9 @@ def model_terms(model: ModelRecipe, sha256: str) -> dict[str, Any]:
 def refuse_paths(agreed: Agreed) -> None:
     """Raise RefusedMessageError for a prepare step that names a file or folder by a path: it would be one of the owner's choosing."""
     for number, step in enumerate(agreed.content["prepare"]):
-        for name, value in _places(step).items():
+        for place, (_, value) in _places(step).items():
             if not value.startswith(HASHED) and (not NAME.fullmatch(value) or local_path(value).exists()):
-                raise RefusedMessageError(f"prepare.{number}.{name}: terms name a file by its hash, and never by a path")
+                raise RefusedMessageError(f"prepare.{number}.{_dotted(place)}: terms name a file by its hash, and never by a path")
 
 
 def places_of(recipe: Recipe) -> dict[str, str]:
@@ -171,30 +171,33 @@ def places_of(recipe: Recipe) -> dict[str, str]:
     return {_hashed(path): path for step in steps for path in _local_places(step).values()}
 
 
-def _places(step: Mapping[str, Any]) -> dict[str, str]:
-    """setting -> value of the settings of a prepare step that may name a local file or folder."""
-    names = [setting.name for setting in settings_of(prepare_steps.get(step["kind"])) if setting.place]
-    return {name: step[name] for name in names if isinstance(step.get(name), str)}
+def _places(step: Mapping[str, Any]) -> dict[Where, tuple[Setting, str]]:
+    """Where -> (setting, value) of the settings of a prepare step that may name a local file or folder."""
+    return places_in(prepare_steps.get(step["kind"]), step)
 
 
-def _local_places(step: Mapping[str, Any]) -> dict[str, str]:
-    """setting -> path of the settings of a prepare step that name a local file or folder."""
-    return {name: value for name, value in _places(step).items() if local_path(value).exists()}
+def _local_places(step: Mapping[str, Any]) -> dict[Where, str]:
+    """Where -> path of the settings of a prepare step that name a local file or folder."""
+    return {place: value for place, (_, value) in _places(step).items() if local_path(value).exists()}
 
 
 def _without_paths(step: dict[str, Any]) -> dict[str, Any]:
     """A prepare step's settings with local files and folders by their hash in place of their path."""
-    return step | {name: _hashed(path) for name, path in _local_places(step).items()}
+    return with_values(step, {place: _hashed(path) for place, path in _local_places(step).items()})
 
 
 def _with_paths(step: Mapping[str, Any], places: Mapping[str, str], number: int) -> dict[str, Any]:
-    """A prepare step's settings with paths in place of hashes."""
-    found = {name: value for name, value in _places(step).items() if value.startswith(HASHED)}
-    for name, value in found.items():
-        if value not in places:
+    """A prepare step's settings with paths in place of hashes. What the server alone reads keeps its hash at a site without the file."""
+    found = {place: one for place, one in _places(step).items() if one[1].startswith(HASHED)}
+    for place, (setting, value) in found.items():
+        if value not in places and not setting.of_server:
             short = value[: len(HASHED) + 12]
-            raise FedloomError(f"prepare.{number}.{name}: this site has no file with the hash {short}; give it a copy")
-    return {**step, **{name: places[value] for name, value in found.items()}}
+            raise FedloomError(f"prepare.{number}.{_dotted(place)}: this site has no file with the hash {short}; give it a copy")
+    return with_values(step, {place: places[value] for place, (_, value) in found.items() if value in places})
+
+
+def _dotted(place: Where) -> str:
+    return ".".join(map(str, place))
 
 
 def _hashed(path: str) -> str:

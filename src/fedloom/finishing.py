@@ -62,9 +62,12 @@ def _checked(done: Any, who: str, step: FinishStep, before: State) -> Finished:
 
 
 def keep_samples(recipe: Recipe, folder: RunFolder, federation: Federation, before: State, after: State) -> None:
-    """Write the clients' answers to public held-out rows, of the models `before` and `after`, into the run's folder."""
-    found = []
+    """Write the clients' answers to public held-out rows, of the models `before` and `after`, and pairs that they have written from public
+    documents, into the run's folder."""
+    answered = {}
     if recipe.evaluate.samples:
         answered = samples(federation, before, after, recipe.evaluate.samples, recipe.evaluate.max_new_tokens)
-        found = [{"client": client, **asdict(item)} for client, items in answered.items() for item in items]
-    write_atomic(folder.path / "samples.json", json.dumps(found, indent=2, ensure_ascii=False))
+    for name, kind in (("samples.json", "items"), ("pairs.json", "pairs")):
+        found = [{"client": client, **asdict(one)} for client, body in answered.items() for one in getattr(body, kind)]
+        if found or kind == "items":
+            write_atomic(folder.path / name, json.dumps(found, indent=2, ensure_ascii=False))

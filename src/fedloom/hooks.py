@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from fedloom.data.records import Conversation, Record
+from fedloom.data.records import Conversation, Document, Record
 from fedloom.measures import Measure
 from fedloom.models.bench import Bench
 from fedloom.recipe import Recipe
@@ -35,8 +35,9 @@ class PrepareContext:
     """What a prepare step has at its client.
 
     `records` are the rows that the steps before have given, `stream` is the client's own for this step. `bench` lends the model. `cache` is
-    a folder that is the same whenever data, steps and seed are, so that work that is kept there is not done again. `progress(done, total)`
-    tells how far the step is. `told` are the numbers that the server sent for this client, when the step exchanges counts.
+    a folder that is the same whenever data, steps and seed are, so that work that is kept there is not done again. `progress(done, total,
+    pace)` tells how far the step is, `pace` being words such as "24 tokens/s". `told` are the numbers that the server sent for this client,
+    when the step exchanges counts, and `sent` the public rows that it sent to all.
     """
 
     client: str
@@ -44,16 +45,24 @@ class PrepareContext:
     stream: np.random.Generator
     bench: Bench
     cache: Path
-    progress: Callable[[int, int], None]
+    progress: Callable[[int, int, str], None]
     told: Mapping[str, float] = field(default_factory=dict)
+    sent: Sequence[Conversation] = ()
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rows that a prepare step gives, and how many it left out for which reason (a short name such as too_short)."""
+    """The rows that a prepare step gives, and how many it left out for which reason (a short name such as too_short).
+
+    `measured` is what it measured of its work, by the names of its `measures`. `weight` is what the client counts for when updates are
+    averaged; null: its rows. `shown` are rows with the PUBLIC records that they were made from, for the report.
+    """
 
     records: Sequence[Record]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
+    weight: float | None = None
+    shown: Sequence[tuple[Conversation, Document]] = ()
 
 
 class PrepareStep:
@@ -61,6 +70,9 @@ class PrepareStep:
 
     exchanges: ClassVar[bool] = False
     """Whether the step sends counts up, and works only when the server has answered to those of all clients."""
+
+    measures: ClassVar[tuple[Measure, ...]] = ()
+    """What it measures of its work at each client, recorded as prepare/STEP/NAME."""
 
     def check(self, server: ServerSide) -> None:
         """Raise a FedloomError, before anything is started, when the step cannot be taken."""
@@ -75,6 +87,14 @@ class PrepareStep:
     def plan(self, counts: Mapping[str, Mapping[str, float]]) -> Mapping[str, Mapping[str, float]]:
         """On the server: the numbers that each client is told, from the counts of all clients."""
         return {client: {} for client in counts}
+
+    def sends(self) -> Sequence[Conversation]:
+        """On the server: the PUBLIC rows that it sends to every client, such as examples to write by."""
+        return ()
+
+    def described(self) -> Mapping[str, Any]:
+        """What the manifest of a run says of the step beside its settings, such as versions of prompts: plain values."""
+        return {}
 
     def apply(self, context: PrepareContext) -> Prepared:
         """The client's rows after the step."""

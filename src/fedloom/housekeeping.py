@@ -14,12 +14,13 @@ from fedloom.files import remove as remove_path
 KINDS = {
     "rows": "encoded rows (private content of your clients)",
     "prepared": "work of prepare steps (private content of your clients)",
+    "written": "what generators wrote (private content of your clients)",
     "judges": "what judges said of answers",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",
 }
 
-PRIVATE = ("rows", "prepared")
+PRIVATE = ("rows", "prepared", "written")
 """Kinds that hold content of clients' rows, and can be made again."""
 
 LEFT = "what killed runs left half written"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fedloom.data.clients import FederatedData, build_clients
+from fedloom.data.clients import FederatedData
+from fedloom.data.measured_rows import federated_data
 from fedloom.data.row_notes import row_notes, source_notes
 from fedloom.data.summary import shown_field, summary
 from fedloom.errors import DataError
@@ -30,7 +31,7 @@ def inspect(recipe: Recipe) -> Inspection:
 
     Raises DataError or RecipeError for data that cannot be read. Rows that the task cannot take are a note.
     """
-    data = build_clients(recipe.data, recipe.federation.clients, recipe.seed)
+    data = federated_data(recipe)
     field = shown_field(recipe.data, data.clients)
     rows, why = summary(data.clients, field), None
     task = tasks.get(recipe.task.kind)(**recipe.task.settings)

@@ -15,7 +15,8 @@ import torch
 from fedloom.agreed import Agreed, agree, places_of
 from fedloom.algorithms import Algorithm, algorithms
 from fedloom.compatible import check_drawn
-from fedloom.data.clients import ClientData, FederatedData, build_clients
+from fedloom.data.clients import ClientData, FederatedData
+from fedloom.data.measured_rows import federated_data
 from fedloom.data.summary import holding, shown_field
 from fedloom.errors import RecipeError
 from fedloom.federation.bodies import Holding
@@ -67,7 +68,9 @@ class LocalRun:
         """
         agreed = agree(recipe, self.bench, len(self.sites.owners))
         engine = self._engine(recipe, agreed, folder, left_out)
-        return Federation(recipe.federation, agreed, engine, folder, self.run_id, measured=self.sites.owners, **how)
+        steps = enumerate(agreed.steps_with(places_of(recipe)))
+        sent = {str(number): rows for number, step in steps if (rows := step.sends())}
+        return Federation(recipe.federation, agreed, engine, folder, self.run_id, measured=self.sites.owners, sent=sent, **how)
 
     def _engine(self, recipe: Recipe, agreed: Agreed, folder: RunFolder, left_out: Collection[str]) -> Engine:
         owners = self.sites.owners
@@ -83,10 +86,10 @@ class LocalRun:
 
 @contextmanager
 def open_local(
-    recipe: Recipe, folder: RunFolder, progress: Callable[[str, int, int], None] = lambda client, done, total: None
+    recipe: Recipe, folder: RunFolder, progress: Callable[[str, int, int, str], None] = lambda client, done, total, pace: None
 ) -> Iterator[LocalRun]:
     """Load data and model, make the sites and start the workers of the run in `folder`; all is put away at the end."""
-    data = build_clients(recipe.data, recipe.federation.clients, recipe.seed)
+    data = federated_data(recipe)
     names = [client.name for client in data.clients]
     _check_kind(recipe, data.kind)
     _check_counts(recipe, names)

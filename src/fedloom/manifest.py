@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from fedloom.agreed import Agreed
+from fedloom.agreed import Agreed, places_of
 from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Provenance
 from fedloom.data.row_notes import ENCODED
@@ -42,6 +42,7 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
             "held_out": [measure.plain() for measure in agreed.task.measures],
             "probes": [measure.plain() for probe in probes for measure in probe.measures()],
             "finish": [measure.plain() for step in steps for measure in step.measures],
+            "prepare": [measure.plain() for step in agreed.prepare for measure in step.measures],
         },
         "model": {
             "id": bench.id,
@@ -58,6 +59,7 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
             "clients": [holding_of(name, opened) for name in local.sites.owners],
         },
         "files": versions_of([recipe.plain()["clients"], recipe.plain()["evaluate"]]),
+        "prepare": [dict(step.described()) for step in agreed.steps_with(places_of(recipe))],
         "workers": local.worker_count,
         "threads": local.threads,
         **_red_team(local),

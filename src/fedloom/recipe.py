@@ -220,6 +220,14 @@ class EvaluateRecipe(Part):
         default=["base"],
         description="what the joined model is compared with: base, majority answer, each client alone, all data in one place",
     )
+    source: str | None = Field(
+        None,
+        description="what is measured in place of held-out rows, such as gold rows beside a model trained on written ones: as data.source."
+        " Each row is measured by the client that it names, in the column that the partition goes by or in `client`; without that column"
+        " rows are dealt out",
+    )
+    like: str | None = Field(None, description="read the columns of evaluate.source as those of this named set")
+    provenance: Literal["private", "public"] | None = Field(None, description="of evaluate.source, as data.provenance")
     max_rows: int | None = Field(None, ge=1, description="held-out rows used per client; null: all")
     batch_size: int = Field(16, ge=1, description="rows per forward pass")
     samples: int = Field(

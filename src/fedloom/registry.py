@@ -125,9 +125,22 @@ class Setting:
     description: str
     place: bool = False
     """Whether it may name a local file or folder, by `Field(json_schema_extra=PLACE)`: a recipe then keeps its absolute path."""
+    of_server: bool = False
+    """Whether the server alone reads that file or folder, by `SERVER_PLACE`."""
+    parts: Registry[Any] | None = None
+    """The registry of the part that it holds, or of the list of parts, by `parts_of`: mappings with a `kind` and its settings."""
 
 
 PLACE: dict[str, Any] = {"place": True}
+SERVER_PLACE: dict[str, Any] = {"place": True, "of_server": True}
+
+Where = tuple[str | int, ...]
+"""Where a setting stands within the settings of a part: names of settings, and places in lists."""
+
+
+def parts_of(registry: Registry[Any]) -> dict[str, Any]:
+    """For `Field(json_schema_extra=...)`: the setting holds a part of `registry`, or a list of them."""
+    return {"parts": registry}
 
 
 def settings_of(part: Any) -> list[Setting]:
@@ -140,22 +153,60 @@ def settings_of(part: Any) -> list[Setting]:
                 default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
                 default = ... if default is dataclasses.MISSING else default
                 hint = hints[field.name]
-                found.append(Setting(field.name, hint, default, _description(hint), _is_place(hint)))
+                found.append(_setting(field.name, hint, default))
     else:
         for parameter in inspect.signature(part).parameters.values():
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
                 default = ... if parameter.default is inspect.Parameter.empty else parameter.default
                 hint = hints.get(parameter.name, Any)
-                found.append(Setting(parameter.name, hint, default, _description(hint)))
+                found.append(_setting(parameter.name, hint, default))
     return found
 
 
-def _description(hint: Any) -> str:
-    return next((info.description for info in _field_infos(hint) if info.description), "")
+def _setting(name: str, hint: Any, default: Any) -> Setting:
+    infos = _field_infos(hint)
+    description = next((info.description for info in infos if info.description), "")
+    extra = next((info.json_schema_extra for info in infos if isinstance(info.json_schema_extra, dict)), {})
+    parts: Any = extra.get("parts")
+    return Setting(name, hint, default, description, bool(extra.get("place")), bool(extra.get("of_server")), parts)
 
 
-def _is_place(hint: Any) -> bool:
-    return any(info.json_schema_extra == PLACE for info in _field_infos(hint))
+def places_in(part: Any, settings: Mapping[str, Any]) -> dict[Where, tuple[Setting, str]]:
+    """Where -> (setting, value) of every setting that may name a local file or folder, in `settings` of `part` and in the parts in them."""
+    found: dict[Where, tuple[Setting, str]] = {}
+    for setting in settings_of(part):
+        value = settings.get(setting.name)
+        if setting.place and isinstance(value, str):
+            found[setting.name,] = setting, value
+        if setting.parts is not None:
+            for where, inner in _held(setting.name, value):
+                if str(inner.get("kind")) in setting.parts:
+                    held = places_in(setting.parts.get(str(inner["kind"])), inner)
+                    found |= {(*where, *rest): one for rest, one in held.items()}
+    return found
+
+
+def with_values(settings: Mapping[str, Any], values: Mapping[Where, Any]) -> dict[str, Any]:
+    """A copy of `settings` with other `values` in their places."""
+    copy = {**settings}
+    for (first, *rest), value in values.items():
+        copy[str(first)] = _replaced(copy[str(first)], rest, value)
+    return copy
+
+
+def _replaced(holder: Any, where: list[str | int], value: Any) -> Any:
+    if not where:
+        return value
+    copy: Any = list(holder) if isinstance(holder, list) else dict(holder)
+    copy[where[0]] = _replaced(holder[where[0]], where[1:], value)
+    return copy
+
+
+def _held(name: str, value: Any) -> list[tuple[Where, Mapping[str, Any]]]:
+    """(where, settings) of the part, or of every part of the list, that the setting `name` holds."""
+    if isinstance(value, Mapping):
+        return [((name,), value)]
+    return [((name, number), one) for number, one in enumerate(value) if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
 def _field_infos(hint: Any) -> list[FieldInfo]:
@@ -172,7 +223,25 @@ def checked_settings(part: Any, given: Mapping[str, Any], where: str) -> dict[st
         checked = model(**given)
     except ValidationError as error:
         raise RecipeError(one_line(error.errors()[0], where)) from None
-    return {name: getattr(checked, name) for name in settings}
+    found = {name: getattr(checked, name) for name in settings}
+    return {name: _completed(settings[name].parts, value, f"{where}.{name}") for name, value in found.items()}
+
+
+def _completed(parts: Registry[Any] | None, value: Any, where: str) -> Any:
+    """`value` with the settings of every part that it holds checked and completed."""
+    if parts is None or value is None:
+        return value
+    if isinstance(value, list):
+        return [_completed(parts, one, f"{where}.{number}") for number, one in enumerate(value)]
+    own = dict(value)
+    kind = own.pop("kind", None)
+    if kind is None:
+        raise RecipeError(f"{where}.kind: is required; known: {', '.join(parts.names())}")
+    if str(kind) not in parts:
+        raise RecipeError(f"{where}.kind: unknown {parts.kind} '{kind}'{nearest(str(kind), parts.names())}")
+    part = parts.get(str(kind))
+    called = {"name": own.pop("name")} if "name" in own and "name" not in _schema_of(part)[0] else {}
+    return {"kind": kind, **called, **checked_settings(part, own, where)}
 
 
 @cache

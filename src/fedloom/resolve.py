@@ -17,7 +17,7 @@ from fedloom.files import local_path
 from fedloom.overrides import override, part_of, with_floats
 from fedloom.plugins import load_plugin
 from fedloom.recipe import NamedPart, Recipe
-from fedloom.registry import checked_settings, nearest, one_line, settings_of
+from fedloom.registry import checked_settings, nearest, one_line, places_in, with_values
 from fedloom.yaml_text import YamlError, parse_yaml
 
 PRESETS = Path(__file__).parent / "recipes"
@@ -129,7 +129,8 @@ def _explain(error: ValidationError) -> str:
 
 def _complete(recipe: Recipe) -> Recipe:
     """Check the settings of every part that is chosen by name, and write their defaults out."""
-    import fedloom.safety  # noqa: F401 - registers its parts
+    import fedloom.safety
+    import fedloom.synthesis  # noqa: F401 - register their parts
     from fedloom.algorithms import algorithms, split_name
     from fedloom.data.partition import partitioners
     from fedloom.federation.codec import codecs
@@ -157,6 +158,8 @@ def _complete(recipe: Recipe) -> Recipe:
     for i, step in enumerate(plain["prepare"]):
         _refuse_missing_places(step, known, f"prepare.{i}")
     plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
+    plain["data"]["held_out"] = _share_held_out(recipe)
+    plain["evaluate"]["source"] = _anchored_source(recipe.evaluate.source, known) if recipe.evaluate.source else None
     asked = recipe.evaluate.probes
     plain["evaluate"]["probes"] = [_completed(probe, probes, f"evaluate.probes.{i}", "kind", known) for i, probe in enumerate(asked)]
     check_probe_names(plain["evaluate"]["probes"])
@@ -188,10 +191,8 @@ def _completed(part: NamedPart, registry: Any, where: str, key: str, known: Cont
     name = getattr(part, key)
     _check_name(name, registry, f"{where}.{key}")
     settings = checked_settings(registry.get(name), part.settings, where)
-    places = [setting.name for setting in settings_of(registry.get(name)) if setting.place and settings[setting.name] is not None]
-    settings |= {place: _anchored(settings[place], known) for place in places}
-    if "judges" in settings:
-        settings["judges"] = [_anchored_judge(judge, known) for judge in settings["judges"]]
+    places = places_in(registry.get(name), settings)
+    settings = with_values(settings, {place: _anchored(value, known) for place, (_, value) in places.items()})
     if is_dataclass(registry.get(name)):
         registry.get(name)(**settings)  # a part refuses settings that do not go together when it is made
     return {key: name, **settings}
@@ -200,22 +201,40 @@ def _completed(part: NamedPart, registry: Any, where: str, key: str, known: Cont
 def _data(recipe: Recipe, task: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
     """`data.source` with absolute paths, and the keys that belong to conversations: completed for them, refused for other records."""
     from fedloom.data.named_sets import NAMED_SETS
-    from fedloom.data.sources import JOINED, joined_parts
     from fedloom.tasks import tasks
 
     data, kind = recipe.data, tasks.get(task["kind"])
-    if data.like is not None and data.like not in NAMED_SETS:
-        raise RecipeError(f"data.like: unknown set '{data.like}'{nearest(data.like, NAMED_SETS)}")
-    if data.source.startswith(JOINED):
-        source = JOINED + ",".join(_anchored(part, known) for part in joined_parts(data.source))
-    else:
-        source = _anchored(data.source, known)
+    for key, like in (("data.like", data.like), ("evaluate.like", recipe.evaluate.like)):
+        if like is not None and like not in NAMED_SETS:
+            raise RecipeError(f"{key}: unknown set '{like}'{nearest(like, NAMED_SETS)}")
+    source = _anchored_source(data.source, known)
     if kind.record == "conversation":
         return {"source": source, "template": data.template or TEMPLATE, "max_length": data.max_length or MAX_LENGTH}
     for key in ("template", "max_length"):
         if getattr(data, key) is not None:
             raise RecipeError(f"data.{key}: belongs to conversations, and {task['kind']} takes {kind.record}s; leave it out")
     return {"source": source}
+
+
+def _share_held_out(recipe: Recipe) -> float:
+    """`data.held_out`: 0 beside a source of its own for what is measured."""
+    evaluate, held_out = recipe.evaluate, recipe.data.held_out
+    for key in ("like", "provenance"):
+        if evaluate.source is None and getattr(evaluate, key) is not None:
+            raise RecipeError(f"evaluate.{key}: belongs to evaluate.source, which is not set")
+    if evaluate.source is None:
+        return held_out
+    if held_out and "held_out" in recipe.data.model_fields_set:
+        raise RecipeError(f"data.held_out: is {held_out:g}, and evaluate.source gives what is measured; write 0, or leave one of them out")
+    return 0.0
+
+
+def _anchored_source(source: str, known: Container[str]) -> str:
+    from fedloom.data.sources import JOINED, joined_parts
+
+    if source.startswith(JOINED):
+        return JOINED + ",".join(_anchored(part, known) for part in joined_parts(source))
+    return _anchored(source, known)
 
 
 def _anchored(name: str, known: Container[str]) -> str:
@@ -236,16 +255,7 @@ def _refuse_missing_places(step: Mapping[str, Any], known: Container[str], where
     """Raise RecipeError for a setting of a prepare step that names a file which is not there: its clients agree on the file's hash."""
     from fedloom.hooks import prepare_steps
 
-    for setting in settings_of(prepare_steps.get(step["kind"])):
-        name = str(step[setting.name])
+    for place, (_, name) in places_in(prepare_steps.get(step["kind"]), step).items():
         is_path = name.startswith(("/", ".", "~")) or ("/" not in name and re.search(r"\.[a-z]+$", name))
-        if setting.place and is_path and name not in known and not local_path(name).exists():
-            raise RecipeError(f"{where}.{setting.name}: {local_path(name).absolute()}: no such file or folder")
-
-
-def _anchored_judge(judge: dict[str, Any], known: Container[str]) -> dict[str, Any]:
-    from fedloom.evaluation.judges import judges
-
-    part = judges.get(judge["kind"]) if str(judge.get("kind")) in judges else None
-    places = [setting.name for setting in settings_of(part) if setting.place] if part else []
-    return judge | {place: _anchored(judge[place], known) for place in places if isinstance(judge.get(place), str)}
+        if is_path and name not in known and not local_path(name).exists():
+            raise RecipeError(f"{where}.{'.'.join(map(str, place))}: {local_path(name).absolute()}: no such file or folder")

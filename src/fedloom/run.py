@@ -71,6 +71,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
             part.check(local.server)
 
         opened = open_federation(federation, timed=True)
+        local.bench.lent.clear()
         folder.update_manifest(**described(local, federation.agreed, opened, probes, steps))
         watchers.plan(make_plan(local, federation.task, opened))
         if recipe.evaluate.every and not opened.rows("held_out"):

@@ -39,8 +39,8 @@ class Watchers(Observer):
     def client_done(self, stage: str, client: str, failure: str | None) -> None:
         self._observer.client_done(stage, client, failure)
 
-    def client_progress(self, client: str, done: int, total: int) -> None:
-        self._observer.client_progress(client, done, total)
+    def client_progress(self, client: str, done: int, total: int, pace: str) -> None:
+        self._observer.client_progress(client, done, total, pace)
 
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> None:
         self._observer.metric(round_number, client, name, value)

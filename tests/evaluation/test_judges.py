@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fedloom.errors import ModelError, RecipeError
-from fedloom.evaluation.endpoint import Endpoint
+from fedloom.models.endpoint import Endpoint
 from fedloom.evaluation.judges import Guard, LlmJudge, Reward, Verdict, read_safe, read_score, read_winner, tally
 from fedloom.files import version_of
 from fedloom.resolve import load_recipe
@@ -59,7 +59,7 @@ def serve():
 
 
 def test_an_endpoint_is_asked_with_the_key_of_its_variable_and_tried_again_when_busy(serve, monkeypatch):
-    monkeypatch.setattr("fedloom.evaluation.endpoint.time.sleep", lambda _: None)
+    monkeypatch.setattr("fedloom.models.endpoint.time.sleep", lambda _: None)
     monkeypatch.setenv("MY_KEY", "k1")
     monkeypatch.setenv("FEDLOOM_KEY_VARIABLES", "MY_KEY")
     server = serve(lambda turns: turns[-1]["content"].upper(), [503, 429])
@@ -70,14 +70,14 @@ def test_an_endpoint_is_asked_with_the_key_of_its_variable_and_tried_again_when_
 
 @pytest.mark.parametrize(("statuses", "said"), [([401], "HTTP 401"), ([503] * 9, "HTTP 503")])
 def test_an_endpoint_that_does_not_answer_is_one_line_without_what_was_asked(serve, monkeypatch, statuses, said):
-    monkeypatch.setattr("fedloom.evaluation.endpoint.time.sleep", lambda _: None)
+    monkeypatch.setattr("fedloom.models.endpoint.time.sleep", lambda _: None)
     with pytest.raises(ModelError, match=said) as caught:
         Endpoint(serve(lambda _: "", statuses).url, "judge").chat([{"role": "user", "content": "SECRET"}], 8)
     assert "SECRET" not in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_one_line(monkeypatch):
-    monkeypatch.setattr("fedloom.evaluation.endpoint.time.sleep", lambda _: None)
+    monkeypatch.setattr("fedloom.models.endpoint.time.sleep", lambda _: None)
     with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/v1: cannot be asked"):
         Endpoint("http://127.0.0.1:9/v1", "judge").chat([{"role": "user", "content": "x"}], 8)
 

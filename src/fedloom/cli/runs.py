@@ -111,7 +111,7 @@ def validate(
     trusted: TrustPlugins = False,
 ) -> None:
     """Check a recipe without running it: every key, name and value, and the rows of its files."""
-    from fedloom.data.clients import build_clients
+    from fedloom.data.measured_rows import federated_data
     from fedloom.data.row_notes import source_notes
     from fedloom.data.sources import all_files
     from fedloom.overrides import parse_overrides
@@ -120,8 +120,8 @@ def validate(
 
     checked = load_recipe(recipe, parse_overrides(overrides or []))
     notes = []
-    if all_files(checked.data.source):
-        notes = source_notes(build_clients(checked.data, checked.federation.clients, checked.seed), checked)
+    if all(all_files(source) for source in (checked.data.source, checked.evaluate.source) if source):
+        notes = source_notes(federated_data(checked), checked)
     out.print(f"{escape(recipe)}: valid ({checked.task.kind}, {checked.algorithm.name}, {counted(checked.federation.rounds, 'round')})")
     for note in notes:
         out.print(escape(note))

@@ -56,6 +56,7 @@ class FederatedData:
     left_out: int
     unread: tuple[str, ...] = ()
     unanswered: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def build_clients(data: DataRecipe, clients: int | None, seed: int) -> FederatedData:
@@ -76,7 +77,9 @@ def build_clients(data: DataRecipe, clients: int | None, seed: int) -> Federated
         held_out[_held_out(names[name], rows, data.held_out, seed, labels)] = True
     built = _clients(records, {names[name]: rows for name, rows in parts.items()}, held_out, drop=data.duplicates == "drop")
     left_out = len(records) - sum(map(len, parts.values()))
-    return FederatedData(built, source.kind, source.origin, source.licences, source.sha256, left_out, records.unread, records.unanswered)
+    return FederatedData(
+        built, source.kind, source.origin, source.licences, source.sha256, left_out, records.unread, records.unanswered, source.notes
+    )
 
 
 def _clients(records: Records, parts: Mapping[str, Sequence[int]], held_out: np.ndarray, drop: bool) -> tuple[ClientData, ...]:
@@ -131,7 +134,7 @@ def _file_names(parts: Mapping[str, Sequence[int]]) -> dict[str, str]:
             raise DataError(
                 f"data.partition: a client's name has {len(name)} characters, at most {LONGEST_NAME} fit; choose a column of short names"
             )
-        safe = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+        safe = safe_name(name)
         if not safe:
             raise DataError(f"data.partition: the client name '{name}' has no letter or digit; rename it")
         if not rows:
@@ -140,6 +143,11 @@ def _file_names(parts: Mapping[str, Sequence[int]]) -> dict[str, str]:
             raise DataError(f"data.partition: clients '{other}' and '{name}' would share the file name '{safe}'; rename one")
         names[name] = safe
     return names
+
+
+def safe_name(name: str) -> str:
+    """A client's name as a file's."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")
 
 
 def _held_out(name: str, rows: Sequence[int], share: float, seed: int, labels: Sequence[str] | None) -> list[int]:

@@ -104,14 +104,26 @@ class Conversation(Record):
 
 
 @dataclass(frozen=True, repr=False)
+class Mark:
+    """Where in a text something begins: a page or a section. `offset` in characters."""
+
+    offset: int
+    label: str
+
+
+@dataclass(frozen=True, repr=False)
 class Document(Record):
-    """A text of some length without questions and answers. Of a file, `fields` hold its name as `file`, and its owner as `client`."""
+    """A text of some length without questions and answers. Of a file, `fields` hold its name as `file`, and its owner as `client`.
+
+    `marks`, in order, say where its pages or its sections begin.
+    """
 
     kind: ClassVar[str] = "document"
 
     text: str
     provenance: Provenance
     fields: Mapping[str, str] = field(default_factory=dict)
+    marks: tuple[Mark, ...] = ()
 
     @property
     def label(self) -> str:

@@ -37,7 +37,7 @@ def source_notes(data: FederatedData, recipe: Recipe) -> list[str]:
 
     So is `client`, the file or folder that a row stands in.
     """
-    notes, read = [], {"client", *_columns_named(recipe)}
+    notes, read = list(data.notes), {"client", *_columns_named(recipe)}
     if data.left_out:
         notes.append(f"{data.left_out} rows are held by nobody: the partition keeps the largest clients only")
     if unread := [column for column in data.unread if column not in read]:

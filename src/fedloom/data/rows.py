@@ -32,7 +32,8 @@ class SourceRows:
 
     `rows` may be read as they are asked for. `licences` are per part of the source. `sha256` is of the files' bytes; null: of the rows.
     `reads` is the kind of record that the rows are read as: the name of a registered reader. `beside` are columns that say something of a
-    row and are no part of what is trained on: of others that nothing reads, the user is told.
+    row and are no part of what is trained on: of others that nothing reads, the user is told. `notes` are what the user is told of the
+    files.
     """
 
     rows: Sequence[Row]
@@ -42,6 +43,7 @@ class SourceRows:
     sha256: str | None = None
     reads: str = "conversation"
     beside: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return (row.columns for row in self.rows)

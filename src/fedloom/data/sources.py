@@ -25,6 +25,7 @@ from fedloom.data.record_sequence import Records, joined
 from fedloom.data.records import Conversation, Provenance
 from fedloom.data.rows import Row, SourceRows, sha256_of_files, sha256_of_rows
 from fedloom.data.tiny_demo import tiny_demo
+from fedloom.data.tiny_documents import tiny_documents, tiny_questions
 from fedloom.data.tiny_pairs import tiny_pairs
 from fedloom.errors import DataError, RecipeError
 from fedloom.files import local_path, sha256_of
@@ -45,7 +46,9 @@ sources.register("digits")(digits)
 sources.register("evals-demo")(evals_demo)
 sources.register("owners-demo")(owners_demo)
 sources.register("tiny-demo")(tiny_demo)
+sources.register("tiny-documents")(tiny_documents)
 sources.register("tiny-pairs")(tiny_pairs)
+sources.register("tiny-questions")(tiny_questions)
 
 forms.register("captures")(capture_rows)
 forms.register("documents")(document_rows)
@@ -56,7 +59,7 @@ forms.register("pictures")(picture_rows)
 class SourceData:
     """The records of a source, all of one kind, and what a manifest says of them.
 
-    `sha256` is of the files' bytes, or of the rows without files.
+    `sha256` is of the files' bytes, or of the rows without files. `notes` are what the user is told of the files.
     """
 
     records: Records
@@ -64,6 +67,7 @@ class SourceData:
     origin: str
     licences: dict[str, str]
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 JOINED = "join:"
@@ -97,7 +101,7 @@ def load_records(data: DataRecipe, seed: int) -> SourceData:
     records = read_records(data.source, source.reads, rows, fields, provenance)
     known = data.source in NAMED_SETS
     records.unread = () if known else tuple(column for column in records.unread if column not in source.beside)
-    return SourceData(records, records.kind, source.origin, dict(source.licences), sha256)
+    return SourceData(records, records.kind, source.origin, dict(source.licences), sha256, source.notes)
 
 
 def joined_parts(name: str) -> list[str]:
@@ -130,7 +134,8 @@ def _joined(data: DataRecipe, seed: int) -> SourceData:
     records = joined({client: source.records for client, source in loaded.items()})
     licences = {name: licence for source in loaded.values() for name, licence in source.licences.items()}
     digest = hashlib.sha256("\n".join(f"{client}\x1f{source.sha256}" for client, source in loaded.items()).encode()).hexdigest()
-    return SourceData(records, records.kind, "; ".join(source.origin for source in loaded.values()), licences, digest)
+    origin, notes = "; ".join(source.origin for source in loaded.values()), [note for source in loaded.values() for note in source.notes]
+    return SourceData(records, records.kind, origin, licences, digest, tuple(notes))
 
 
 def _client_of(part: str) -> str:

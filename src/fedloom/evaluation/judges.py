@@ -18,8 +18,8 @@ import torch
 from pydantic import Field
 
 from fedloom.errors import ModelError, RecipeError
-from fedloom.evaluation.endpoint import Endpoint
 from fedloom.files import append_line, cache_folder, local_path, read_lines, version_of
+from fedloom.models.endpoint import Endpoint
 from fedloom.models.load import LoadedModel, load_model
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE, Registry

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
-from fedloom.data.records import Provenance, Record
+from fedloom.data.records import Conversation, Provenance, Record, Turn
 from fedloom.errors import PrivateDataError, RefusedMessageError
 
 LONGEST_REASON = 300
@@ -77,6 +77,47 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class Sent:
+    """PUBLIC rows that the server sends with the request to prepare: the number of a step -> conversations, as turns and further columns.
+
+    Built with `of`, which is given the records.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("prepare",)
+
+    rows: Mapping[str, tuple[Conversation, ...]]
+
+    @classmethod
+    def of(cls, rows: Mapping[str, Sequence[Conversation]]) -> Sent:
+        """Raises PrivateDataError when one of the `rows` is not PUBLIC."""
+        for record in (record for records in rows.values() for record in records):
+            if record.provenance is not Provenance.PUBLIC:
+                raise PrivateDataError(f"a {record.provenance} row was put into a message; the server sends public rows only")
+        return cls({step: tuple(records) for step, records in rows.items()})
+
+    def plain(self) -> Any:
+        return {
+            step: [{"turns": [[turn.role, turn.content] for turn in one.turns], "fields": dict(one.fields)} for one in records]
+            for step, records in self.rows.items()
+        }
+
+    @classmethod
+    def read(cls, plain: Any) -> Sent:
+        try:
+            return cls({str(step): tuple(map(_public_conversation, records)) for step, records in plain.items()})
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise RefusedMessageError("the rows that it sends are not readable") from None
+
+
+def _public_conversation(plain: Any) -> Conversation:
+    turns = tuple(Turn(role, content) for role, content in plain["turns"])
+    fields = dict(plain["fields"])
+    if not all(isinstance(text, str) for text in (*fields, *fields.values(), *(part for one in turns for part in (one.role, one.content)))):
+        raise ValueError
+    return Conversation(turns, Provenance.PUBLIC, fields)
+
+
+@dataclass(frozen=True)
 class Kept:
     """What became of a client's rows in its prepare steps: provenance -> what happened ("kept" or a reason) -> rows."""
 
@@ -111,33 +152,58 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class WrittenPair:
+    """A question and its answer that were written from a piece of a document: `text`, of `file` at `place` (a page, a heading)."""
+
+    question: str
+    answer: str
+    text: str
+    file: str
+    place: str
+
+
+@dataclass(frozen=True)
 class Samples:
-    """Answers to PUBLIC rows. Built with `of`, which is given the records that the texts come from."""
+    """Answers to PUBLIC rows, and pairs that were written from PUBLIC documents. Built with `of`, which is given the records that the texts
+    come from."""
 
     kinds: ClassVar[tuple[str, ...]] = ("samples",)
 
     items: tuple[Sample, ...]
+    pairs: tuple[WrittenPair, ...] = ()
 
     @classmethod
-    def of(cls, items: Sequence[Sample], records: Sequence[Record]) -> Samples:
-        """Raises PrivateDataError when one of `records`, the rows behind `items`, is not PUBLIC."""
+    def of(cls, items: Sequence[Sample], records: Sequence[Record], pairs: Sequence[WrittenPair] = ()) -> Samples:
+        """Raises PrivateDataError when one of `records`, the rows behind `items` and `pairs`, is not PUBLIC."""
         for record in records:
             if record.provenance is not Provenance.PUBLIC:
                 raise PrivateDataError(f"a sample of a {record.provenance} row was put into a message; only public rows are sampled")
-        return cls(tuple(items))
+        return cls(tuple(items), tuple(pairs))
 
     def plain(self) -> Any:
-        return [{name: text[:LONGEST_TEXT] for name, text in asdict(item).items()} for item in self.items]
+        return {"items": _texts_of(self.items), "pairs": _texts_of(self.pairs)}
 
     @classmethod
     def read(cls, plain: Any) -> Samples:
-        names = {"system", "prompt", "reference", "before", "after"}
-        if not isinstance(plain, list) or len(plain) > MOST_SAMPLES:
-            raise RefusedMessageError("its samples are no list, or too many")
-        for item in plain:
-            if not isinstance(item, dict) or set(item) != names or not all(isinstance(text, str) for text in item.values()):
-                raise RefusedMessageError("a sample is not readable")
-        return cls(tuple(Sample(**{name: text[:LONGEST_TEXT] for name, text in item.items()}) for item in plain))
+        if not isinstance(plain, dict) or set(plain) != {"items", "pairs"}:
+            raise RefusedMessageError("its samples are not readable")
+        items = tuple(Sample(**texts) for texts in _read_texts(plain["items"], Sample))
+        return cls(items, tuple(WrittenPair(**texts) for texts in _read_texts(plain["pairs"], WrittenPair)))
+
+
+def _texts_of(items: Sequence[Any]) -> list[dict[str, str]]:
+    return [{name: text[:LONGEST_TEXT] for name, text in asdict(item).items()} for item in items]
+
+
+def _read_texts(plain: Any, kind: type) -> list[dict[str, str]]:
+    """The texts of samples of this `kind`, a dataclass of texts. Raises RefusedMessageError for anything else."""
+    names = {one.name for one in fields(kind)}
+    if not isinstance(plain, list) or len(plain) > MOST_SAMPLES:
+        raise RefusedMessageError("its samples are no list, or too many")
+    for item in plain:
+        if not isinstance(item, dict) or set(item) != names or not all(isinstance(text, str) for text in item.values()):
+            raise RefusedMessageError("a sample is not readable")
+    return [{name: text[:LONGEST_TEXT] for name, text in item.items()} for item in plain]
 
 
 @dataclass(frozen=True)
@@ -158,7 +224,7 @@ class Failure:
         return cls(one_line(plain))
 
 
-BODIES: dict[str, type[Body]] = {kind: body for body in (Terms, Holding, Kept, Samples, Failure) for kind in body.kinds}
+BODIES: dict[str, type[Body]] = {kind: body for body in (Terms, Holding, Sent, Kept, Samples, Failure) for kind in body.kinds}
 """kind of message -> the type of its body. A message of another kind has none."""
 
 

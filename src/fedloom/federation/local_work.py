@@ -92,7 +92,7 @@ class LocalWork:
         moments = {OPTIMIZER: State.of(done.moments)} if task.keep_optimizer and done.moments else {}
         self.memory.save(number, {**_on("cpu", result.memory), **residuals, **moments}, used)
         report |= {
-            "examples": self.rows.examples,
+            "examples": self.rows.examples if self.rows.weight is None else self.rows.weight,
             "loss": done.loss,
             "first_loss": done.first_loss,
             "steps": done.steps,

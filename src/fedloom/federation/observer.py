@@ -34,8 +34,8 @@ class Observer:
     def client_done(self, stage: str, client: str, failure: str | None) -> None:
         """A client has answered in this stage, or failed for a reason."""
 
-    def client_progress(self, client: str, done: int, total: int) -> None:
-        """A client has done `done` of `total` pieces of a long step, such as writing training data."""
+    def client_progress(self, client: str, done: int, total: int, pace: str) -> None:
+        """A client has done `done` of `total` pieces of a long step, such as writing training data; `pace` is, say, "24 tokens/s"."""
 
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> None:
         """A measure was recorded."""

@@ -7,16 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fedloom.data.row_notes import ENCODED
-from fedloom.errors import DataError, FedloomError, PartError, RecipeError
-from fedloom.federation.bodies import Holding, Kept, Sample, Samples, Terms
+from fedloom.errors import FedloomError, PartError, RecipeError
+from fedloom.federation.bodies import Holding, Kept, Samples, Sent, Terms
 from fedloom.federation.engine import Assignment
 from fedloom.federation.messages import Expected, Message, encode
-from fedloom.federation.rounds import ALLOWANCE, Federation, in_order, take
+from fedloom.federation.rounds import ALLOWANCE, FAILURES, Federation, in_order, take
 from fedloom.registry import gave, gave_numbers
 from fedloom.state import State
 
 BEFORE = 0
 """The round that is named in messages of the opening."""
+
+MOST_WEIGHT = 1e12
+"""What a client may count for when updates are averaged, at the most."""
+
+MOST_PAIRS = 10
+"""Pairs written from PUBLIC documents that are asked for."""
 
 MOST_SAMPLED = 12
 """Clients that are asked for sample answers: each is sent two states, and a report with more of them is not read."""
@@ -56,15 +62,16 @@ def open_federation(federation: Federation, timed: bool = False) -> Opened:
     return opened
 
 
-def samples(federation: Federation, before: State, after: State, count: int, max_new_tokens: int) -> dict[str, tuple[Sample, ...]]:
-    """Answers of the models `before` and `after` to up to `count` PUBLIC held-out rows of each of the first `MOST_SAMPLED` clients."""
+def samples(federation: Federation, before: State, after: State, count: int, max_new_tokens: int) -> dict[str, Samples]:
+    """Answers of the models `before` and `after` to up to `count` PUBLIC held-out rows of each of the first `MOST_SAMPLED` clients, and
+    up to `MOST_PAIRS` pairs that each has written from PUBLIC documents."""
     report = {"count": float(count), "max_new_tokens": float(max_new_tokens)}
-    found = {}
     sections = {"before": before, "after": after}
     asked = federation.measured[:MOST_SAMPLED]
+    found = {}
     for client, message in _ask(federation, asked, "sample", "samples", lambda client: report, sections=sections):
-        if isinstance(message.body, Samples) and message.body.items:
-            found[client] = message.body.items[:count]
+        if isinstance(message.body, Samples):
+            found[client] = Samples(message.body.items[:count], message.body.pairs[:MOST_PAIRS])
     return found
 
 
@@ -113,8 +120,10 @@ def _prepare(federation: Federation, clients: Sequence[str], told: Mapping[str, 
     def report(client: str) -> dict[str, float]:
         return {**told[client], **({"timed": 1} if timed and client == clients[0] else {})}
 
-    for client, message in _ask(federation, clients, "prepare", "prepared", report):
+    sent = Sent.of(federation.sent) if federation.sent else None
+    for client, message in _ask(federation, clients, "prepare", "prepared", report, sent):
         opened.prepared[client] = federation.prepared[client] = _rows_reported(client, message)
+        _record_measures(federation, client, message)
         opened.batch_seconds = message.report.get("batch_seconds", opened.batch_seconds)
         if isinstance(message.body, Kept):
             for provenance, found in message.body.counts.items():
@@ -126,10 +135,21 @@ def _prepare(federation: Federation, clients: Sequence[str], told: Mapping[str, 
 def _rows_reported(client: str, message: Message) -> dict[str, float]:
     """The numbers of rows in a client's reply. Raises FedloomError when they are none."""
     rows = {name: message.report.get(name, -1) for name in ("train", "held_out", *ENCODED)}
+    weight = message.report.get("weight", rows["train"])
     possible = all(float(count).is_integer() and count >= 0 for count in rows.values()) and rows["train"] >= 1
-    if not possible or rows["cut"] > rows["train"]:
+    if not possible or rows["cut"] > rows["train"] or not 0 < weight <= MOST_WEIGHT:
         raise FedloomError(f"client '{client}' gave no numbers of rows when it prepared")
-    return rows
+    return rows | {"weight": weight}
+
+
+def _record_measures(federation: Federation, client: str, message: Message) -> None:
+    """Record what the steps measured at `client` as prepare/KIND/NAME; of names that a step does not declare, nothing."""
+    for number, step in enumerate(federation.agreed.prepare):
+        kind = federation.agreed.content["prepare"][number]["kind"]
+        for measure in step.measures:
+            value = message.report.get(f"{number}/{measure.name}")
+            if value is not None:
+                federation.metric(BEFORE, client, f"prepare/{kind}/{measure.name}", float(value))
 
 
 def _ask(
@@ -138,7 +158,7 @@ def _ask(
     kind: str,
     answer: str,
     report: Callable[[str], Mapping[str, float]],
-    body: Terms | None = None,
+    body: Terms | Sent | None = None,
     sections: Mapping[str, State] | None = None,
 ) -> Iterator[tuple[str, Message]]:
     """Send every client a message of `kind`; gives (client, checked reply). A client that fails ends it: nothing is trained yet."""
@@ -158,6 +178,6 @@ def _ask(
         except FedloomError as error:
             federation.observer.client_done(stage, reply.client, None)
             text = str(error) if f"client '{reply.client}'" in str(error) else f"client '{reply.client}': {error}"
-            raise (DataError if isinstance(error, DataError) else FedloomError)(text) from None
+            raise FAILURES.get(error.exit_code, FedloomError)(text) from None
         federation.observer.client_done(stage, reply.client, None)
         yield reply.client, message

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,8 +17,8 @@ from typing import Any
 import torch
 
 from fedloom.agreed import Agreed
-from fedloom.data.record_sequence import provenances
-from fedloom.data.records import Record, sha256_of_records
+from fedloom.data.record_sequence import kind_of_records, provenances
+from fedloom.data.records import Conversation, Document, Record, sha256_of_records
 from fedloom.errors import DataError, PartError
 from fedloom.federation.bodies import is_name
 from fedloom.federation.site_folder import SiteRows
@@ -33,16 +34,23 @@ from fedloom.tasks.gradients import PlainGradients
 
 KEPT = "kept"
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class PreparedRecords:
-    """A site's records after every step: what it trains on, what it measures, and what became of its rows."""
+    """A site's records after every step: what it trains on, what it measures, and what became of its rows.
+
+    `measured` has what the steps measured, by STEP/NAME. `weight` is what the site counts for when updates are averaged; null: its rows.
+    `shown` are rows with the PUBLIC records that they were made from.
+    """
 
     train: Sequence[Record]
     held_out: Sequence[Record]
     counts: Mapping[str, Mapping[str, int]]
+    measured: Mapping[str, float] = field(default_factory=dict)
+    weight: float | None = None
+    shown: Sequence[tuple[Conversation, Document]] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,8 @@ class EncodedSite:
 class Preparation:
     """The prepare steps of `agreed` at `client`, with the model as it is at the `start`, before any training.
 
-    `places` gives the client's own path of every file that the steps name, by its hash.
+    `places` gives the client's own path of every file that the steps name, by its hash, and `sent` the public rows that the server sent, by
+    the number of the step.
     """
 
     client: str
@@ -68,6 +77,7 @@ class Preparation:
     start: State
     progress: Progress
     places: Mapping[str, str]
+    sent: Mapping[str, Sequence[Conversation]] = field(default_factory=dict)
 
     @cached_property
     def steps(self) -> list[PrepareStep]:
@@ -83,21 +93,32 @@ class Preparation:
         return found
 
     def prepared(self, train: Sequence[Record], held_out: Sequence[Record], told: Mapping[str, float]) -> PreparedRecords:
-        """`train` after every step, with `told` the server's numbers as STEP/NAME; the held-out records that are measured are drawn."""
+        """`train` after every step, with `told` the server's numbers as STEP/NAME; the held-out records that are measured are drawn.
+
+        Steps leave held-out records as they are, unless the task cannot take such records and the step makes others of them: then what is
+        measured is made in the same way as what is trained on.
+        """
         counts: dict[str, Counter[str]] = {}
-        records = train
+        measured: dict[str, float] = {}
+        weight: float | None = None
+        shown: Sequence[tuple[Conversation, Document]] = ()
+        records, measured_on = train, held_out
         for number, step in enumerate(self.steps):
             own = {name.partition("/")[2]: value for name, value in told.items() if name.startswith(f"{number}/")}
             done = self._checked(step.apply(self._context(number, records, own)), number)
             if done.left_out:
                 counts.setdefault(str(records[0].provenance), Counter()).update(done.left_out)
-            records = done.records
-            if not records:
-                raise DataError(f"prepare.{number}: client '{self.client}' has no rows left to train on")
+            if not done.records:
+                raise DataError(f"prepare.{number}: client '{self.client}' has no rows left to train on{_reasons(done.left_out)}")
+            if measured_on and kind_of_records(measured_on) != self.agreed.task.record != kind_of_records(records):
+                measured_on = self._checked(step.apply(self._context(number, measured_on, own)), number).records
+            measured |= {f"{number}/{name}": value for name, value in done.measured.items()}
+            records, weight, shown = done.records, done.weight, done.shown or shown
         if self.steps:
             for provenance in provenances(records):
                 counts.setdefault(str(provenance), Counter())[KEPT] += 1
-        return PreparedRecords(records, self._measured(held_out), {key: dict(value) for key, value in counts.items() if value})
+        kept = {key: dict(value) for key, value in counts.items() if value}
+        return PreparedRecords(records, self._measured(measured_on), kept, measured, weight, shown)
 
     def encoded(self, records: PreparedRecords) -> EncodedSite:
         """The encoded rows on this machine, without the records that hold nothing to train on.
@@ -121,8 +142,9 @@ class Preparation:
             len(encoded.train.records),
             str(held_out.path) if held_out else None,
             held_out.groups if held_out else (),
+            weight=records.weight,
         )
-        kept = PreparedRecords(encoded.train.records, held_out.records if held_out else [], records.counts)
+        kept = replace(records, train=encoded.train.records, held_out=held_out.records if held_out else [])
         return EncodedSite(kept, rows, encoded.counts)
 
     def seconds_of_a_batch(self, rows: SiteRows) -> float:
@@ -148,7 +170,12 @@ class Preparation:
         for reason, count in gave(done.left_out, Mapping, f"{who}: Prepared.left_out").items():
             if not is_name(reason) or isinstance(count, bool) or not isinstance(count, Integral) or count < 0:
                 raise PartError(f"{who}: Prepared.left_out should map short names (small letters, digits and _ / . -) to numbers of rows")
-        return Prepared(done.records, {reason: int(count) for reason, count in done.left_out.items()})
+        measured = gave_numbers(done.measured, f"{who}: Prepared.measured")
+        if unknown := set(measured) - {measure.name for measure in self.steps[number].measures}:
+            raise PartError(f"{who} measured '{min(unknown)}', which its `measures` do not declare")
+        if done.weight is not None and not (gave(done.weight, Real, f"{who}: Prepared.weight") > 0 and math.isfinite(done.weight)):
+            raise PartError(f"{who}: Prepared.weight should be a number above 0")
+        return replace(done, left_out={reason: int(count) for reason, count in done.left_out.items()}, measured=measured)
 
     def _called(self, number: int, method: str) -> str:
         return f"prepare.{number}: {self.agreed.content['prepare'][number]['kind']}.{method}"
@@ -162,7 +189,8 @@ class Preparation:
         decided_by = [rows, model, self.client, agreed.seed, number, step, sorted(told.items())]
         name = hashlib.sha256(json.dumps(decided_by).encode()).hexdigest()[:32]
         stream = numpy_stream(agreed.seed, "prepare", number, self.client)
-        return PrepareContext(self.client, records, stream, self.bench, cache_folder() / "prepared" / name, self.progress, told)
+        cache, sent = cache_folder() / "prepared" / name, self.sent.get(str(number), ())
+        return PrepareContext(self.client, records, stream, self.bench, cache, self.progress, told, sent)
 
     def _measured(self, held_out: Sequence[Record]) -> Sequence[Record]:
         """At the most as many held-out records as the terms say, drawn by the seed."""
@@ -171,3 +199,9 @@ class Preparation:
             return held_out
         drawn = numpy_stream(self.agreed.seed, "measured", self.client).permutation(len(held_out))[:most]
         return [held_out[i] for i in sorted(drawn.tolist())]
+
+
+def _reasons(left_out: Mapping[str, int]) -> str:
+    """What became of the rows, for the end of an error."""
+    found = sorted(left_out.items(), key=lambda one: -one[1])
+    return f" ({', '.join(f'{reason} {count}' for reason, count in found)})" if found else ""

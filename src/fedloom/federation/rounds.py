@@ -13,6 +13,7 @@ import torch
 
 from fedloom.agreed import Agreed
 from fedloom.algorithms import Algorithm
+from fedloom.data.records import Conversation
 from fedloom.errors import DataError, FedloomError, PartError, RefusedMessageError, RunStoppedError
 from fedloom.federation.bodies import Failure
 from fedloom.federation.broadcast import Broadcast
@@ -30,7 +31,7 @@ from fedloom.state import State
 from fedloom.tasks import Task
 
 REPORTED = {
-    "examples": (1, 1e15), "loss": (0, 1e6), "first_loss": (0, 1e6), "steps": (0, 1e9), "tokens": (0, 1e15), "seconds": (0, 1e9),
+    "examples": (1e-6, 1e15), "loss": (0, 1e6), "first_loss": (0, 1e6), "steps": (0, 1e9), "tokens": (0, 1e15), "seconds": (0, 1e9),
     "truncated_share": (0, 1),
 }  # fmt: skip
 """Numbers that every client reports of its training, each with its bounds."""
@@ -44,6 +45,9 @@ OUTLIER = 1000.0
 REFERENCE = "broadcast/reference"
 """The memory of a checkpoint that belongs to the broadcast, and not to the algorithm."""
 
+FAILURES: dict[int, type[FedloomError]] = {kind.exit_code: kind for kind in (DataError, RunStoppedError)}
+"""exit code that a site gives with its failure -> the error that it is here."""
+
 ALLOWANCE = 1 << 20
 """Bytes that a message may have beyond what its tensors need."""
 
@@ -55,7 +59,8 @@ class Federation:
     `run` is the id of the run, 32 hex digits; with the federation's `name` and the hash of what is `agreed` it stands in every message.
     The joined state is measured on the clients `measured` every `evaluate_every` rounds, under the name `label`; with `measure_start`, so
     is the state that it starts from, under the name base. `probe` measures a state in further ways, on the server, and always the one that
-    it starts from, so that a change for the worse is seen.
+    it starts from, so that a change for the worse is seen. `sent` are PUBLIC rows that prepare steps send to the clients, by the number of
+    the step.
     """
 
     terms: FederationRecipe
@@ -69,9 +74,11 @@ class Federation:
     label: str = "federated"
     name: str = ""
     probe: Callable[[State], Mapping[str, float]] | None = None
+    sent: Mapping[str, Sequence[Conversation]] = field(default_factory=dict)
     observer: Observer = field(default_factory=Observer)
     prepared: dict[str, Mapping[str, float]] = field(default_factory=dict, init=False)
-    """client -> the numbers of rows, train and held_out, that it gave when it prepared: what it reports later is held against them."""
+    """client -> the numbers of rows, train and held_out, and the weight that it gave when it prepared: what it reports later is held
+    against them."""
     _rewound: bool = field(default=False, init=False)
 
     @cached_property
@@ -354,7 +361,7 @@ def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     expected = Expected("update", begun.round, reply.client, federation.envelope, layout, sections, room, longest)
     message = take(federation, reply, expected)
     reported = {name: message.number(name, *bounds) for name, bounds in REPORTED.items()}
-    if reported["examples"] > federation.known_rows(reply.client, "train"):
+    if reported["examples"] > federation.known_rows(reply.client, "weight"):
         raise RefusedMessageError(f"message of client '{reply.client}' refused: it reports more examples than it has rows")
     extras = {name: state for name, state in message.sections.items() if name != "update"}
     numbers = {key: float(value) for key, value in message.report.items()}
@@ -376,7 +383,8 @@ def _record_training(federation: Federation, number: int, message: Message, size
 def take(federation: Federation, reply: Reply, expected: Expected) -> Message:
     """The checked message of a reply, entered in the wire log.
 
-    Raises a FedloomError with the reason when there is none; a DataError when the site says that its data is at fault.
+    Raises a FedloomError with the reason when there is none; a DataError when the site says that its data is at fault, a RunStoppedError
+    when it can go on later.
     """
     if reply.message is None:
         raise FedloomError(reply.error or "no reply")
@@ -385,7 +393,7 @@ def take(federation: Federation, reply: Reply, expected: Expected) -> Message:
     if failed:
         message = decode(reply.message, Expected("failed", expected.round, reply.client, expected.envelope, max_bytes=ALLOWANCE))
         reason = message.body.reason if isinstance(message.body, Failure) else "no reason given"
-        raise (DataError if message.report.get("exit_code") == DataError.exit_code else FedloomError)(reason)
+        raise FAILURES.get(int(message.report.get("exit_code", 1)), FedloomError)(reason)
     return decode(reply.message, expected)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fedloom.agreed import Agreed, model_terms, read_terms, refuse_paths
-from fedloom.data.records import Provenance, Record
+from fedloom.data.records import Conversation, Document, Provenance, Record, sha256_of_records
 from fedloom.errors import (
     DataError,
     DiskError,
@@ -33,7 +33,7 @@ from fedloom.errors import (
     RefusedMessageError,
 )
 from fedloom.federation.audit import AuditLog
-from fedloom.federation.bodies import MOST_SAMPLES, Failure, Holding, Kept, Sample, Samples, Terms, one_line
+from fedloom.federation.bodies import MOST_SAMPLES, Failure, Holding, Kept, Sample, Samples, Sent, Terms, WrittenPair, one_line
 from fedloom.federation.codec import codecs
 from fedloom.federation.local_work import LocalWork
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
@@ -80,7 +80,7 @@ class Site:
         folder: Path,
         bench: Bench,
         data: Callable[[], SiteData] | None = None,
-        progress: Progress = lambda done, total: None,
+        progress: Progress = lambda done, total, pace: None,
         trusted: bool = False,
     ) -> None:
         self.name = name
@@ -155,11 +155,13 @@ class Site:
     def _prepare(self, message: Message) -> bytes:
         """With `counts` in the report: what the steps send up before they work. Else the work, with the server's numbers in the report."""
         agreed, data = self._terms(message.envelope), self._held()
-        preparation = Preparation(self.name, agreed, self._bench, data.start, self._progress, data.places)
+        sent = message.body.rows if isinstance(message.body, Sent) else {}
+        preparation = Preparation(self.name, agreed, self._bench, data.start, self._progress, data.places, sent)
         if "counts" in message.report:
             return encode(Message("prepared", 0, self.name, {}, preparation.counts(data.train), message.envelope))
         told = {name: value for name, value in message.report.items() if "/" in name}
-        key = json.dumps([agreed.content["prepare"], agreed.seed, agreed.most_held_out, sorted(told.items())])
+        rows_sent = sha256_of_records(record for number in sorted(sent) for record in sent[number])
+        key = json.dumps([agreed.content["prepare"], agreed.seed, agreed.most_held_out, sorted(told.items()), rows_sent])
         if key not in self._prepared:
             unprepared = PreparedRecords(data.train, data.held_out, {})
             self._prepared[key] = unprepared if data.prepared else preparation.prepared(data.train, data.held_out, told)
@@ -167,6 +169,9 @@ class Site:
         self.folder.keep_rows(message.envelope, encoded.rows)
         self._rows[message.envelope], self._records[message.envelope] = encoded.rows, encoded.records
         report: dict[str, float] = dict(encoded.counts)
+        if encoded.records.weight is not None:
+            report["weight"] = encoded.records.weight
+        report |= encoded.records.measured
         if "timed" in message.report:
             report["batch_seconds"] = preparation.seconds_of_a_batch(encoded.rows)
         return encode(Message("prepared", 0, self.name, {}, report, message.envelope, Kept(encoded.records.counts)))
@@ -192,7 +197,10 @@ class Site:
             self._bench.parameters.load(message.section(section))
             answers.append(self._bench.kind.answers(self._bench.model, self._bench.encoder, records, length, 1) if records else [])
         items = [Sample(*self._bench.kind.shown(record), before, after) for record, before, after in zip(records, *answers, strict=True)]
-        return encode(Message("samples", message.round, self.name, {}, {}, message.envelope, Samples.of(items, records)))
+        shown = self._records[message.envelope].shown
+        pairs = [WrittenPair(*pair) for pair in map(_written, shown)]
+        body = Samples.of(items, [*records, *(document for _, document in shown)], pairs)
+        return encode(Message("samples", message.round, self.name, {}, {}, message.envelope, body))
 
     def _work(self, envelope: Envelope) -> LocalWork:
         terms, rows = self._terms(envelope), self._rows_of(envelope)
@@ -221,6 +229,13 @@ class Site:
         except Exception as unwritten:  # noqa: BLE001 - the server gets its reply when the disk is full, too
             told = f"{told}; the audit log of this site cannot be written ({type(unwritten).__name__})"
         return encode(Message("failed", number, self.name, {}, {"exit_code": exit_code}, envelope, Failure(told)))
+
+
+def _written(shown: tuple[Conversation, Document]) -> tuple[str, str, str, str, str]:
+    """(question, answer, text, file, place) of a written pair and the document that it comes from."""
+    pair, document = shown
+    place = document.fields.get("place", "")
+    return pair.prompt[-1].content, pair.response, document.text, document.fields.get("file", ""), place
 
 
 def _compare(what: str, wanted: Mapping[str, Any], own: Mapping[str, Any]) -> None:

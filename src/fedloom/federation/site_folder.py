@@ -26,6 +26,8 @@ class SiteRows:
     groups: tuple[int, ...]
     agreed: str = ""
     """The hash of the terms that they were encoded under."""
+    weight: float | None = None
+    """What the site counts for when updates are averaged; null: its rows."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ class Bench:
 
     `recipe` says how it was loaded, `sha256` is the hash of the weights that it starts from, and `id` its name in the recipe or its path.
     Other programs load it by `base`, a hub id at the commit `revision` or an absolute folder. `base_parameters` counts the values of the
-    model without what an adapter adds.
+    model without what an adapter adds. `lent` holds further models that prepare steps load once for all clients of this machine, until all
+    have prepared.
     """
 
     model: Any
@@ -49,6 +50,7 @@ class Bench:
     base_parameters: int
     base: str
     revision: str | None
+    lent: dict[str, Any] = field(default_factory=dict)
 
 
 def make_bench(plan: BenchPlan) -> Bench:

@@ -1,16 +1,21 @@
-"""A model behind an OpenAI-compatible server (vLLM, llama.cpp, a provider): one chat request, tried again when the server is busy."""
+"""A model behind an OpenAI-compatible server (vLLM, llama.cpp, a provider): one chat request, tried again while the server is busy or down,
+or answers with something else, such as the page of a gateway.
+"""
 
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
 import os
 import re
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from fedloom.errors import ModelError, RecipeError
@@ -32,6 +37,18 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 OPENER = urllib.request.build_opener(_NoRedirects)
+NO_PROXY = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+"""For this machine's loopback: a proxy would be another machine."""
+
+
+@dataclass(frozen=True, repr=False)
+class ChatReply:
+    """An answer, the tokens that it and the request have as the server counts them (0: it does not say), and whether it came to its end."""
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    ended: bool
 
 
 @dataclass(frozen=True)
@@ -64,24 +81,49 @@ class Endpoint:
                 f"key_variable: you have not allowed {self.key_variable} to be sent; if it is meant, set {ALLOWED}={self.key_variable}"
             )
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether every address that the URL stands for is this machine's own loopback."""
+        parts = urlsplit(self.url)
+        try:
+            found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+        except OSError:
+            return False
+        return bool(found) and all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
+
     def chat(self, turns: Sequence[dict[str, str]], max_tokens: int, temperature: float = 0.0) -> str:
+        """The text of `ask`."""
+        return self.ask(turns, max_tokens, temperature).text
+
+    def ask(
+        self,
+        turns: Sequence[dict[str, str]],
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        timeout: float = TIMEOUT,
+    ) -> ChatReply:
         """The answer to `turns`. Raises ModelError, without the text that was sent, when there is none."""
-        body = {"model": self.model, "messages": list(turns), "max_tokens": max_tokens, "temperature": temperature}
+        body: dict[str, Any] = {"model": self.model, "messages": list(turns), "max_tokens": max_tokens, "temperature": temperature}
+        body |= {"seed": seed} if seed is not None else {}
+        body |= {"stop": list(stop)} if stop else {}
         headers = {"Content-Type": "application/json"}
         if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
+        opener = NO_PROXY if self.is_loopback else OPENER
         for attempt in range(1, TRIES + 1):
             try:
-                with OPENER.open(request, timeout=TIMEOUT) as response:
-                    return str(json.load(response)["choices"][0]["message"]["content"] or "")
+                with opener.open(request, timeout=timeout) as response:
+                    return _reply(json.load(response))
             except urllib.error.HTTPError as error:
                 moved = " to another address, which keys do not follow; give that one" if 300 <= error.code < 400 else ""
                 reason, busy = f"HTTP {error.code}{moved}", error.code in BUSY
             except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
                 reason, busy = str(getattr(error, "reason", error)), True
-            except (KeyError, IndexError, TypeError, ValueError, RecursionError, http.client.HTTPException):
-                raise ModelError(f"{self.url}: gave no chat completion; check that it is an OpenAI-compatible server") from None
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, http.client.HTTPException):
+                reason, busy = "it gave no chat completion; is it an OpenAI-compatible server?", True
             if not busy or attempt == TRIES:
                 break
             time.sleep(2.0**attempt)
@@ -97,6 +139,13 @@ class Endpoint:
     def _unsent(self) -> str:
         held_back = self.key_variable in os.environ and self._key() is None
         return f" (it was not sent: {ALLOWED} does not name it)" if held_back else ""
+
+
+def _reply(found: Any) -> ChatReply:
+    choice, usage = found["choices"][0], found.get("usage") or {}
+    ended = choice.get("finish_reason") != "length"
+    tokens, prompt_tokens = (int(usage.get(name) or 0) for name in ("completion_tokens", "prompt_tokens"))
+    return ChatReply(str(choice["message"]["content"] or ""), tokens, prompt_tokens, ended)
 
 
 def _allowed() -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +69,14 @@ def continuations(
     temperature: float = 0.0,
     seed: int = 0,
     stop: Sequence[str] = (),
+    skip: Collection[int] = (),
 ) -> Iterator[tuple[int, Continuation]]:
     """(place in `texts`, continuation) of each text, batch after batch, texts of like length together and the longest first.
 
     A plain string has its special tokens in it. `temperature` 0 is greedy; above, tokens are drawn by `seed`, for each text by itself,
     whatever stands beside it. Ends at the end of a turn, before the first of the strings `stop`, or after `max_new_tokens`. A text that
-    does not fit into the model's context loses its beginning.
+    does not fit into the model's context loses its beginning. A batch is left out when all its places are in `skip`: the others are then
+    the same batches, to the last digit, as without it.
     """
     from fedloom.models.decoding import Decoders
 
@@ -85,6 +87,8 @@ def continuations(
     decoders = None
     for start in range(0, len(by_length), batch_size):
         places = by_length[start : start + batch_size]
+        if all(place in skip for place in places):
+            continue
         batch = _Batch(tokenizer, [texts[i] for i in places], ends, stop, max_new_tokens)
         with _evaluating(model), torch.inference_mode():
             decoders = decoders or Decoders(model, prompts)

@@ -45,6 +45,7 @@ class LiveView(Observer):
         self._measures: dict[str, Measure] = {}
         self._rows: dict[int, dict[str, float]] = {}
         self._stages: dict[str, TaskID] = {}
+        self._working: dict[str, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -86,6 +87,16 @@ class LiveView(Observer):
             self._progress.advance(self._stages[stage])
         if failure:
             self.note(f"{stage}: client {client} left out: {failure}")
+
+    def client_progress(self, client: str, done: int, total: int, pace: str) -> None:
+        name = f"{client}: {pace}" if pace else client
+        if client not in self._working:
+            self._working[client] = self._progress.add_task(escape(name), total=total)
+        self._progress.update(self._working[client], completed=done, total=total, description=escape(name))
+        if done >= total:
+            self._progress.remove_task(self._working.pop(client))
+            if not self.console.is_terminal:
+                self.console.print(f"{escape(client)}: {done} of {total} pieces{escape(f', {pace}' if pace else '')}")
 
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> None:
         if client is not None or not round_number:

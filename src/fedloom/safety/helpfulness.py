@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from fedloom.errors import RecipeError
-from fedloom.evaluation.judges import LlmJudge
+from fedloom.evaluation.judges import LlmJudge, judges
 from fedloom.hooks import ServerSide, probes
 from fedloom.measures import SHARE, Measure
+from fedloom.registry import parts_of
 from fedloom.safety.asking import NAME, answers_of, judged, judged_measures, made_judges, prefixed, prefixed_measures
 from fedloom.safety.ordinary import OrdinaryPrompts
 from fedloom.state import State
@@ -29,7 +30,9 @@ class Helpfulness(OrdinaryPrompts):
     """
 
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 128
-    judges: Annotated[list[dict[str, Any]], Field(description="judges, such as {kind: llm, model: ...}")] = field(default_factory=list)
+    judges: Annotated[
+        list[dict[str, Any]], Field(json_schema_extra=parts_of(judges), description="judges, such as {kind: llm, model: ...}")
+    ] = field(default_factory=list)
     name: Annotated[str, Field(pattern=NAME, description="what its measures carry before their names")] = "helpfulness"
 
     def __post_init__(self) -> None:

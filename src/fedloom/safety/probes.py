@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from fedloom.errors import RecipeError
+from fedloom.evaluation.judges import judges
 from fedloom.hooks import Probe, ServerSide, probes
 from fedloom.measures import SHARE, Measure
-from fedloom.registry import PLACE
+from fedloom.registry import PLACE, parts_of
 from fedloom.safety.asking import (
     NAME,
     answers_of,
@@ -55,9 +56,10 @@ class Refusals(Probe):
     like: Annotated[str | None, Field(description="named set whose columns both sources have, such as advbench")] = None
     prompts: Annotated[int, Field(ge=1, description="prompts of each kind, drawn once by the seed")] = 60
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 24
-    judges: Annotated[list[dict[str, Any]], Field(description="further judges, such as {kind: guard, model: ...}")] = field(
-        default_factory=list
-    )
+    judges: Annotated[
+        list[dict[str, Any]],
+        Field(json_schema_extra=parts_of(judges), description="further judges, such as {kind: guard, model: ...}"),
+    ] = field(default_factory=list)
     name: Annotated[str | None, Field(pattern=NAME, description="what its measures carry before their names, in a second probe")] = None
 
     def __post_init__(self) -> None:

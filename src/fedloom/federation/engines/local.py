@@ -24,7 +24,7 @@ ON_ROWS = ("train", "evaluate")
 class LocalSites:
     """All sites of a run in this process, at one bench; one works at a time. Also the workers of a run that has no others."""
 
-    def __init__(self, bench: Bench, folder: Path, data: Mapping[str, SiteData], progress: Callable[[str, int, int], None]) -> None:
+    def __init__(self, bench: Bench, folder: Path, data: Mapping[str, SiteData], progress: Callable[[str, int, int, str], None]) -> None:
         self.folder = folder
         self._bench = bench
         self._turn = threading.RLock()

@@ -1,0 +1,243 @@
+"""Filters: what speaks against a pair of question and answer, in a short word. Each sees the pairs that those before it have left."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+
+from fedloom.errors import ModelError
+from fedloom.evaluation.judges import Reward
+from fedloom.models.load import load_model
+from fedloom.recipe import ModelRecipe
+from fedloom.registry import PLACE, Registry
+from fedloom.synthesis.prompting import Pair
+from fedloom.synthesis.words import content_words, ngrams, words
+
+
+class PairFilter:
+    """One filter. Kinds are dataclasses whose fields are their settings."""
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        """For each pair a short name of what is wrong with it (small letters and _), or None."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise a FedloomError, before anything is written, when it cannot be used."""
+
+
+pair_filters: Registry[Any] = Registry("pair filter", PairFilter)
+
+
+def filtered(pairs: Sequence[Pair], chain: Sequence[PairFilter]) -> tuple[list[Pair], Counter[str]]:
+    """The pairs that no filter of the chain speaks against, and how many were left out for which reason. The two add up to all `pairs`."""
+    left, counts = list(pairs), Counter[str]()
+    for one in chain:
+        reasons = one.reasons(left)
+        counts.update(reason for reason in reasons if reason is not None)
+        left = [pair for pair, reason in zip(left, reasons, strict=True) if reason is None]
+    return left, counts
+
+
+def _each(pairs: Sequence[Pair], reason: Callable[[Pair], str | None]) -> list[str | None]:
+    return [reason(pair) for pair in pairs]
+
+
+@pair_filters.register("lengths")
+@dataclass(frozen=True)
+class Lengths(PairFilter):
+    """Leaves out pairs with too few or too many words (`too_short`, `too_long`). Good answers may have one word."""
+
+    question: Annotated[tuple[int, int], Field(description="fewest and most words of a question")] = (3, 60)
+    answer: Annotated[tuple[int, int], Field(description="fewest and most words of an answer")] = (1, 200)
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        return _each(pairs, self._reason)
+
+    def _reason(self, pair: Pair) -> str | None:
+        for text, (least, most) in ((pair.question, self.question), (pair.answer, self.answer)):
+            count = len(text.split())
+            if count < least:
+                return "too_short"
+            if count > most:
+                return "too_long"
+        return None
+
+
+@pair_filters.register("copied_example")
+@dataclass(frozen=True)
+class CopiedExample(PairFilter):
+    """Leaves out pairs that repeat an example that the writer saw (`copied_example`): question or answer shares its runs of words with it.
+
+    The likeness of two texts is the Jaccard index of their runs of three words.
+    """
+
+    likeness: Annotated[float, Field(gt=0, le=1, description="Jaccard index from which on a text is a copy")] = 0.6
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        return _each(pairs, self._reason)
+
+    def _reason(self, pair: Pair) -> str | None:
+        for example in pair.examples:
+            for own, shown in ((pair.question, example.prompt[-1].content), (pair.answer, example.response)):
+                if jaccard(own, shown) >= self.likeness:
+                    return "copied_example"
+        return None
+
+
+@pair_filters.register("copied_passage")
+@dataclass(frozen=True)
+class CopiedPassage(PairFilter):
+    """Leaves out questions that are a part of the passage and ask nothing (`copied_passage`): they share a run of words with it."""
+
+    run: Annotated[int, Field(ge=3, description="words in a row that a question may not share with the passage")] = 10
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        return _each(pairs, self._reason)
+
+    def _reason(self, pair: Pair) -> str | None:
+        asked = words(pair.question)
+        if len(asked) < self.run:
+            return None
+        return "copied_passage" if ngrams(asked, self.run) & ngrams(words(pair.piece.text), self.run) else None
+
+
+POINTING = re.compile(
+    r"\b(?:the|this|that|these|above|following|given|provided)\s+(?:\w+\s+)?"
+    r"(?:text|passage|document|article|paragraph|excerpt|section|author|context|page|information above)s?\b"
+    r"|\baccording to (?:it|this|them|the (?:text|passage|author|article|document))\b"
+    r"|\b(?:mentioned|described|stated|listed) (?:above|here)\b",
+    re.IGNORECASE,
+)
+PRONOUNS = frozenset(
+    ("it", "its", "itself", "they", "them", "their", "theirs", "he", "him", "his", "she", "her", "hers", "this", "these", "those")
+)
+
+
+@pair_filters.register("self_contained")
+@dataclass(frozen=True)
+class SelfContained(PairFilter):
+    """Leaves out questions that cannot be answered without seeing the passage (`not_self_contained`): they point to a text, they begin with
+    a pronoun for what they do not name, or they name nothing that the passage speaks of."""
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        return _each(pairs, self._reason)
+
+    def _reason(self, pair: Pair) -> str | None:
+        subjects = set(content_words(pair.piece.text))
+        named = False
+        for word in words(pair.question):
+            if word in PRONOUNS and not named:
+                return "not_self_contained"
+            named = named or bool(subjects & set(content_words(word)))
+        points = POINTING.search(pair.question) or POINTING.search(pair.answer)
+        return "not_self_contained" if points or not named else None
+
+
+@pair_filters.register("grounded")
+@dataclass(frozen=True)
+class Grounded(PairFilter):
+    """Leaves out answers that the passage does not support (`not_grounded`): too few of their words, or a number, that it does not hold."""
+
+    support: Annotated[float, Field(ge=0, le=1, description="share of an answer's content words that the passage has to hold")] = 0.6
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        return _each(pairs, lambda pair: None if support(pair) >= self.support and not _new_numbers(pair) else "not_grounded")
+
+
+@pair_filters.register("entailed")
+@dataclass(frozen=True)
+class Entailed(PairFilter):
+    """Leaves out answers that a model of natural language inference does not find to follow from the passage (`not_entailed`)."""
+
+    model: Annotated[str, Field(json_schema_extra=PLACE, description="model of sequence classification with a label 'entailment'")] = field(
+        kw_only=True
+    )
+    share: Annotated[float, Field(gt=0, lt=1, description="probability of entailment that an answer needs")] = 0.5
+
+    def check(self) -> None:
+        from fedloom.models.load import require_model
+
+        require_model(ModelRecipe(id=self.model))
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        loaded = load_model(ModelRecipe(id=self.model), labels=())
+        labels = {str(label).lower(): number for number, label in loaded.model.config.id2label.items()}
+        if "entailment" not in labels:
+            raise ModelError(f"filters: entailed: {self.model} has no label 'entailment' (it has {', '.join(labels)}); name another model")
+        found: list[str | None] = []
+        for pair in pairs:
+            asked = loaded.tokenizer(pair.piece.text, pair.answer, truncation="only_first", max_length=512, return_tensors="pt")
+            with torch.inference_mode():
+                shares = loaded.model(**asked.to(loaded.device)).logits[0].float().softmax(-1)
+            found.append(None if float(shares[int(labels["entailment"])]) >= self.share else "not_entailed")
+        return found
+
+
+@pair_filters.register("near_duplicates")
+@dataclass(frozen=True)
+class NearDuplicates(PairFilter):
+    """Leaves out pairs that are like one that was kept before (`near_duplicate`): the Jaccard index of their runs of two words."""
+
+    likeness: Annotated[float, Field(gt=0, le=1, description="Jaccard index from which on two pairs are one")] = 0.7
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        found: list[str | None] = []
+        kept: list[set[tuple[str, ...]]] = []
+        holders: dict[tuple[str, ...], list[int]] = {}
+        for pair in pairs:
+            runs = ngrams(words(f"{pair.question} {pair.answer}"), 2)
+            shared = Counter(number for run in runs for number in holders.get(run, ()))
+            alike = any(count / (len(runs) + len(kept[number]) - count) >= self.likeness for number, count in shared.items())
+            found.append("near_duplicate" if alike else None)
+            if not alike:
+                for run in runs:
+                    holders.setdefault(run, []).append(len(kept))
+                kept.append(runs)
+        return found
+
+
+@pair_filters.register("reward")
+@dataclass(frozen=True)
+class RewardFloor(PairFilter):
+    """Leaves out pairs that a reward model scores below a floor (`low_reward`)."""
+
+    model: Annotated[str, Field(json_schema_extra=PLACE, description="hub id or folder of the reward model")] = field(kw_only=True)
+    floor: Annotated[float, Field(description="the lowest score that a pair may have")] = 0.0
+
+    def check(self) -> None:
+        from fedloom.models.load import require_model
+
+        require_model(ModelRecipe(id=self.model))
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        verdicts = Reward(model=self.model).judge([(pair.question, pair.answer) for pair in pairs])
+        return [None if verdict.score is not None and verdict.score >= self.floor else "low_reward" for verdict in verdicts]
+
+
+DEFAULT: tuple[Mapping[str, Any], ...] = tuple(
+    {"kind": kind} for kind in ("lengths", "copied_example", "copied_passage", "self_contained", "grounded", "near_duplicates")
+)
+"""The chain of a recipe that names none."""
+
+
+def support(pair: Pair) -> float:
+    """The share of the answer's content words that the passage holds, 0 to 1; 1 for an answer without any, such as a number."""
+    said, held = content_words(pair.answer), set(content_words(pair.piece.text))
+    return sum(word in held for word in said) / len(said) if said else 1.0
+
+
+def jaccard(first: str, second: str, size: int = 3) -> float:
+    """The runs of `size` words that two texts share, of all that they have."""
+    a, b = ngrams(words(first), size), ngrams(words(second), size)
+    return len(a & b) / len(a | b) if a or b else 0.0
+
+
+def _new_numbers(pair: Pair) -> bool:
+    """Whether the answer holds a number that the passage does not."""
+    return not set(re.findall(r"\d+(?:[.,]\d+)*", pair.answer)) <= set(re.findall(r"\d+(?:[.,]\d+)*", pair.piece.text))

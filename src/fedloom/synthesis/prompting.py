@@ -1,0 +1,157 @@
+"""Prompts are versioned files: what a writer is told, how examples and pieces are put before it, and how its reply is read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fedloom.data.records import Conversation, Document, Turn
+from fedloom.errors import RecipeError
+from fedloom.files import local_path
+from fedloom.registry import nearest, one_line
+from fedloom.synthesis.generator import Prompt, Reply
+from fedloom.yaml_text import YamlError, parse_yaml
+
+PACKAGED = Path(__file__).parent / "prompts"
+
+SENTENCES_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
+
+
+class _ExampleWords(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    document: int = Field(60, ge=1)
+    answer: int = Field(30, ge=1)
+
+
+class PromptFile(BaseModel):
+    """The schema of a prompt's file. `{text}` stands in `piece`, `{question}` and `{answer}` in `reply`, which starts with `begun`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: int = Field(ge=1)
+    system: str = Field(min_length=1)
+    piece: str
+    reply: str
+    begun: str = ""
+    stop: list[str] = Field(default_factory=list)
+    example_words: _ExampleWords = Field(default_factory=lambda: _ExampleWords(document=60, answer=30))
+
+    @field_validator("piece")
+    @classmethod
+    def _holds_text(cls, piece: str) -> str:
+        if "{text}" not in piece:
+            raise ValueError("should hold {text}, where the piece of the document belongs")
+        return piece
+
+    @field_validator("reply")
+    @classmethod
+    def _holds_pair(cls, reply: str) -> str:
+        if not 0 <= reply.find("{question}") < reply.find("{answer}"):
+            raise ValueError("should hold {question}, and {answer} after it")
+        return reply
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question and its answer, the piece that they were written from, and the examples that the writer saw."""
+
+    question: str
+    answer: str
+    piece: Document
+    examples: Sequence[Conversation] = ()
+
+    def __repr__(self) -> str:
+        return f"Pair({self.piece.provenance})"
+
+
+@dataclass(frozen=True)
+class PairPrompt:
+    """A prompt file that was read, and the hash of its bytes."""
+
+    file: PromptFile
+    sha256: str
+
+    def prompt(self, piece: Document, examples: Sequence[Conversation]) -> Prompt:
+        """What the writer is asked for `piece`: the rules, each example as a turn and its reply, the last one nearest, and the piece."""
+        words = self.file.example_words
+        turns = [Turn("system", self.file.system)]
+        for example in examples:
+            turns.append(Turn("user", self.file.piece.replace("{text}", first_words(document_of(example), words.document))))
+            turns.append(Turn("assistant", self._reply(example.prompt[-1].content, first_words(example.response, words.answer))))
+        turns.append(Turn("user", self.file.piece.replace("{text}", piece.text)))
+        return Prompt.of(turns, [piece, *examples], self.file.begun)
+
+    def read(self, reply: Reply) -> tuple[str, str] | str:
+        """(question, answer) of a reply in exactly the form that was asked for, else why not: `unparsed` or `cut_short`.
+
+        An answer that was cut at its greatest length is cut back to its last whole sentence.
+        """
+        found = self._form.fullmatch(reply.text.strip())
+        if found is None:
+            return "unparsed"
+        question, answer = (" ".join(part.split()) for part in (found["question"], found["answer"]))
+        labels = [label for label in self._labels if label]
+        if not question or not answer or any(label in part for label in labels for part in (question, answer)):
+            return "unparsed"
+        if not reply.ended:
+            ends = list(SENTENCES_END.finditer(answer))
+            if not ends:
+                return "cut_short"
+            answer = answer[: ends[-1].end()]
+        return question, answer
+
+    @property
+    def _labels(self) -> tuple[str, str]:
+        before, _, rest = self.file.reply.partition("{question}")
+        return before.strip(), rest.partition("{answer}")[0].strip()
+
+    @property
+    def _form(self) -> re.Pattern[str]:
+        first, second = (re.escape(label) for label in self._labels)
+        return re.compile(rf"{first}\s*(?P<question>.+?)\s*\n\s*{second}\s*(?P<answer>.+)", re.DOTALL)
+
+    def _reply(self, question: str, answer: str) -> str:
+        return self.file.reply.replace("{question}", question).replace("{answer}", answer)
+
+
+def document_of(example: Conversation) -> str:
+    """The document that an example's question and answer were written from."""
+    return example.fields["document"]
+
+
+def first_words(text: str, count: int) -> str:
+    """At most the first `count` words of `text`."""
+    words = text.split()
+    return " ".join(words[:count]) + ("..." if len(words) > count else "")
+
+
+def load_prompt(name: str) -> PairPrompt:
+    """The packaged prompt called `name`, or the one in a file. Raises RecipeError with the file and the key that is wrong."""
+    path = PACKAGED / f"{name}.yaml"
+    if not path.is_file():
+        path = local_path(name)
+        if not path.is_file():
+            known = sorted(one.stem for one in PACKAGED.glob("*.yaml"))
+            raise RecipeError(f"prompt: there is no packaged prompt and no file '{name}'{nearest(name, known)}")
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, _modified: int) -> PairPrompt:
+    raw = path.read_bytes()
+    try:
+        return PairPrompt(PromptFile.model_validate(parse_yaml(raw.decode("utf-8"))), hashlib.sha256(raw).hexdigest())
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: is not UTF-8 text") from None
+    except YamlError as error:
+        raise RecipeError(f"{path}: is not valid YAML ({error.problem})") from None
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {one_line(error.errors()[0])}") from None
