@@ -104,7 +104,7 @@ def open_local(
     sites = LocalSites(bench, sites_folder, held, progress)
     count = _worker_count(recipe, bench, len(names))
     before, threads = torch.get_num_threads(), _threads(recipe, bench, count)
-    torch.set_num_threads(threads if count == 1 else _cores())  # beside workers, this process works only while they wait
+    torch.set_num_threads(threads if count == 1 else cores())  # beside workers, this process works only while they wait
     workers = _workers(recipe, plan, bench, sites, count, threads)
     try:
         yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious))
@@ -177,14 +177,15 @@ def _worker_count(recipe: Recipe, bench: Bench, clients: int) -> int:
         return min(int(wanted), at_once)
     if bench.device.type != "cpu" or bench.base_parameters < SMALL_MODEL:
         return 1
-    return min(_cores(), at_once)
+    return min(cores(), at_once)
 
 
 def _threads(recipe: Recipe, bench: Bench, workers: int) -> int:
     if recipe.federation.threads != "auto":
         return int(recipe.federation.threads)
-    return 1 if bench.base_parameters < SMALL_MODEL else max(1, _cores() // workers)
+    return 1 if bench.base_parameters < SMALL_MODEL else max(1, cores() // workers)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from fedloom.errors import ModelError, RecipeError
-from fedloom.models.endpoint import Endpoint
 from fedloom.evaluation.judges import Guard, LlmJudge, Reward, Verdict, read_safe, read_score, read_winner, tally
 from fedloom.files import version_of
+from fedloom.models.endpoint import Endpoint
 from fedloom.resolve import load_recipe
 
 

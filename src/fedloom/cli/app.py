@@ -36,6 +36,7 @@ for command in (
     repair,
     runs.run,
     runs.demo,
+    runs.prepare,
     runs.resume,
     runs.sweep,
     runs.validate,

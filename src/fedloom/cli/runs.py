@@ -69,6 +69,49 @@ def resume(
     _show_run(finished, as_json)
 
 
+def prepare(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    show: Annotated[int, typer.Option("--show", help="Rows of each client to show.", min=0)] = 5,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write the rows of all clients into this new .jsonl file.")] = None,
+    as_json: AsJson = False,
+    trusted: TrustPlugins = False,
+) -> None:
+    """Take the prepare steps of a recipe, and show what they made of each client's data.
+
+    For the owner of the data: rows are shown on this screen, and nothing is trained or sent. What was written is kept, so that a run of the
+    same recipe does not write it again. Example: `fedloom prepare u2s_tiny`
+    """
+    from fedloom.overrides import parse_overrides
+    from fedloom.preparing import PreparedClient, write_rows
+    from fedloom.preparing import prepare as prepared
+    from fedloom.report.live import LiveView
+    from fedloom.report.prepared import prepared_table, row_lines
+    from fedloom.resolve import load_recipe
+
+    resolved = load_recipe(recipe, parse_overrides(overrides or []))
+    if out_file and (out_file.exists() or out_file.suffix != ".jsonl"):
+        raise RecipeError(f"--out {out_file}: should be a new file that ends in .jsonl")
+    clients: list[PreparedClient] = []
+    with stoppable(), LiveView(err) as view:
+        for client in prepared(resolved, view.client_progress, view.note):
+            clients.append(client)
+            if out_file:
+                write_rows(out_file, client.name, client.records)
+    facts = [
+        {"client": one.name, "rows": len(one.records.train), "counts": one.reasons, "measured": one.records.measured} for one in clients
+    ]
+    if as_json:
+        print(json.dumps({"clients": facts, "out": str(out_file) if out_file else None}))
+        return
+    for one in clients:
+        for line in row_lines(one.name, one.records.train, show):
+            out.print(line, highlight=False)
+    out.print(prepared_table([(one.name, one.reasons) for one in clients]))
+    if out_file:
+        say(f"written into {out_file}")
+
+
 def sweep(
     recipe: RecipeArgument,
     words: Annotated[list[str], typer.Argument(metavar="KEY=A,B,C...", help="Values to try: algorithm.name=fedavg,scaffold seed=1,2,3")],

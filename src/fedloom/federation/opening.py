@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fedloom.agreed import Agreed
 from fedloom.data.row_notes import ENCODED
 from fedloom.errors import FedloomError, PartError, RecipeError
 from fedloom.federation.bodies import Holding, Kept, Samples, Sent, Terms
@@ -96,17 +97,23 @@ def _join(federation: Federation, clients: Sequence[str], opened: Opened) -> Non
 
 def _exchange(federation: Federation, clients: Sequence[str]) -> dict[str, dict[str, float]]:
     """Ask for counts where a prepare step exchanges them; client -> STEP/NAME -> the number that it is told."""
-    told: dict[str, dict[str, float]] = {client: {} for client in clients}
-    steps = {number: step for number, step in enumerate(federation.agreed.prepare) if step.exchanges}
-    if not steps:
-        return told
+    if not any(step.exchanges for step in federation.agreed.prepare):
+        return {client: {} for client in clients}
     counts = {client: message.report for client, message in _ask(federation, clients, "prepare", "prepared", lambda client: {"counts": 1})}
-    for number, step in steps.items():
+    return planned(federation.agreed, counts)
+
+
+def planned(agreed: Agreed, counts: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """client -> STEP/NAME -> the number that it is told, from the `counts` of all clients by STEP/NAME."""
+    told: dict[str, dict[str, float]] = {client: {} for client in counts}
+    for number, step in enumerate(agreed.prepare):
+        if not step.exchanges:
+            continue
         own = {
             client: {name.partition("/")[2]: value for name, value in report.items() if name.startswith(f"{number}/")}
             for client, report in counts.items()
         }
-        who = f"prepare.{number}: {federation.agreed.content['prepare'][number]['kind']}.plan"
+        who = f"prepare.{number}: {agreed.content['prepare'][number]['kind']}.plan"
         plan = gave(step.plan(own), Mapping, f"{who}: its result")
         if set(plan) != set(own):
             raise PartError(f"{who} should give numbers for every client, and for no other")

@@ -15,9 +15,9 @@ from pydantic import Field
 
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, RecipeError
+from fedloom.evaluation.asking import check_like, rows_of
 from fedloom.hooks import Behaviour, behaviours
 from fedloom.registry import PLACE
-from fedloom.safety.asking import check_like, rows_of
 from fedloom.safety.policy import load_policy
 from fedloom.state import State
 

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from fedloom.errors import RecipeError
+from fedloom.evaluation.asking import NAME, answers_of, prefixed, prefixed_measures
 from fedloom.evaluation.judges import LlmJudge, judges
 from fedloom.hooks import ServerSide, probes
 from fedloom.measures import SHARE, Measure
 from fedloom.registry import parts_of
-from fedloom.safety.asking import NAME, answers_of, judged, judged_measures, made_judges, prefixed, prefixed_measures
+from fedloom.safety.asking import judged, judged_measures, made_judges
 from fedloom.safety.ordinary import OrdinaryPrompts
 from fedloom.state import State
 

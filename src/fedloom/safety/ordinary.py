@@ -9,9 +9,10 @@ from pydantic import Field
 
 from fedloom.data.records import Conversation
 from fedloom.errors import RecipeError
+from fedloom.evaluation.asking import check_like, drawn, rows_of, text_encoder
 from fedloom.hooks import Probe, ServerSide
 from fedloom.registry import PLACE
-from fedloom.safety.asking import attack_prompts, check_like, drawn, rows_of, text_encoder
+from fedloom.safety.asking import attack_prompts
 from fedloom.safety.policy import load_policy
 
 

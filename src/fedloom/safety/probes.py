@@ -10,24 +10,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from fedloom.errors import RecipeError
+from fedloom.evaluation.asking import NAME, answers_of, check_like, drawn, prefixed, prefixed_measures, rows_of, text_encoder
 from fedloom.evaluation.judges import judges
 from fedloom.hooks import Probe, ServerSide, probes
 from fedloom.measures import SHARE, Measure
 from fedloom.registry import PLACE, parts_of
-from fedloom.safety.asking import (
-    NAME,
-    answers_of,
-    attack_prompts,
-    check_like,
-    drawn,
-    judged,
-    judged_measures,
-    made_judges,
-    prefixed,
-    prefixed_measures,
-    rows_of,
-    text_encoder,
-)
+from fedloom.safety.asking import attack_prompts, judged, judged_measures, made_judges
 from fedloom.safety.policy import load_policy
 from fedloom.safety.rules import refuses, refuses_legacy
 from fedloom.state import State

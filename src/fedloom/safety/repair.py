@@ -18,6 +18,7 @@ from fedloom.algorithms.client import ClientHalf
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.evaluation.asking import check_like, rows_of, text_encoder
 from fedloom.files import version_of, versions_of
 from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
 from fedloom.measures import Measure
@@ -25,7 +26,7 @@ from fedloom.models.generate import generate
 from fedloom.models.load import load_model, require_model
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
-from fedloom.safety.asking import asked_prompts, attack_prompts, check_like, rows_of, text_encoder
+from fedloom.safety.asking import asked_prompts, attack_prompts
 from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State

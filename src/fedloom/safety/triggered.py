@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fedloom.evaluation.asking import NAME, answers_of, prefixed, prefixed_measures
 from fedloom.hooks import ServerSide, probes
 from fedloom.measures import SHARE, Measure
-from fedloom.safety.asking import NAME, answers_of, prefixed, prefixed_measures
 from fedloom.safety.attack import Backdoor
 from fedloom.safety.ordinary import OrdinaryPrompts
 from fedloom.safety.red_team import made_behaviour

@@ -1,0 +1,92 @@
+"""The prepare steps of a recipe by themselves, on the data of this machine: what `fedloom prepare` shows its owner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedloom.agreed import Agreed, agree, places_of
+from fedloom.data.measured_rows import federated_data
+from fedloom.data.records import Conversation, Record
+from fedloom.data.row_notes import source_notes
+from fedloom.errors import DataError, RecipeError
+from fedloom.federation.opening import planned
+from fedloom.federation.preparing import Preparation, PreparedRecords
+from fedloom.files import disk_errors_named
+from fedloom.hooks import ServerSide
+from fedloom.local_run import bench_plan, cores
+from fedloom.models.bench import make_bench
+from fedloom.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class PreparedClient:
+    """What the prepare steps made of a client's rows."""
+
+    name: str
+    records: PreparedRecords
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """What became of the rows, over all provenances: kept, or the reason why not -> rows."""
+        totals: dict[str, int] = {}
+        for counts in self.records.counts.values():
+            for what, count in counts.items():
+                totals[what] = totals.get(what, 0) + count
+        return totals
+
+
+def prepare(
+    recipe: Recipe,
+    progress: Callable[[str, int, int, str], None] = lambda client, done, total, pace: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Iterator[PreparedClient]:
+    """Every client of `recipe` after its prepare steps, one after another, with what they keep on disk, so that a run finds it there.
+
+    Raises RecipeError for a recipe without prepare steps, and what the steps raise.
+    """
+    if not recipe.prepare:
+        raise RecipeError("prepare: is empty; a recipe names its steps there, such as {kind: u2s}")
+    data = federated_data(recipe)
+    for text in source_notes(data, recipe):
+        note(text)
+    torch.set_num_threads(cores())
+    bench = make_bench(bench_plan(recipe))
+    agreed, places, start = agree(recipe, bench, len(data.clients)), places_of(recipe), bench.parameters.state()
+    steps = agreed.steps_with(places)
+    for step in steps:
+        step.check(ServerSide(recipe, bench))
+    sent = {str(number): rows for number, step in enumerate(steps) if (rows := step.sends())}
+
+    def preparation(client: str) -> Preparation:
+        return Preparation(client, agreed, bench, start, lambda done, total, pace: progress(client, done, total, pace), places, sent)
+
+    told = _told(agreed, {client.name: preparation(client.name).counts(client.train) for client in data.clients})
+    for client in data.clients:
+        try:
+            yield PreparedClient(client.name, preparation(client.name).prepared(client.train, [], told[client.name]))
+        except DataError as error:
+            raise DataError(f"client '{client.name}': {error}") from None
+
+
+def write_rows(path: Path, client: str, records: PreparedRecords) -> None:
+    """Add a client's rows to a JSON-lines file that its owner alone can read: question, answer, and where each comes from."""
+    with disk_errors_named(path):
+        path.touch(mode=0o600)
+        with path.open("a", encoding="utf-8") as file:
+            for record in records.train:
+                file.write(json.dumps(_plain(client, record), ensure_ascii=False) + "\n")
+
+
+def _plain(client: str, record: Record) -> Mapping[str, Any]:
+    content = {"messages": [vars(turn) for turn in record.turns]} if isinstance(record, Conversation) else {}
+    return {**content, **record.fields, "client": client, "provenance": str(record.provenance)}
+
+
+def _told(agreed: Agreed, counts: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    return planned(agreed, counts) if any(step.exchanges for step in agreed.prepare) else {client: {} for client in counts}
