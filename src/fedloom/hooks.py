@@ -17,6 +17,7 @@ import torch
 from fedloom.data.records import Conversation, Document, Record
 from fedloom.measures import Measure
 from fedloom.models.bench import Bench
+from fedloom.models.encoders import Encoder
 from fedloom.recipe import Recipe
 from fedloom.registry import Registry
 from fedloom.state import State
@@ -87,6 +88,10 @@ class PrepareStep:
     def plan(self, counts: Mapping[str, Mapping[str, float]]) -> Mapping[str, Mapping[str, float]]:
         """On the server: the numbers that each client is told, from the counts of all clients."""
         return {client: {} for client in counts}
+
+    def preview(self, records: Sequence[Record], encoder: Encoder) -> Mapping[str, int]:
+        """What a look at a client's `records` counts before the step works, such as pieces and tokens, by short names."""
+        return {}
 
     def sends(self) -> Sequence[Conversation]:
         """On the server: the PUBLIC rows that it sends to every client, such as examples to write by."""

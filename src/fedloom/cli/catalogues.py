@@ -95,7 +95,7 @@ def data_inspect(
     from fedloom.data.summary import summary_table
     from fedloom.inspecting import inspect
     from fedloom.overrides import parse_overrides
-    from fedloom.report.plots import data_split
+    from fedloom.report.plots import data_split, document_split
     from fedloom.report.text import counted
     from fedloom.resolve import load_recipe
 
@@ -103,7 +103,8 @@ def data_inspect(
     with err.status("reading rows"):
         seen = inspect(resolved)
     data = seen.data
-    if picture and (figure := data_split(seen.rows)):
+    drawing = document_split if data.kind == "document" else data_split
+    if picture and (figure := drawing(seen.rows)):
         draw(figure, picture)
     if as_json:
         facts = {"origin": data.origin, "sha256": data.sha256, "left_out": data.left_out, "clients": seen.rows, "notes": seen.notes}

@@ -182,7 +182,9 @@ def _decoded(path: Path) -> tuple[str, str]:
         pass
     from charset_normalizer import from_bytes
 
-    best = from_bytes(raw, cp_isolation=ENCODINGS).best()
+    found = list(from_bytes(raw, cp_isolation=ENCODINGS))
+    equal = [one for one in found if (one.chaos, one.coherence) == (found[0].chaos, found[0].coherence)]
+    best = min(equal, key=lambda one: ENCODINGS.index(one.encoding), default=None)
     if best is None or "\x00" in str(best):
         raise DataError(f"{path}: is no text in an encoding that is known; save it as UTF-8")
     return str(best).replace("\r\n", "\n"), best.encoding

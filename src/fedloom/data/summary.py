@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from fedloom.data.clients import ClientData
+from fedloom.data.documents import PAGES
 from fedloom.data.partition import LABELS
 from fedloom.data.record_sequence import described, kind_of_records, provenances
-from fedloom.data.records import Conversation
+from fedloom.data.records import Conversation, Document
 from fedloom.data.row_notes import REPEATED, found_counts
 from fedloom.recipe import DataRecipe
 
@@ -23,8 +24,12 @@ TOP = 3
 """Values of a client that the table shows."""
 
 COLUMNS = {
-    "train": ("train", ""),
-    "held_out": ("held out", ""),
+    "train": ("train", ","),
+    "held_out": ("held out", ","),
+    "pages": ("pages", ","),
+    "words": ("words", ","),
+    "pieces": ("pieces", ","),
+    "tokens": ("tokens", ","),
     "words_per_response": ("words per response", ".1f"),
     "majority_share": ("majority answer", ".0%"),
 }
@@ -40,13 +45,15 @@ def holding(client: ClientData, field: str | None) -> dict[str, Any]:
     """What one client holds, in numbers that show no content.
 
     client (name), train and held_out (rows); of conversations, words_per_response (mean); of records with labels, majority_share (share
-    of the most common response or class, 0 to 1); the counts REPEATED of held-out rows that are trained on; and values: the most common
-    values of `field`, the column (or the class) that the partition goes by, with their counts.
+    of the most common response or class, 0 to 1); of documents that are trained on, words and, where they have them, pages; the counts
+    REPEATED of held-out rows that are trained on; and values: the most common values of `field`, the column (or the class) that the
+    partition goes by, with their counts.
     """
-    count = len(client.train) + len(client.held_out)
-    answers = kind_of_records(client.train) == Conversation.kind
+    kind, alike = kind_of_records(client.train), kind_of_records(client.train) == kind_of_records(client.held_out)
+    count = len(client.train) + (len(client.held_out) if alike else 0)
+    answers = kind == Conversation.kind
     words, labels, values = 0, Counter[int](), Counter[str]()
-    for record in chain(described(client.train), described(client.held_out)):
+    for record in chain(described(client.train), described(client.held_out) if alike else ()):
         if label := record.label:
             words += len(label.split())
             labels[hash(label)] += 1  # of long answers, not the text itself
@@ -59,6 +66,11 @@ def holding(client: ClientData, field: str | None) -> dict[str, Any]:
         found["words_per_response"] = words / count
     if labels:
         found["majority_share"] = labels.most_common(1)[0][1] / count
+    if kind == Document.kind:
+        texts = [record for record in client.train if isinstance(record, Document)]
+        found["words"] = sum(len(record.text.split()) for record in texts)
+        if pages := sum(int(record.fields.get(PAGES, 0)) for record in texts):
+            found["pages"] = pages
     found |= {name: getattr(client, name) for name in REPEATED}
     return found | {"values": dict(values.most_common(COUNTED))}
 

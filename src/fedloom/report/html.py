@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fedloom.data.row_notes import ENCODED, REPEATED, found_counts
 from fedloom.files import write_atomic
 from fedloom.measures import Measure
-from fedloom.report import plots, safety
+from fedloom.report import plots, safety, written
 from fedloom.report.drawing import svg
 from fedloom.report.markup import SEARCH, Html, folded, joined, row, searchable, table, tag
 from fedloom.report.notes import notes
@@ -58,6 +58,7 @@ def page(record: RunRecord) -> str:
         _probes(record),
         _finish(record),
         _figures(record),
+        _written(record),
         _samples(record),
         _holdings(record),
         _section("What these numbers do and do not show", tag("ul", [tag("li", note) for note in notes(record)])),
@@ -241,6 +242,8 @@ def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
     )
     yield plots.client_time(record), "Seconds that each client trained. A round is shorter than their sum when clients work side by side."
     yield plots.traffic(record), "Bytes sent between the server and the clients in each round."
+    yield written.yield_bars(record), "Pieces of the clients' documents that gave a row to train on, and why the others gave none."
+    yield written.cosine_bars(record), "Likeness of each piece to the nearest of the examples that the server sent."
     yield plots.data_split(record.holdings()), "Rows that each client trains on, and rows that it keeps for evaluation."
     for field in distributions(record):
         yield plots.field_split(record, field), f"How each client's rows divide by {plots.field_name(record, field)}."
@@ -283,6 +286,20 @@ def _samples(record: RunRecord) -> Html:
     again += ", with its system turn as --system." if any(sample.system for sample in record.samples) else "."
     about = tag("p", f"Greedy answers to public held-out prompts. Private rows are never shown.{again}")
     return _section("Sample answers, before and after", about, tag("div", cards, class_="samples"))
+
+
+def _written(record: RunRecord) -> Html:
+    """What the prepare steps did, and pairs that were written from public documents."""
+    rows = written.rows_of_measures(record)
+    if not rows:
+        return Html()
+    clients = record.clients()
+    if len(clients) > LISTED:
+        clients, rows = [], [(title, cells[-1:]) for title, cells in rows]
+    content = [table("what the prepare steps measured", ["measure", *clients, "all"], [row(title, cells) for title, cells in rows])]
+    if record.pairs:
+        content += [tag("p", written.about_pairs(record)), tag("div", written.pair_cards(record), class_="samples")]
+    return _section("What was prepared", *content)
 
 
 def _holdings(record: RunRecord) -> Html:

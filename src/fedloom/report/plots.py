@@ -120,6 +120,24 @@ def data_split(holdings: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 
 @styled
+def document_split(holdings: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """The tokens of the pieces that each client's documents are cut into, or their words where no step has cut them."""
+    key = "tokens" if any("tokens" in row for row in holdings) else "words"
+    rows = [row for row in holdings if _count(row, key)]
+    if not rows:
+        return None
+    rows = sorted(rows, key=lambda row: -_count(row, key))[:NAMED_CLIENTS]
+    figure, axes = frame("Documents", f"{key} of documents to train on", "", _height_for(len(rows)), grid="x")
+    bars = axes.barh(_client_ticks(axes, rows), [_count(row, key) for row in rows], 0.7, color=UP)
+    parts = [("files", "train"), ("pages", "pages"), ("pieces", "pieces")]
+    axes.bar_label(
+        bars, [", ".join(f"{_count(row, name):,.0f} {what}" for what, name in parts if row.get(name)) for row in rows], padding=3
+    )
+    axes.margins(x=0.45)
+    return figure
+
+
+@styled
 def field_split(record: RunRecord, field: str) -> Figure | None:
     """The share of each value of `field` in each client's rows, from the data summary; the ten commonest values, then all others."""
     rows = [row for row in record.holdings() if isinstance(row.get(field), Mapping) and sum(row[field].values()) > 0]

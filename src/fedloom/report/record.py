@@ -60,13 +60,16 @@ class WireTotals:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What one run folder holds. `damaged` names the lines ("metrics.jsonl:12") that could not be read and are left out."""
+    """What one run folder holds. `pairs` were written from public documents: client, question, answer, text, file, place.
+
+    `damaged` names the lines ("metrics.jsonl:12") that could not be read and are left out."""
 
     folder: Path
     recipe: Mapping[str, Any]
     manifest: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[Event, ...] = ()
     samples: tuple[Sample, ...] = ()
+    pairs: tuple[Mapping[str, str], ...] = ()
     wire: WireTotals = WireTotals()
     damaged: tuple[str, ...] = ()
 
@@ -102,6 +105,11 @@ class RunRecord:
     def finish_measures(self) -> tuple[Measure, ...]:
         """The measures of the finish steps, in the order of `measures`."""
         return self._declared("finish", self._names("finish"), [])
+
+    @cached_property
+    def prepare_measures(self) -> tuple[Measure, ...]:
+        """The measures that the prepare steps declare."""
+        return self._declared("prepare", [], [])
 
     def systems(self, kind: str = "held_out") -> list[str]:
         """The systems with events of `kind` ("held_out" or "probe"): base, majority, local, federated, finished, centralized, then any
@@ -181,6 +189,7 @@ def read_run(path: str | Path) -> RunRecord:
         _checked(_written(folder / "manifest.json", dict), folder / "manifest.json"),
         tuple(events),
         tuple(_sample(item) for item in _written(folder / "samples.json", list) if isinstance(item, dict)),
+        tuple({key: str(text) for key, text in item.items()} for item in _written(folder / "pairs.json", list) if isinstance(item, dict)),
         WireTotals(len(wire_lines), sum(int(line.get("bytes") or 0) for _, line in wire_lines)),
         tuple(damaged + no_events + damaged_wire),
     )

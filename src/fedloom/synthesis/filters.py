@@ -226,10 +226,16 @@ DEFAULT: tuple[Mapping[str, Any], ...] = tuple(
 """The chain of a recipe that names none."""
 
 
+def supported(pair: Pair) -> list[str]:
+    """The content words of the answer that the passage holds."""
+    held = set(content_words(pair.piece.text))
+    return [word for word in content_words(pair.answer) if word in held]
+
+
 def support(pair: Pair) -> float:
     """The share of the answer's content words that the passage holds, 0 to 1; 1 for an answer without any, such as a number."""
-    said, held = content_words(pair.answer), set(content_words(pair.piece.text))
-    return sum(word in held for word in said) / len(said) if said else 1.0
+    said = content_words(pair.answer)
+    return len(supported(pair)) / len(said) if said else 1.0
 
 
 def jaccard(first: str, second: str, size: int = 3) -> float:

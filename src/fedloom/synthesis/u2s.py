@@ -15,17 +15,18 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from fedloom.data.pieces import SHA256, pieces_of
-from fedloom.data.records import Conversation, Document, Provenance, Turn
+from fedloom.data.records import Conversation, Document, Provenance, Record, Turn
 from fedloom.errors import DataError, RecipeError, RunStoppedError
 from fedloom.hooks import PrepareContext, Prepared, PrepareStep, ServerSide, prepare_steps
 from fedloom.measures import Measure
-from fedloom.models.encoders import TextEncoder
+from fedloom.models.encoders import Encoder, TextEncoder
 from fedloom.registry import PLACE, SERVER_PLACE, parts_of
 from fedloom.synthesis.embedding import require_embedder
 from fedloom.synthesis.examples import Choice, Chosen, choose, load_pool
-from fedloom.synthesis.filters import DEFAULT, PairFilter, filtered, pair_filters, support
+from fedloom.synthesis.filters import DEFAULT, PairFilter, filtered, pair_filters, supported
 from fedloom.synthesis.generator import Generator, generators
 from fedloom.synthesis.prompting import Pair, PairPrompt, load_prompt
+from fedloom.synthesis.words import content_words
 from fedloom.synthesis.writing import Budget, Written, write
 
 BINS = 10
@@ -46,7 +47,8 @@ MEASURES = (
     _count("replies", "replies"),
     _count("parsed", "replies that could be read"),
     _count("kept", "pairs kept"),
-    Measure("support", "words of parsed answers that the passage holds, summed over pairs", "", "neither"),
+    _count("answer_words", "content words of their answers"),
+    _count("grounded_words", "of them words of the passage"),
     _count("known", "replies written before"),
     _count("tokens", "tokens written"),
     _count("prompt_tokens", "tokens of prompts read"),
@@ -145,9 +147,18 @@ class U2S(PrepareStep):
             "filters": [one["kind"] for one in self.filters],
         }
 
+    def preview(self, records: Sequence[Record], encoder: Encoder) -> Mapping[str, int]:
+        assert isinstance(encoder, TextEncoder)
+        cut = _pieces(records, encoder.tokenizer, self.piece_tokens, self.overlap)
+        lengths = encoder.tokenizer([piece.text for piece in cut], add_special_tokens=False, verbose=False)["input_ids"] if cut else []
+        return {"pieces": len(cut), "tokens": sum(map(len, lengths))}
+
     def apply(self, context: PrepareContext) -> Prepared:
         """Pairs of the client's documents. Raises RunStoppedError, with the counts by reason, when no piece gives one."""
-        prompt, counts, cut = load_prompt(self.prompt), Counter[str](), _pieces(context, self.piece_tokens, self.overlap)
+        encoder = context.bench.encoder
+        assert isinstance(encoder, TextEncoder)
+        prompt, counts = load_prompt(self.prompt), Counter[str]()
+        cut = _pieces(context.records, encoder.tokenizer, self.piece_tokens, self.overlap)
         long = [piece for piece in cut if len(piece.text.split()) >= self.shortest_piece]
         pieces = self._drawn(long, context)
         counts["too_short_piece"], counts["not_drawn"] = len(cut) - len(long), len(long) - len(pieces)
@@ -203,7 +214,8 @@ class U2S(PrepareStep):
             "pieces": len(pieces),
             "replies": sum(reply is not None for reply in written.replies),
             "parsed": len(parsed),
-            "support": sum(map(support, parsed)),
+            "answer_words": sum(len(content_words(pair.answer)) for pair in parsed),
+            "grounded_words": sum(len(supported(pair)) for pair in parsed),
             "known": written.known,
             "tokens": written.tokens,
             "prompt_tokens": written.prompt_tokens,
@@ -220,14 +232,12 @@ def _kind_and_settings(part: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(settings.pop("kind")), settings
 
 
-def _pieces(context: PrepareContext, longest: int, overlap: int) -> list[Document]:
-    encoder = context.bench.encoder
-    assert isinstance(encoder, TextEncoder)
+def _pieces(records: Sequence[Record], tokenizer: Any, longest: int, overlap: int) -> list[Document]:
     found: list[Document] = []
-    for record in context.records:
+    for record in records:
         if not isinstance(record, Document):
-            raise DataError(f"prepare: u2s writes from documents, and client '{context.client}' has {record.kind}s; name documents:FOLDER")
-        found += pieces_of(record, encoder.tokenizer, longest, overlap)
+            raise DataError(f"prepare: u2s writes from documents, and these rows are {record.kind}s; name documents:FOLDER in data.source")
+        found += pieces_of(record, tokenizer, longest, overlap)
     return found
 
 
