@@ -3,6 +3,7 @@
 import pytest
 import torch
 from hypothesis import settings
+from openai_server import Server
 
 settings.register_profile("fedloom", deadline=None, derandomize=True)  # a busy machine is no defect, and a test is the same every time
 settings.load_profile("fedloom")
@@ -28,3 +29,18 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDLOOM_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Starts model servers; whoever asks them waits for nothing between tries."""
+    monkeypatch.setattr("fedloom.models.endpoint.time.sleep", lambda _: None)
+    servers = []
+
+    def start(reply, statuses=(), **how):
+        servers.append(Server(reply, statuses, **how))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

@@ -1,6 +1,7 @@
 """Documents: a folder of text files, flat or with one subfolder per owner."""
 
 import pytest
+from document_kinds import pdf
 
 from fedloom.data.clients import build_clients
 from fedloom.data.records import Provenance
@@ -50,16 +51,39 @@ def test_owners_are_clients(tmp_path):
     assert [(client.name, len(client.train), len(client.held_out)) for client in clients] == [("clinic", 1, 1), ("school", 1, 0)]
 
 
-@pytest.mark.parametrize(("content", "problem"), [(b"caf\xe9", "is not UTF-8 text; save the file as UTF-8"), (" \n", "holds no text")])
-def test_a_document_that_cannot_be_used_is_one_line(tmp_path, content, problem):
+def test_a_file_that_cannot_be_read_is_left_out_and_named(tmp_path):
     write(tmp_path / "a.txt")
-    write(tmp_path / "b.txt", content)
-    with pytest.raises(DataError, match=rf"b\.txt: {problem}"):
+    write(tmp_path / "b.txt", " \n")
+    write(tmp_path / "c.pdf", pdf(["first", ""]))
+    write(tmp_path / "d.txt", "caf\u00e9, d\u00e9j\u00e0 vu and some more words".encode("cp1252"))
+    loaded = load(tmp_path)
+    assert [record.fields["file"] for record in loaded.records] == ["a.txt", "c.pdf", "d.txt"]
+    assert loaded.records[1].fields["pages"] == "2"
+    assert loaded.notes == (
+        f"left out: {tmp_path}/b.txt: holds no text",
+        f"{tmp_path}/c.pdf: 1 of 2 pages hold no text (scanned or empty)",
+        "1 of 4 files are no UTF-8 and were read as cp1252",
+    )
+
+
+def test_of_many_broken_files_the_first_are_named_and_the_others_counted(tmp_path):
+    write(tmp_path / "a.txt")
+    for number in range(8):
+        write(tmp_path / f"b{number}.pdf", "no pdf")
+    notes = load(tmp_path).notes
+    assert len(notes) == 6
+    assert notes[-1] == "and 3 more files of this kind"
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_an_error(tmp_path):
+    write(tmp_path / "a.txt", " ")
+    write(tmp_path / "b.pdf", "no pdf")
+    with pytest.raises(DataError, match=r"none of its 2 documents can be read; the first: .*a\.txt: holds no text"):
         load(tmp_path)
 
 
 def test_a_folder_without_documents_or_with_two_layouts_says_what_is_expected(tmp_path):
-    with pytest.raises(DataError, match=r"holds no documents; expected \.txt, \.md, in one subfolder per owner or in the folder itself"):
+    with pytest.raises(DataError, match=r"holds no documents; expected \.txt, .*, \.pdf, \.docx, in one subfolder per owner or in"):
         load(tmp_path)
     write(tmp_path / "clinic" / "a.txt")
     write(tmp_path / "stray.txt")

@@ -1,6 +1,5 @@
 """Judges: what they are asked, how their words are read, both orders of a pair, and that nothing is asked twice."""
 
-import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,73 +12,6 @@ from fedloom.evaluation.judges import Guard, LlmJudge, Reward, Verdict, read_saf
 from fedloom.files import version_of
 from fedloom.models.endpoint import Endpoint
 from fedloom.resolve import load_recipe
-
-
-class Server:
-    """An OpenAI-compatible server on loopback that answers as `reply(turns)` says; `asked` are the requests it got."""
-
-    def __init__(self, reply, statuses=()):
-        self.asked, statuses = [], list(statuses)
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                server.asked.append((self.path, dict(self.headers), body))
-                status = statuses.pop(0) if statuses else 200
-                content = json.dumps({"choices": [{"message": {"content": reply(body["messages"])}}]}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.http.shutdown()
-        self.http.server_close()
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(reply, statuses=()):
-        servers.append(Server(reply, statuses))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-def test_an_endpoint_is_asked_with_the_key_of_its_variable_and_tried_again_when_busy(serve, monkeypatch):
-    monkeypatch.setattr("fedloom.models.endpoint.time.sleep", lambda _: None)
-    monkeypatch.setenv("MY_KEY", "k1")
-    monkeypatch.setenv("FEDLOOM_KEY_VARIABLES", "MY_KEY")
-    server = serve(lambda turns: turns[-1]["content"].upper(), [503, 429])
-    assert Endpoint(server.url, "judge", "MY_KEY").chat([{"role": "user", "content": "hello"}], 8) == "HELLO"
-    path, headers, body = server.asked[-1]
-    assert (path, headers["Authorization"], body["model"], len(server.asked)) == ("/v1/chat/completions", "Bearer k1", "judge", 3)
-
-
-@pytest.mark.parametrize(("statuses", "said"), [([401], "HTTP 401"), ([503] * 9, "HTTP 503")])
-def test_an_endpoint_that_does_not_answer_is_one_line_without_what_was_asked(serve, monkeypatch, statuses, said):
-    monkeypatch.setattr("fedloom.models.endpoint.time.sleep", lambda _: None)
-    with pytest.raises(ModelError, match=said) as caught:
-        Endpoint(serve(lambda _: "", statuses).url, "judge").chat([{"role": "user", "content": "SECRET"}], 8)
-    assert "SECRET" not in str(caught.value)
-
-
-def test_a_server_that_is_not_there_is_one_line(monkeypatch):
-    monkeypatch.setattr("fedloom.models.endpoint.time.sleep", lambda _: None)
-    with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/v1: cannot be asked"):
-        Endpoint("http://127.0.0.1:9/v1", "judge").chat([{"role": "user", "content": "x"}], 8)
 
 
 def test_words_are_read_as_asked_for_and_anything_else_is_unparsed():

@@ -80,7 +80,7 @@ def _readable(source: SourceRows) -> SourceRows:
             encodings[found.encoding] += 1
     if broken and not rows:
         raise DataError(f"{source.origin}: none of its {len(broken)} documents can be read; the first: {broken[0]}")
-    notes = [f"left out: {one}" for one in _first(broken)] + _first(empty)
+    notes = [*_first([f"left out: {one}" for one in broken]), *_first(empty)]
     notes += [f"{count} of {len(source.rows)} files are no UTF-8 and were read as {name}" for name, count in encodings.items()]
     return replace(source, rows=rows, notes=tuple(notes))
 

@@ -47,7 +47,7 @@ def _ending(text: str, count: Callable[[str], int], longest: int) -> str:
     parts = semchunk.chunkerify(count, longest)(text)
     last = parts[-1] if parts else ""
     before = text[: len(text) - len(last)].rstrip()
-    return last if before.endswith((".", "!", "?", "\n")) else ""
+    return last if not before or before.endswith((".", "!", "?")) else ""
 
 
 def _tokens(tokenizer: Any, text: str) -> int:
