@@ -14,7 +14,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-import fedloom.safety  # noqa: F401 - registers its parts
+import fedloom.evaluation.answers
+import fedloom.safety
+import fedloom.synthesis  # noqa: F401 - register their parts
 from fedloom.algorithms import algorithms
 from fedloom.algorithms.base import Algorithm
 from fedloom.data.named_sets import NAMED_SETS
@@ -28,6 +30,8 @@ from fedloom.models.kinds import kinds
 from fedloom.recipe import Recipe
 from fedloom.registry import Registry, Setting, settings_of
 from fedloom.report.loggers import loggers
+from fedloom.synthesis.filters import pair_filters
+from fedloom.synthesis.generator import generators
 from fedloom.tasks import Task, tasks
 
 PAGE = Path(__file__).parent / "recipe.md"
@@ -136,6 +140,10 @@ def _parts() -> Iterator[str]:
     yield from _registered(prepare_steps, "prepare", [])
     yield from _registered(finish_steps, "finish", [])
     yield "How to add one: [extending](extending.md).\n"
+    yield "## Generators: `generator` of a prepare step\n"
+    yield from _registered(generators, "generator", [])
+    yield "## Pair filters: `filters` of a prepare step\n"
+    yield from _registered(pair_filters, "filters.N", [])
     yield "## Behaviours of malicious clients: `clients.behaviour`\n"
     yield from _registered(behaviours, "clients.behaviour", [])
     yield "## Probes: `evaluate.probes`\n"

@@ -80,7 +80,10 @@ def run(out: Path, data: Path, writer: str, seed: int, name: str, pairs: int | N
     recipe = json.loads(json.dumps(RECIPE))
     recipe["name"] = f"u2s-{name}"
     recipe["data"]["source"] = f"{'' if name == 'gold' else 'documents:'}{source}"
-    recipe["evaluate"] |= {"source": str(data / "questions.jsonl"), "baselines": [] if pairs else ["base", "local"] if name == "gold" else ["local"]}
+    recipe["evaluate"] |= {
+        "source": str(data / "questions.jsonl"),
+        "baselines": [] if pairs else ["base", "local"] if name == "gold" else ["local"],
+    }
     recipe["evaluate"]["probes"] = [{"kind": "answers", "source": str(data / "questions.jsonl"), "prompts": 60, "max_new_tokens": 64}]
     recipe["seed"] = seed
     if name != "gold":

@@ -1,9 +1,12 @@
 """Endpoints: what is asked, when it is asked again, and where private text and proxies come in."""
 
+import socket
+import threading
+
 import pytest
 
 from fedloom.errors import ModelError
-from fedloom.models.endpoint import Endpoint
+from fedloom.models.endpoint import TRIES, Endpoint
 
 
 def test_an_endpoint_is_asked_with_the_key_of_its_variable_and_tried_again_when_busy(serve, monkeypatch):
@@ -46,7 +49,7 @@ def test_a_reply_says_its_tokens_and_whether_it_came_to_its_end(serve):
 def test_a_slow_server_is_given_up(serve, monkeypatch):
     server = serve(lambda _: "late", seconds=0.5)
     monkeypatch.setattr("fedloom.models.endpoint.TRIES", 1)
-    with pytest.raises(ModelError, match="cannot be asked .*timed out"):
+    with pytest.raises(ModelError, match=r"cannot be asked .*timed out"):
         Endpoint(server.url, "m").ask([{"role": "user", "content": "x"}], 8, timeout=0.05)
 
 
@@ -72,3 +75,31 @@ def test_what_goes_to_loopback_goes_through_no_proxy(serve, monkeypatch):
 )
 def test_loopback_is_known_by_its_addresses(url, loopback):
     assert Endpoint(url, "m").is_loopback is loopback
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
+        b"HTTP/1.1 200 " + b"x" * 70_000,
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000,
+    ],
+    ids=["no status", "short", "long status", "deep"],
+)
+def test_a_server_that_answers_nonsense_is_one_line(reply, serve):
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        for _ in range(TRIES):
+            line, _ = server.accept()
+            line.recv(1 << 16)
+            line.sendall(reply)
+            line.shutdown(socket.SHUT_WR)
+            while line.recv(1 << 16):  # a request that is not read to its end would be answered by a reset
+                pass
+            line.close()
+
+    threading.Thread(target=answer, daemon=True).start()
+    with server, pytest.raises(ModelError, match=r"it gave no chat completion; is it an OpenAI-compatible server\?"):
+        Endpoint(f"http://127.0.0.1:{server.getsockname()[1]}/v1", "judge").chat([{"role": "user", "content": "x"}], 8)
