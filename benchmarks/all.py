@@ -10,7 +10,17 @@ from pathlib import Path
 
 from promise import Promise, print_table
 
-SCRIPTS = ("aggregation", "robust_rules", "memory_clients", "traffic", "step_vs_trl", "rounds_overhead", "throughput", "hostile_messages")
+SCRIPTS = (
+    "aggregation",
+    "robust_rules",
+    "memory_clients",
+    "traffic",
+    "step_vs_trl",
+    "rounds_overhead",
+    "throughput",
+    "generation",
+    "hostile_messages",
+)
 
 
 def main() -> None:

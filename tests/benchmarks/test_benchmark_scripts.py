@@ -12,6 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = (
     "aggregation",
+    "generation",
     "hostile_messages",
     "robust_rules",
     "memory_clients",

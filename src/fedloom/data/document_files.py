@@ -25,8 +25,6 @@ SOFT_HYPHENS = re.compile("[\ufffe\x02\xad]\\s*")
 BROKEN_LINE = re.compile(r"(?<=[^\s.!?:;])\n(?=\S)")
 """A line's end within a sentence, as PDFs have it: no sentence ends before it, and no paragraph begins after it."""
 
-EXTRA = "documents"
-
 ENCODINGS = [
     "utf_16", "utf_32", "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "gb18030", "big5", "shift_jis", "euc_kr",
 ]  # fmt: skip
@@ -82,7 +80,7 @@ def _html(path: Path) -> DocumentText:
         import markdownify
         from bs4 import BeautifulSoup
     except ImportError:
-        raise MissingExtraError("markdownify", EXTRA, f"{path}: an HTML file") from None
+        raise MissingExtraError("markdownify", "documents", f"{path}: an HTML file") from None
     page = BeautifulSoup(path.read_bytes(), "html.parser")
     for part in page(["script", "style", "noscript", "template", "svg"]):
         part.decompose()
@@ -96,7 +94,7 @@ def _docx(path: Path) -> DocumentText:
         import mammoth
         import markdownify
     except ImportError:
-        raise MissingExtraError("mammoth", EXTRA, f"{path}: a Word file") from None
+        raise MissingExtraError("mammoth", "documents", f"{path}: a Word file") from None
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -122,7 +120,7 @@ def _pdf(path: Path) -> DocumentText:
     try:
         import pypdfium2
     except ImportError:
-        raise MissingExtraError("pypdfium2", EXTRA, f"{path}: a PDF file") from None
+        raise MissingExtraError("pypdfium2", "documents", f"{path}: a PDF file") from None
     try:
         document = pypdfium2.PdfDocument(path)
         try:
