@@ -80,10 +80,8 @@ def run(out: Path, data: Path, writer: str, seed: int, name: str, pairs: int | N
     recipe = json.loads(json.dumps(RECIPE))
     recipe["name"] = f"u2s-{name}"
     recipe["data"]["source"] = f"{'' if name == 'gold' else 'documents:'}{source}"
-    recipe["evaluate"] |= {
-        "source": str(data / "questions.jsonl"),
-        "baselines": [] if pairs else ["base", "local"] if name == "gold" else ["local"],
-    }
+    compared = ["base", "local"] if name == "gold" else ["local"]
+    recipe["evaluate"] |= {"source": str(data / "questions.jsonl"), "baselines": [] if pairs else compared}
     recipe["evaluate"]["probes"] = [{"kind": "answers", "source": str(data / "questions.jsonl"), "prompts": 60, "max_new_tokens": 64}]
     recipe["seed"] = seed
     if name != "gold":
@@ -256,7 +254,12 @@ def yields(name: str, folders: Sequence[Path]) -> str:
         return spread(found, ".2f")
 
     numbers = [spread([total(folder, what) for folder in folders], ",.0f") for what in ("tokens", "prompt_tokens", "seconds")]
-    shares = share("parsed", "replies"), share("support", "parsed"), share("kept", "pieces"), share("examples_right", "examples_known")
+    shares = (
+        share("parsed", "replies"),
+        share("grounded_words", "answer_words"),
+        share("kept", "pieces"),
+        share("examples_right", "examples_known"),
+    )
     return "| " + " | ".join([name, *shares, *numbers]) + " |"
 
 

@@ -80,10 +80,10 @@ def test_classes_are_counted_where_the_partition_goes_by_them_and_answers_are_no
     assert summary([CLIENT], field)[0]["values"] == {}
 
 
-def test_documents_are_counted_and_nothing_else():
-    clients = [ClientData("clinic", [Document("secret", Provenance.PRIVATE)], [])]
-    assert summary(clients) == [{"client": "clinic", "train": 1, "held_out": 0, **NONE, "values": {}}]
-    assert [column.header for column in summary_table(summary(clients)).columns] == ["client", "train", "held out"]
+def test_of_documents_files_pages_and_words_are_counted():
+    clients = [ClientData("clinic", [Document("secret words", Provenance.PRIVATE, {"pages": "3"})], [])]
+    assert summary(clients) == [{"client": "clinic", "train": 1, "held_out": 0, "words": 2, "pages": 3, **NONE, "values": {}}]
+    assert [column.header for column in summary_table(summary(clients)).columns] == ["client", "train", "held out", "pages", "words"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """Bodies of messages: each is read as it was written, and anything else is refused with the reason."""
 
+from dataclasses import replace
+
 import pytest
 
+from fedloom.data.records import Conversation, Document, Provenance, Turn
 from fedloom.errors import PrivateDataError, RefusedMessageError
 from fedloom.federation.bodies import (
     LONGEST_REASON,
@@ -13,7 +16,9 @@ from fedloom.federation.bodies import (
     Kept,
     Sample,
     Samples,
+    Sent,
     Terms,
+    WrittenPair,
 )
 
 SAMPLE = {"system": "", "prompt": "question?", "reference": "right", "before": "wrong", "after": "right"}
@@ -66,12 +71,20 @@ def test_a_body_is_read_as_it_was_written(body):
         (Kept, {"public": {"What is my diagnosis?": 1}}, NO_NAME),
         (Holding, {"numbers": {"What is my diagnosis?": 1}, "counts": {}}, NO_NAME),
         (Holding, {"numbers": {}, "counts": {"What is my diagnosis?": {}}}, NO_NAME),
-        (Samples, {"prompt": "question?"}, "its samples are no list, or too many"),
-        (Samples, [SAMPLE] * (MOST_SAMPLES + 1), "its samples are no list, or too many"),
-        (Samples, ["text"], "a sample is not readable"),
-        (Samples, [SAMPLE, {"prompt": "question?"}], "a sample is not readable"),
-        (Samples, [SAMPLE | {"more": "text"}], "a sample is not readable"),
-        (Samples, [SAMPLE | {"after": 7}], "a sample is not readable"),
+        (Samples, [SAMPLE], "its samples are not readable"),
+        (Samples, {"items": [SAMPLE]}, "its samples are not readable"),
+        (Samples, {"items": {"prompt": "question?"}, "pairs": []}, "its samples are no list, or too many"),
+        (Samples, {"items": [SAMPLE] * (MOST_SAMPLES + 1), "pairs": []}, "its samples are no list, or too many"),
+        (Samples, {"items": ["text"], "pairs": []}, "a sample is not readable"),
+        (Samples, {"items": [SAMPLE, {"prompt": "question?"}], "pairs": []}, "a sample is not readable"),
+        (Samples, {"items": [SAMPLE | {"more": "text"}], "pairs": []}, "a sample is not readable"),
+        (Samples, {"items": [SAMPLE | {"after": 7}], "pairs": []}, "a sample is not readable"),
+        (Samples, {"items": [], "pairs": [SAMPLE]}, "a sample is not readable"),
+        (Sent, [], "the rows that it sends are not readable"),
+        (Sent, {"0": [{"turns": [["user", 7]], "fields": {}}]}, "the rows that it sends are not readable"),
+        (Sent, {"0": [{"turns": [["user", "a", "b"]], "fields": {}}]}, "the rows that it sends are not readable"),
+        (Sent, {"0": [{"turns": [], "fields": {"document": 7}}]}, "the rows that it sends are not readable"),
+        (Sent, {"0": 7}, "the rows that it sends are not readable"),
         (Failure, {"reason": "text"}, "its reason is no text"),
     ],
 )
@@ -83,10 +96,26 @@ def test_a_body_that_is_not_what_its_kind_holds_is_refused(kind, plain, reason):
 
 def test_long_texts_are_cut_by_who_sends_and_by_who_reads():
     long = SAMPLE | {"after": "a" * (LONGEST_TEXT + 1)}
-    assert [len(item["after"]) for item in Samples((Sample(**long),)).plain()] == [LONGEST_TEXT]
-    assert [len(item.after) for item in Samples.read([long]).items] == [LONGEST_TEXT]
+    assert [len(item["after"]) for item in Samples((Sample(**long),)).plain()["items"]] == [LONGEST_TEXT]
+    assert [len(item.after) for item in Samples.read({"items": [long], "pairs": []}).items] == [LONGEST_TEXT]
     reason = "x" * LONGEST_REASON + "y"
     assert Failure(reason).plain() == Failure.read(reason).reason == "x" * LONGEST_REASON + "..."
+
+
+def test_public_rows_are_sent_whole_and_no_others():
+    row = Conversation((Turn("user", "a?"), Turn("assistant", "b")), Provenance.PUBLIC, {"document": "c"})
+    assert Sent.read(Sent.of({"0": [row]}).plain()).rows == {"0": (row,)}
+    for provenance in set(Provenance) - {Provenance.PUBLIC}:
+        with pytest.raises(PrivateDataError, match="the server sends public rows only"):
+            Sent.of({"0": [replace(row, provenance=provenance)]})
+
+
+def test_pairs_are_shown_only_of_public_documents():
+    pair = WrittenPair("a?", "b", "c", "file.txt", "page 1")
+    shown = Samples.of([], [Document("c", Provenance.PUBLIC)], [pair])
+    assert Samples.read(shown.plain()) == shown
+    with pytest.raises(PrivateDataError):
+        Samples.of([], [Document("c", Provenance.PRIVATE)], [pair])
 
 
 def test_a_reason_is_one_printable_line():

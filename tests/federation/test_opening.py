@@ -41,7 +41,7 @@ class EveryOther(PrepareStep):
         context.cache.mkdir(parents=True, exist_ok=True)
         done = context.cache / "done"
         done.write_text(done.read_text() + "again\n" if done.exists() else "once\n")
-        context.progress(len(context.records), len(context.records))
+        context.progress(len(context.records), len(context.records), "")
         order = context.stream.permutation(len(context.records))
         chosen = sorted(order[: 0 if self.none else len(context.records) // 2].tolist())
         return Prepared([context.records[i] for i in chosen], {"odd_ones": len(context.records) - len(chosen)})
@@ -86,8 +86,9 @@ def test_public_rows_are_answered_by_the_models_before_and_after(tmp_path):
     with opened(load_recipe("tiny"), tmp_path) as (local, federation, _):
         found = samples(federation, local.start, local.start, count=2, max_new_tokens=3)
         held_out = {owner: local.sites.prepared(owner).held_out for owner in local.sites.owners}
-    assert {client: len(items) for client, items in found.items()} == dict.fromkeys(("east", "north", "south", "west"), 2)
-    for client, items in found.items():
+    assert {client: len(body.items) for client, body in found.items()} == dict.fromkeys(("east", "north", "south", "west"), 2)
+    for client, body in found.items():
+        items = body.items
         assert [item.reference for item in items] == [record.response for record in held_out[client][:2]]
         assert all(item.before == item.after for item in items)
 
@@ -222,7 +223,7 @@ def test_a_step_tells_how_far_it_is(tmp_path):
     told = []
 
     class Listener(Observer):
-        def client_progress(self, client, done, total):
+        def client_progress(self, client, done, total, pace):
             told.append((client, done, total))
 
     fedloom.run("tiny", tmp_path / "run", Listener(), **SHORT, prepare=[{"kind": "every-other"}])

@@ -368,7 +368,7 @@ def measures(**sums):
 @pytest.mark.parametrize("sums", [{"rows": 7}, {"rows": 5.5}, {"rows": 0}, {"rows": -6}])
 def test_sums_that_the_rows_of_a_client_cannot_have_are_left_out(tmp_path, sums):
     built = federation(tmp_path, rounds=1, evaluate_every=1, faults={("south", 1): [None, measures(**sums)]})
-    built.prepared |= {client: {"train": 20, "held_out": 6} for client in CLIENTS}
+    built.prepared |= {client: {"train": 20, "held_out": 6, "weight": 20} for client in CLIENTS}
     run_rounds(built, trained_state(Vector()))
     measured = {e["client"]: e["value"] for e in RunFolder(tmp_path).metrics() if e["name"] == "held_out/federated/rows"}
     assert measured == {"north": 6, "east": 6, "west": 6, None: 18}
@@ -377,7 +377,7 @@ def test_sums_that_the_rows_of_a_client_cannot_have_are_left_out(tmp_path, sums)
 @pytest.mark.parametrize(("train", "left_out"), [(20, []), (14, ["south"])])
 def test_a_client_that_reports_more_examples_than_it_has_rows_is_left_out(tmp_path, train, left_out):
     built = federation(tmp_path, rounds=1)
-    built.prepared["south"] = {"train": train, "held_out": 6}
+    built.prepared["south"] = {"train": train, "held_out": 6, "weight": train}
     run_rounds(built, trained_state(Vector()))
     failed = [entry for entry in read_lines(tmp_path / "audit.jsonl") if entry["event"] == "client failed"]
     assert [entry["client"] for entry in failed] == left_out

@@ -71,7 +71,7 @@ def samples(federation: Federation, before: State, after: State, count: int, max
     asked = federation.measured[:MOST_SAMPLED]
     found = {}
     for client, message in _ask(federation, asked, "sample", "samples", lambda client: report, sections=sections):
-        if isinstance(message.body, Samples):
+        if isinstance(message.body, Samples) and (message.body.items or message.body.pairs):
             found[client] = Samples(message.body.items[:count], message.body.pairs[:MOST_PAIRS])
     return found
 
