@@ -26,7 +26,7 @@ def measure(tiny: bool) -> Iterator[Promise]:
     loaded = load_model(ModelRecipe(id="tiny-llama" if tiny else "smollm2-135m-instruct", dtype="float32" if tiny else "bfloat16"))
     model, tokenizer = loaded.model, loaded.tokenizer
     model.generation_config.eos_token_id = None
-    count, new = (BATCH, 4) if tiny else (3 * BATCH, NEW)
+    count, new = (2 * BATCH, 4) if tiny else (4 * BATCH, NEW)
     for kind in ("fixed", "random"):
         yield from _promises(model, tokenizer, kind, count, new, tiny)
 

@@ -210,3 +210,25 @@ def test_a_warm_answer_does_not_depend_on_what_is_asked_beside_it(tiny):
 def test_a_question_that_is_asked_twice_has_two_warm_answers(tiny):
     first, second = generate(tiny.model, tiny.tokenizer, [TEXTS[1]] * 2, 12, 2, temperature=1.0, seed=3)
     assert first != second
+
+
+def test_batches_side_by_side_say_what_one_after_another_says(tiny):
+    texts = [f"the people of the {word}" for word in ["water", "name", "number", "first", "every", "what", "know"]]
+    alone = list(continuations(tiny.model, tiny.tokenizer, texts, 8, 2))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert list(continuations(tiny.model, tiny.tokenizer, texts, 8, 2)) == alone
+        first = next(continuations(tiny.model, tiny.tokenizer, texts, 8, 2))  # and left at once
+    finally:
+        torch.set_num_threads(threads)
+    assert first == alone[0]
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_a_batch_whose_texts_are_all_known_is_left_out_and_the_others_are_the_same(tiny):
+    texts = ["a", "b c", "the people of the water", "what is it? no"]
+    whole = dict(continuations(tiny.model, tiny.tokenizer, texts, 6, 2))
+    rest = dict(continuations(tiny.model, tiny.tokenizer, texts, 6, 2, skip={0, 1, 2}))
+    assert set(rest) == {2, 3}
+    assert rest == {place: whole[place] for place in rest}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,19 +85,38 @@ def continuations(
     prompts = [_prompt(model, tokenizer, text, max_new_tokens) for text in texts]
     streams = _streams(prompts, seed) if temperature >= COLDEST else []
     by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
-    decoders = None
-    for start in range(0, len(by_length), batch_size):
-        places = by_length[start : start + batch_size]
-        if all(place in skip for place in places):
-            continue
-        batch = _Batch(tokenizer, [texts[i] for i in places], ends, stop, max_new_tokens)
-        with _evaluating(model), torch.inference_mode():
-            decoders = decoders or Decoders(model, prompts)
-            _write(
-                decoders.start([prompts[i] for i in places], max_new_tokens), batch, temperature, [streams[i] for i in places if streams]
-            )
-        for row, place in enumerate(places):
-            yield place, Continuation(batch.said[row], len(batch.tokens[row]), len(prompts[place]), row in batch.ended)
+    batches = [by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size)]
+    batches = [places for places in batches if not all(place in skip for place in places)]
+    if not batches:
+        return
+    with _evaluating(model):
+        with torch.inference_mode():
+            decoders = Decoders(model, prompts)
+
+        def written(places: list[int]) -> _Batch:
+            batch = _Batch(tokenizer, [texts[i] for i in places], ends, stop, max_new_tokens)
+            with torch.inference_mode():
+                started = decoders.start([prompts[i] for i in places], max_new_tokens)
+                _write(started, batch, temperature, [streams[i] for i in places if streams])
+            return batch
+
+        for places, batch in zip(batches, _side_by_side(written, batches, model.device.type), strict=True):
+            for row, place in enumerate(places):
+                yield place, Continuation(batch.said[row], len(batch.tokens[row]), len(prompts[place]), row in batch.ended)
+
+
+def _side_by_side(work: Callable[[list[int]], _Batch], batches: Sequence[list[int]], device: str) -> Iterator[_Batch]:
+    """`work` on each of `batches`, in order. On a CPU as many at once as there are threads, one thread each: that is faster than one batch
+    with all threads, which would wait for each other in every layer."""
+    threads = torch.get_num_threads() if device == "cpu" else 1
+    if threads == 1 or len(batches) == 1:
+        yield from map(work, batches)
+        return
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(work, batches)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def stream(
