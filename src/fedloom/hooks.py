@@ -38,7 +38,8 @@ class PrepareContext:
     `records` are the rows that the steps before have given, `stream` is the client's own for this step. `bench` lends the model. `cache` is
     a folder that is the same whenever data, steps and seed are, so that work that is kept there is not done again. `progress(done, total,
     pace)` tells how far the step is, `pace` being words such as "24 tokens/s". `told` are the numbers that the server sent for this client,
-    when the step exchanges counts, and `sent` the public rows that it sent to all.
+    when the step exchanges counts, and `sent` the public rows that it sent to all. `held_out`: the
+    records are those that are measured, which may come to nothing.
     """
 
     client: str
@@ -49,6 +50,7 @@ class PrepareContext:
     progress: Callable[[int, int, str], None]
     told: Mapping[str, float] = field(default_factory=dict)
     sent: Sequence[Conversation] = ()
+    held_out: bool = False
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,21 @@ def test_no_private_text_is_in_a_run_folder(private, tmp_path):
     assert run.metrics["federated/loss"] > 0  # pairs written from held-out documents are measured
 
 
+def test_a_held_out_document_that_gives_no_pair_is_not_measured_and_stops_nothing(tmp_path):
+    for owner in ("clinic", "bank"):
+        (tmp_path / "docs" / owner).mkdir(parents=True)
+        for number, metal in enumerate(METALS):
+            text = text_of(metal) if number < 3 else f"Nothing of use stands in the leaf {number} at all"
+            (tmp_path / "docs" / owner / f"{metal}.txt").write_text(text)
+    seen = set()
+    for seed in range(4):
+        run = fedloom.run(
+            recipe(tmp_path / "docs", **{"evaluate.source": None, "data.held_out": 0.2}), out=tmp_path / f"run-{seed}", seed=seed
+        )
+        seen.add(json.loads((run.folder / "manifest.json").read_text())["data"]["clients"][0]["held_out"])
+    assert seen == {0, 1}
+
+
 def test_the_pool_comes_down_in_the_message_to_prepare(private, tmp_path):
     chosen = recipe(private, **{"evaluate.source": None})
     with opened(chosen, tmp_path / "run") as (_, federation, told):

@@ -111,7 +111,7 @@ class Preparation:
             if not done.records:
                 raise DataError(f"prepare.{number}: client '{self.client}' has no rows left to train on{_reasons(done.left_out)}")
             if measured_on and kind_of_records(measured_on) != self.agreed.task.record != kind_of_records(records):
-                measured_on = self._checked(step.apply(self._context(number, measured_on, own)), number).records
+                measured_on = self._checked(step.apply(self._context(number, measured_on, own, held_out=True)), number).records
             measured |= {f"{number}/{name}": value for name, value in done.measured.items()}
             records, weight, shown = done.records, done.weight, done.shown or shown
         if self.steps:
@@ -180,7 +180,7 @@ class Preparation:
     def _called(self, number: int, method: str) -> str:
         return f"prepare.{number}: {self.agreed.content['prepare'][number]['kind']}.{method}"
 
-    def _context(self, number: int, records: Sequence[Record], told: Mapping[str, float]) -> PrepareContext:
+    def _context(self, number: int, records: Sequence[Record], told: Mapping[str, float], held_out: bool = False) -> PrepareContext:
         """What the step `number` has, its model at the start again: a step before it, or another run, may have left it elsewhere."""
         agreed = self.agreed
         self.bench.parameters.load(self.start)
@@ -190,7 +190,7 @@ class Preparation:
         name = hashlib.sha256(json.dumps(decided_by).encode()).hexdigest()[:32]
         stream = numpy_stream(agreed.seed, "prepare", number, self.client)
         cache, sent = cache_folder() / "prepared" / name, self.sent.get(str(number), ())
-        return PrepareContext(self.client, records, stream, self.bench, cache, self.progress, told, sent)
+        return PrepareContext(self.client, records, stream, self.bench, cache, self.progress, told, sent, held_out)
 
     def _measured(self, held_out: Sequence[Record]) -> Sequence[Record]:
         """At the most as many held-out records as the terms say, drawn by the seed."""

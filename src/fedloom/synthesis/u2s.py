@@ -171,7 +171,7 @@ class U2S(PrepareStep):
         counts += reasons
         if self.pairs is not None and len(pairs) > self.pairs:
             counts["over_limit"], pairs = len(pairs) - self.pairs, pairs[: self.pairs]
-        if not pairs:
+        if not pairs and not context.held_out:
             told = ", ".join(f"{reason} {count}" for reason, count in counts.most_common() if count)
             raise RunStoppedError(
                 f"prepare: u2s: none of {len(cut)} pieces gave a pair ({told}); use a stronger writer or other filters and resume, what was"
