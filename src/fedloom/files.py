@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,11 +58,22 @@ def _version_of_file(path: Path) -> str:
 def content_sha256(place: Path) -> str:
     """The hash of what a file holds, or of the names and contents of all files below a folder: the same on every machine."""
     if place.is_file():
-        return sha256_of(place)
+        return _sha256_once(place)
     digest = hashlib.sha256()
     for path in sorted(path for path in place.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(place).as_posix()}\x1f{sha256_of(path)}\n".encode())
+        digest.update(f"{path.relative_to(place).as_posix()}\x1f{_sha256_once(path)}\n".encode())
     return digest.hexdigest()
+
+
+def _sha256_once(path: Path) -> str:
+    """The hash of a file, computed again only when its size or time has changed: a run asks for that of a model many times."""
+    found = path.stat()
+    return _known_sha256(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _known_sha256(path: Path, _size: int, _time: int) -> str:
+    return sha256_of(path)
 
 
 def versions_of(settings: Any) -> dict[str, str]:

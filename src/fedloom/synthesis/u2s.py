@@ -178,7 +178,7 @@ class U2S(PrepareStep):
                 " written is kept"
             )
         measured = self._measured(context.records, pieces, chosen, written, parsed) | {"kept": len(pairs)}
-        rows = [(_row(pair, piece_provenance=pair.piece.provenance), pair.piece) for pair in pairs]
+        rows = [(_row(pair), pair.piece) for pair in pairs]
         shown = [(row, piece) for row, piece in rows if piece.provenance is Provenance.PUBLIC][:SHOWN]
         weight = float(len(context.records)) if self.weight == "documents" else None
         return Prepared([row for row, _ in rows], {reason: count for reason, count in counts.items() if count}, measured, weight, shown)
@@ -253,9 +253,9 @@ def _parsed(prompt: PairPrompt, pieces: Sequence[Document], chosen: Sequence[Cho
     return pairs
 
 
-def _row(pair: Pair, piece_provenance: Provenance) -> Conversation:
+def _row(pair: Pair) -> Conversation:
     """A pair as a row to train on. What was written from a text that may not leave its client may not leave it either."""
-    provenance = Provenance.SYNTHETIC if piece_provenance is Provenance.PUBLIC else piece_provenance
+    provenance = Provenance.SYNTHETIC if pair.piece.provenance is Provenance.PUBLIC else pair.piece.provenance
     kept = {name: value for name, value in pair.piece.fields.items() if name != SHA256}
     fields = {**kept, "written_from": pair.piece.fields[SHA256]}
     return Conversation((Turn("user", pair.question), Turn("assistant", pair.answer)), provenance, fields)
