@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from fedloom.agreed import Agreed, agree, places_of
+from fedloom.agreed import agree, places_of
 from fedloom.data.measured_rows import federated_data
 from fedloom.data.records import Conversation, Record
 from fedloom.data.row_notes import source_notes
-from fedloom.errors import DataError, RecipeError
+from fedloom.errors import DataError, RecipeError, RunStoppedError
 from fedloom.federation.opening import planned
 from fedloom.federation.preparing import Preparation, PreparedRecords
 from fedloom.files import disk_errors_named
@@ -66,12 +66,12 @@ def prepare(
     def preparation(client: str) -> Preparation:
         return Preparation(client, agreed, bench, start, lambda done, total, pace: progress(client, done, total, pace), places, sent)
 
-    told = _told(agreed, {client.name: preparation(client.name).counts(client.train) for client in data.clients})
+    told = planned(agreed, {client.name: preparation(client.name).counts(client.train) for client in data.clients})
     for client in data.clients:
         try:
             yield PreparedClient(client.name, preparation(client.name).prepared(client.train, [], told[client.name]))
-        except DataError as error:
-            raise DataError(f"client '{client.name}': {error}") from None
+        except (DataError, RunStoppedError) as error:
+            raise type(error)(f"client '{client.name}': {error}") from None
 
 
 def write_rows(path: Path, client: str, records: PreparedRecords) -> None:
@@ -86,7 +86,3 @@ def write_rows(path: Path, client: str, records: PreparedRecords) -> None:
 def _plain(client: str, record: Record) -> Mapping[str, Any]:
     content = {"messages": [vars(turn) for turn in record.turns]} if isinstance(record, Conversation) else {}
     return {**content, **record.fields, "client": client, "provenance": str(record.provenance)}
-
-
-def _told(agreed: Agreed, counts: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    return planned(agreed, counts) if any(step.exchanges for step in agreed.prepare) else {client: {} for client in counts}

@@ -87,6 +87,19 @@ def test_what_cannot_be_prepared_is_one_line(desk, overrides, problem):
     assert "Traceback" not in done.stderr
 
 
+def test_a_look_at_other_documents_with_the_small_preset_needs_no_further_key(folder, desk):
+    shown = fedloom("data", "inspect", "u2s_small", f"data.source=documents:{folder}", "model.id=tiny-llama", "--json", cwd=desk)
+    assert shown.returncode == 0, shown.stderr
+    assert [one["client"] for one in json.loads(shown.stdout.splitlines()[-1])["clients"]] == ["forge", "mill"]
+
+
+def test_prepare_names_the_client_that_gave_no_pair(folder, desk):
+    silent = "prepare=[{kind: u2s, examples: none, shortest_piece: 3, generator: {kind: scripted, answers: [nothing]}}]"
+    done = fedloom("prepare", *words(folder), silent, cwd=desk)
+    assert done.returncode == 3
+    assert "client 'forge': prepare: u2s: none of 3 pieces gave a pair (unparsed 3)" in done.stderr
+
+
 def test_a_writer_that_answers_nothing_readable_stops_with_its_reasons_and_can_be_resumed(desk):
     silent = "prepare=[{kind: u2s, examples: none, shortest_piece: 3, generator: {kind: scripted, answers: [nothing]}}]"
     done = fedloom("run", "u2s_tiny", silent, "--out", "silent", cwd=desk)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from fedloom.errors import ModelError
 from fedloom.evaluation.judges import Reward
-from fedloom.models.load import load_model
+from fedloom.models.load import load_model, require_model
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE, Registry
 from fedloom.synthesis.prompting import Pair
@@ -161,8 +161,6 @@ class Entailed(PairFilter):
     share: Annotated[float, Field(gt=0, lt=1, description="probability of entailment that an answer needs")] = 0.5
 
     def check(self) -> None:
-        from fedloom.models.load import require_model
-
         require_model(ModelRecipe(id=self.model))
 
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
@@ -211,8 +209,6 @@ class RewardFloor(PairFilter):
     floor: Annotated[float, Field(description="the lowest score that a pair may have")] = 0.0
 
     def check(self) -> None:
-        from fedloom.models.load import require_model
-
         require_model(ModelRecipe(id=self.model))
 
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:

@@ -174,8 +174,8 @@ class U2S(PrepareStep):
         if not pairs and not context.held_out:
             told = ", ".join(f"{reason} {count}" for reason, count in counts.most_common() if count)
             raise RunStoppedError(
-                f"prepare: u2s: none of {len(cut)} pieces gave a pair ({told}); use a stronger writer or other filters and resume, what was"
-                " written is kept"
+                f"prepare: u2s: none of {len(cut)} pieces gave a pair ({told}); use a stronger writer or other filters, what was written"
+                " is kept"
             )
         measured = self._measured(context.records, pieces, chosen, written, parsed) | {"kept": len(pairs)}
         rows = [(_row(pair), pair.piece) for pair in pairs]

@@ -60,7 +60,7 @@ def write(
     begin, tokens, prompt_tokens = monotonic(), 0, 0
     path = _path(generator)
     kept = {line["key"]: Reply(**{name: line[name] for name in Reply.__dataclass_fields__}) for line in read_lines(path)}
-    keys = [_key(generator, prompt, stop) for prompt in prompts]
+    keys = [_key(prompt, stop) for prompt in prompts]
     replies = [kept.get(key) for key in keys]
     known = {place for place, reply in enumerate(replies) if reply is not None}
     done = len(known)
@@ -86,7 +86,7 @@ def _path(generator: Generator) -> Path:
     return path
 
 
-def _key(generator: Generator, prompt: Prompt, stop: Sequence[str]) -> str:
+def _key(prompt: Prompt, stop: Sequence[str]) -> str:
     """The file is the generator's own, so that the key names the prompt alone."""
     asked = [[[turn.role, turn.content] for turn in prompt.turns], prompt.begun, list(stop)]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
