@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from fedloom.data.records import Provenance, Record, Turn
 from fedloom.errors import PrivateDataError
 from fedloom.registry import Registry
+
+MaxNewTokens = Annotated[int, Field(ge=1, description="length of a reply in tokens")]
+Temperature = Annotated[float, Field(ge=0, description="0: always the likeliest word; above: drawn")]
+Seed = Annotated[int, Field(ge=0, description="decides what is drawn, where the generator's server heeds it")]
+"""Settings that generators with a model have in common."""
 
 STRICTEST = (Provenance.UNALIGNED, Provenance.PRIVATE, Provenance.SYNTHETIC, Provenance.DP_RELEASED, Provenance.PUBLIC)
 """Provenances, from what may go nowhere to what may go anywhere."""

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fedloom.errors import ModelError, RunStoppedError
 from fedloom.models.endpoint import Endpoint
-from fedloom.synthesis.generator import LEAVING, Generator, Prompt, Reply, generators, refuse_leaving
+from fedloom.synthesis.generator import LEAVING, Generator, MaxNewTokens, Prompt, Reply, Seed, Temperature, generators, refuse_leaving
 
 
 @generators.register("endpoint")
@@ -31,9 +31,9 @@ class EndpointGenerator(Generator):
     ] = False
     at_once: Annotated[int, Field(ge=1, le=256, description="requests under way at the same time")] = 4
     timeout: Annotated[float, Field(gt=0, description="seconds that a reply may take")] = 120.0
-    max_new_tokens: Annotated[int, Field(ge=1, description="length of a reply in tokens")] = 256
-    temperature: Annotated[float, Field(ge=0, description="0: always the likeliest word; above: drawn")] = 0.0
-    seed: Annotated[int, Field(ge=0, description="decides what is drawn, where the server heeds it")] = 0
+    max_new_tokens: MaxNewTokens = 256
+    temperature: Temperature = 0.0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         _ = self._server

@@ -16,7 +16,7 @@ from fedloom.models.load import LoadedModel, load_model, require_model
 from fedloom.models.quiet import quiet
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
-from fedloom.synthesis.generator import Generator, Prompt, Reply, generators
+from fedloom.synthesis.generator import Generator, MaxNewTokens, Prompt, Reply, Seed, Temperature, generators
 
 
 @generators.register("transformers")
@@ -31,9 +31,9 @@ class TransformersGenerator(Generator):
     device: Annotated[str, Field(description="auto, or a torch device")] = "auto"
     template: Annotated[Literal["chat", "alpaca", "vicuna"], Field(description="how a prompt becomes text")] = "chat"
     batch_size: Annotated[int, Field(ge=1, description="replies that are written side by side")] = 16
-    max_new_tokens: Annotated[int, Field(ge=1, description="length of a reply in tokens")] = 96
-    temperature: Annotated[float, Field(ge=0, description="0: always the likeliest word; above: drawn")] = 0.0
-    seed: Annotated[int, Field(ge=0, description="decides what is drawn")] = 0
+    max_new_tokens: MaxNewTokens = 96
+    temperature: Temperature = 0.0
+    seed: Seed = 0
 
     def check(self) -> None:
         require_model(self._recipe)

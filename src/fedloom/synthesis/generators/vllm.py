@@ -11,7 +11,7 @@ from pydantic import Field
 from fedloom.errors import MissingExtraError
 from fedloom.files import content_sha256, local_path, version_of
 from fedloom.registry import PLACE
-from fedloom.synthesis.generator import Generator, Prompt, Reply, generators
+from fedloom.synthesis.generator import Generator, MaxNewTokens, Prompt, Reply, Seed, Temperature, generators
 
 ADAPTER = "fedloom"
 
@@ -27,9 +27,9 @@ class VllmGenerator(Generator):
     dtype: Annotated[str, Field(description="precision, as vLLM names it")] = "bfloat16"
     memory_share: Annotated[float, Field(gt=0, le=1, description="share of the device's memory that vLLM takes")] = 0.5
     max_model_length: Annotated[int, Field(ge=64, description="longest prompt and reply together in tokens")] = 4096
-    max_new_tokens: Annotated[int, Field(ge=1, description="length of a reply in tokens")] = 256
-    temperature: Annotated[float, Field(ge=0, description="0: always the likeliest word; above: drawn")] = 0.0
-    seed: Annotated[int, Field(ge=0, description="decides what is drawn")] = 0
+    max_new_tokens: MaxNewTokens = 256
+    temperature: Temperature = 0.0
+    seed: Seed = 0
 
     def check(self) -> None:
         _vllm()
