@@ -39,6 +39,21 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_space(undistu
     assert result(fedloom("resume", folder, "--json", cwd=desk))["adapter_sha256"] == undisturbed["adapter_sha256"]
 
 
+def test_a_full_disk_under_the_written_replies_is_one_line_and_the_same_command_goes_on(small_disk, desk):
+    home = desk / "written-home"
+    home.mkdir()
+    (home / "written").symlink_to(small_disk)
+    words = ("run", "u2s_tiny", "rounds=1", "evaluate.baselines=[]", "evaluate.samples=0", "--json")
+    _fill(small_disk / "ballast")
+    full = fedloom(*words, "--out", "full", cwd=desk, FEDLOOM_HOME=str(home))
+    assert full.returncode == 1, full.stderr
+    assert "the disk is full; free some space" in error_line(full.stderr)
+    (small_disk / "ballast").unlink()
+    done = result(fedloom(*words, "--out", "full", cwd=desk, FEDLOOM_HOME=str(home)))
+    assert list(small_disk.glob("*.jsonl")), "the replies are kept there"
+    assert done["adapter_sha256"] == result(fedloom(*words, "--out", "roomy", cwd=desk))["adapter_sha256"]
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of its own, of 1 MB."""
