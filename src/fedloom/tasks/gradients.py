@@ -1,13 +1,12 @@
 """Where the gradients of local training come from. The training loop asks for them and does not know how they are made.
 
-`PlainGradients` are those of the mean loss of each batch. A private kind, which draws its batches by Poisson sampling, clips the gradient
-of every row and adds noise, fits behind the same two methods.
+`PlainGradients` are those of the mean loss of each batch. `fedloom.privacy.gradients` has the private ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -20,9 +19,8 @@ Step = Sequence[Sequence[int]]
 
 
 class Gradients(Protocol):
-    def draw(self, rows: int, task: Task, stream: torch.Generator) -> list[list[list[int]]]:
-        """The row numbers of every step of a round for a client with `rows` rows."""
-        ...
+    clips_rows: ClassVar[bool]
+    """Whether the gradient of every row is bounded by itself, so that the gradient of a step is left as it is."""
 
     def add(self, model: nn.Module, parameters: FlatParameters, task: Task, rows: Rows, step: Step) -> tuple[float, int]:
         """Add the gradient of `step` to `parameters.gradient`, which is zero; gives the mean loss and the tokens that were computed."""
@@ -31,6 +29,8 @@ class Gradients(Protocol):
 
 class PlainGradients:
     """Gradients of the mean loss over the batches of a step."""
+
+    clips_rows: ClassVar[bool] = False
 
     def draw(self, rows: int, task: Task, stream: torch.Generator) -> list[list[list[int]]]:
         """steps x accumulation x batch_size: rows drawn without replacement; a client with fewer rows loops over them."""

@@ -79,7 +79,8 @@ def train(
                 if not torch.isfinite(torch.tensor(loss)):
                     raise FedloomError(f"the loss is {loss} at step {len(losses) + 1}; lower task.learning_rate")
                 hooks.after_gradient(parameters.weights, parameters.gradient)
-                _clip(parameters.gradient, task.max_grad_norm)
+                if not gradients.clips_rows:
+                    _clip(parameters.gradient, task.max_grad_norm)
                 optimizer.step()
                 hooks.after_step(parameters.weights, learning_rate)
                 parameters.publish()
