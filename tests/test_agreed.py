@@ -103,7 +103,7 @@ def test_terms_of_labels_come_back_as_the_task_holds_them():
             {"evaluation": {"batch_size": 0, "max_rows": None}},
             "its terms cannot be met here: evaluation.batch_size: input should be greater",
         ),
-        ({"privacy": {"epsilon": 1.0}}, "its terms cannot be met here: privacy: input should be None"),
+        ({"privacy": {"epsilon": 1.0}}, "its terms cannot be met here: privacy.rounds: is required"),
         ({"model": {"sha256": "00"}}, "its terms cannot be met here: model.dtype: is required"),
         ({"code": "print()"}, "its terms cannot be met here: code: extra inputs are not permitted"),
     ],

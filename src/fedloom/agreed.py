@@ -21,8 +21,10 @@ from fedloom.errors import FedloomError, RecipeError, RefusedMessageError
 from fedloom.files import content_sha256, local_path
 from fedloom.hooks import PrepareStep, prepare_steps
 from fedloom.models.bench import Bench
-from fedloom.recipe import AdapterRecipe, ModelRecipe, Recipe
+from fedloom.privacy.terms import PrivacyTerms
+from fedloom.recipe import AdapterRecipe, ModelRecipe, PrivacyRecipe, Recipe
 from fedloom.registry import Registry, Setting, Where, checked_settings, one_line, places_in, with_values
+from fedloom.sampling import most_participations
 from fedloom.tasks import Task, tasks
 
 VERSION = 1
@@ -51,6 +53,10 @@ class _Terms(BaseModel):
         quantization: str | None
         adapter: AdapterRecipe | None
 
+    class Privacy(PrivacyRecipe):
+        model_config = ConfigDict(extra="forbid", strict=True)
+        rounds: int = Field(ge=1)
+
     version: int
     task: dict[str, Any]
     algorithm: dict[str, Any]
@@ -60,7 +66,7 @@ class _Terms(BaseModel):
     data: dict[Literal["template", "max_length"], Any]
     model: Model
     prepare: list[dict[str, Any]]
-    privacy: None
+    privacy: Privacy | None
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,10 @@ class Agreed:
         Raises FedloomError for one that is not there.
         """
         return [_made_step(_with_paths(step, places, number), number) for number, step in enumerate(self.content["prepare"])]
+
+    @cached_property
+    def privacy(self) -> PrivacyTerms | None:
+        return PrivacyTerms.of(self.content)
 
     @property
     def codec(self) -> str:
@@ -129,9 +139,18 @@ def agree(recipe: Recipe, bench: Bench, clients: int) -> Agreed:
         "data": bench.encoder.terms,
         "model": model_terms(recipe.model, bench.sha256),
         "prepare": [_without_paths(step.model_dump(mode="json")) for step in recipe.prepare],
-        "privacy": None,
+        "privacy": _privacy(recipe, clients),
     }
     return Agreed(json.loads(json.dumps(content)))
+
+
+def _privacy(recipe: Recipe, clients: int) -> dict[str, Any] | None:
+    if recipe.privacy is None:
+        return None
+    federation = recipe.federation
+    per_round = min(federation.per_round or clients, clients)
+    rounds = federation.rounds if per_round == clients else most_participations(clients, per_round, recipe.seed, federation.rounds)
+    return recipe.privacy.model_dump(mode="json") | {"rounds": rounds}
 
 
 def read_terms(content: Mapping[str, Any]) -> Agreed:

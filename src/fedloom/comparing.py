@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fedloom.data.record_sequence import provenances
+from fedloom.data.records import Provenance
 from fedloom.evaluation.baselines import baseline_recipes, run_baselines
 from fedloom.evaluation.majority import record_majority
 from fedloom.federation.rounds import Federation
@@ -15,6 +17,12 @@ TRAINED = ("centralized", "local")
 def compare(local: LocalRun, folder: RunFolder, federation: Federation) -> None:
     """Measure the recipe's baselines, and record their held-out measures. Both kinds need all owners' rows in this process."""
     wanted, measure = local.recipe.evaluate.baselines, federation.task.majority_measure
+    if federation.agreed.privacy and not _is_public(local):
+        if left := [name for name in wanted if name in (*TRAINED, "majority")]:
+            federation.observer.note(
+                f"evaluate.baselines: {', '.join(left)} left out: under privacy each would be a further release of private rows"
+            )
+        return
     if "majority" in wanted and measure is not None:
         record_majority(local.sites, measure, federation.metric)
     elif "majority" in wanted:
@@ -34,3 +42,10 @@ def compare(local: LocalRun, folder: RunFolder, federation: Federation) -> None:
     side_by_side = local.workers if local.worker_count > 1 else None
     for event in run_baselines(recipes, folder, open_baseline, local.start, side_by_side):
         federation.metric(event["round"], event["client"], event["name"], event["value"])
+
+
+def _is_public(local: LocalRun) -> bool:
+    """Whether all rows of all owners are PUBLIC."""
+    return all(
+        set(provenances(records)) <= {Provenance.PUBLIC} for client in local.data.clients for records in (client.train, client.held_out)
+    )

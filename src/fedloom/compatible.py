@@ -9,7 +9,7 @@ from fedloom.algorithms import Algorithm
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.sources import JOINED, joined_parts
 from fedloom.errors import RecipeError
-from fedloom.hooks import Behaviour, behaviours
+from fedloom.hooks import Behaviour, behaviours, prepare_steps
 from fedloom.models.kinds import kinds
 from fedloom.recipe import DataRecipe, Recipe
 from fedloom.registry import nearest
@@ -76,6 +76,28 @@ def check_drawn(name: str, algorithm: Algorithm, drawn: int) -> None:
     """Raise RecipeError for an algorithm that needs more clients in a round than are `drawn`."""
     if algorithm.needs_clients > drawn:
         raise RecipeError(f"federation.per_round: {name} needs {algorithm.needs_clients} or more clients in a round, but {drawn} are drawn")
+
+
+def check_privacy(recipe: Recipe, task: Mapping[str, Any], algorithm: Algorithm) -> None:
+    """Raise RecipeError for parts that differential privacy of rows does not go with."""
+    if recipe.privacy is None:
+        return
+    if tasks.get(recipe.task.kind).couples_rows:
+        raise RecipeError(
+            f"task.kind: the loss of {recipe.task.kind} joins the rows of a batch, and cannot be clipped row by row; choose dpo or orpo"
+        )
+    if task.get("passes") is not None:
+        raise RecipeError("task.passes: steps that grow with the rows of a client tell how many it has; under privacy write task.steps")
+    if "loss_before" in algorithm.needs_report:
+        raise RecipeError(
+            f"algorithm.name: {recipe.algorithm.name} weighs clients by their losses, which tell of rows; under privacy choose another"
+        )
+    for number, step in enumerate(recipe.prepare):
+        if not prepare_steps.get(step.kind).row_by_row:
+            raise RecipeError(
+                f"prepare.{number}: {step.kind} makes a row of several, or several of one, so that protecting a row would not protect"
+                " what it was made of; leave it out, or write privacy: null"
+            )
 
 
 def check_behaviour(name: str, task: str, where: str) -> None:

@@ -74,6 +74,10 @@ class PrepareStep:
     exchanges: ClassVar[bool] = False
     """Whether the step sends counts up, and works only when the server has answered to those of all clients."""
 
+    row_by_row: ClassVar[bool] = False
+    """Whether each row that it gives is made of one row alone, and no row makes two: what protects a row after such a step protects it
+    before."""
+
     measures: ClassVar[tuple[Measure, ...]] = ()
     """What it measures of its work at each client, recorded as prepare/STEP/NAME."""
 

@@ -237,6 +237,36 @@ class EvaluateRecipe(Part):
     probes: list[HookRecipe] = Field(default_factory=list, description="what else is measured of the joined model, on the server")
 
 
+class PrivacyRecipe(Part):
+    """Differential privacy of what leaves a client."""
+
+    unit: Literal["row"] = Field("row", description="what is protected: row, a row that is trained on")
+    epsilon: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="the most that may be spent on a client's rows, over all rounds and runs; null with noise_multiplier: no bound",
+    )
+    delta: float = Field(1e-5, gt=0, lt=1, description="probability with which epsilon may not hold; below 1 / rows of every client")
+    clip: float = Field(1.0, gt=0, allow_inf_nan=False, description="Euclidean norm that the gradient of every row is scaled down to")
+    noise_multiplier: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="standard deviation of the noise, in clipping norms; null: the least that keeps epsilon over all steps of all rounds",
+    )
+    ledger: Literal["rows", "run"] = Field(
+        "rows",
+        description="rows: what other runs have spent on the same rows counts; run: it does not, for PUBLIC rows alone, as in studies",
+    )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> PrivacyRecipe:
+        if self.epsilon is None and self.noise_multiplier is None:
+            raise ValueError("epsilon: is required, or noise_multiplier in its place; write epsilon: 8 for a start")
+        return self
+
+
 class Recipe(Part):
     """A whole run."""
 
@@ -247,7 +277,7 @@ class Recipe(Part):
     algorithm: AlgorithmRecipe = Field(default_factory=AlgorithmRecipe)
     federation: FederationRecipe = Field(default_factory=FederationRecipe)
     clients: ClientsRecipe = Field(default_factory=ClientsRecipe)
-    privacy: None = Field(None, description="null: no formal privacy guarantee beyond data staying with its client")
+    privacy: PrivacyRecipe | None = Field(None, description="null: no formal privacy guarantee beyond data staying with its client")
     prepare: list[HookRecipe] = Field(default_factory=list, description="steps that every client takes once, before training")
     finish: list[HookRecipe] = Field(default_factory=list, description="steps that the server takes once, on the joined model")
     evaluate: EvaluateRecipe = Field(default_factory=EvaluateRecipe)

@@ -11,7 +11,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fedloom.compatible import check_algorithm, check_behaviour, check_hub_settings, check_lengths, check_model, check_probe_names
+from fedloom.compatible import (
+    check_algorithm,
+    check_behaviour,
+    check_hub_settings,
+    check_lengths,
+    check_model,
+    check_privacy,
+    check_probe_names,
+)
 from fedloom.errors import RecipeError
 from fedloom.files import local_path
 from fedloom.overrides import override, part_of, with_floats
@@ -154,8 +162,10 @@ def _complete(recipe: Recipe) -> Recipe:
     name, short = split_name(recipe.algorithm.name)
     chosen = recipe.algorithm.model_copy(update={"name": name, **short})
     plain["algorithm"] = _completed(chosen, algorithms, "algorithm", "name", known)
-    check_algorithm(recipe, name, algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"}))
+    algorithm = algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"})
+    check_algorithm(recipe, name, algorithm)
     plain["prepare"] = [_completed(step, prepare_steps, f"prepare.{i}", "kind", known) for i, step in enumerate(recipe.prepare)]
+    check_privacy(recipe, plain["task"], algorithm)
     for i, step in enumerate(plain["prepare"]):
         _refuse_missing_places(step, known, f"prepare.{i}")
     plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]

@@ -29,7 +29,7 @@ from fedloom.hooks import FinishStep, PrepareStep, Probe
 from fedloom.local_run import LocalRun, open_local
 from fedloom.manifest import described, holding_of, surroundings
 from fedloom.outcome import Run, new_folder, read
-from fedloom.plan import make_plan
+from fedloom.plan import make_plan, nothing_measured
 from fedloom.probing import made_probes, probing
 from fedloom.recipe import Recipe
 from fedloom.report.html import write_report
@@ -75,7 +75,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         folder.update_manifest(**described(local, federation.agreed, opened, probes, steps))
         watchers.plan(make_plan(local, federation.task, opened))
         if recipe.evaluate.every and not opened.rows("held_out"):
-            watchers.note("no client holds rows out, so nothing is measured; raise data.held_out, or write evaluate.every: 0")
+            watchers.note(nothing_measured(recipe))
         for note in (*source_notes(local.data, recipe), *row_notes([holding_of(name, opened) for name in local.sites.owners])):
             watchers.note(note)
 

@@ -11,8 +11,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from fedloom.federation.audit import verify
 from fedloom.files import read_lines, sha256_of
+from fedloom.hash_chain import verify
 
 PROMPT = torch.tensor([[5, 9, 14, 21]])
 

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from fedloom.errors import FedloomError
-from fedloom.federation.audit import AuditLog, BrokenChainError, Chain, WireLog, verify
+from fedloom.federation.audit import AuditLog, WireLog
 from fedloom.files import read_lines
+from fedloom.hash_chain import BrokenChainError, Chain, verify
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_an_entry_keeps_any_text_in_one_line_of_ascii(log):
 def test_nothing_is_appended_to_a_log_whose_last_line_is_no_entry(log, line):
     log.write_bytes(log.read_bytes() + line)
     before = log.read_bytes()
-    with pytest.raises(FedloomError, match=r"audit.jsonl: its last line is no entry of an audit log"):
+    with pytest.raises(FedloomError, match=r"audit.jsonl: its last line is no entry of such a log"):
         AuditLog(log).enter("finished")
     assert log.read_bytes() == before
 

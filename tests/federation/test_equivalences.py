@@ -14,11 +14,11 @@ from fedloom.data.clients import build_clients
 from fedloom.errors import FedloomError, RunStoppedError
 from fedloom.federation.observer import Observer
 from fedloom.federation.run_folder import RunFolder
-from fedloom.federation.sampling import draw_clients
 from fedloom.federation.schedule import learning_rate
 from fedloom.local_run import open_local
 from fedloom.models.catalogue import fetch
 from fedloom.resolve import load_recipe
+from fedloom.sampling import draw_clients
 from fedloom.state import State
 from fedloom.streams import torch_stream
 from fedloom.tasks.gradients import PlainGradients

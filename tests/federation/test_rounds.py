@@ -8,7 +8,6 @@ import torch
 from vector_federation import CLIENTS, SIZE, Pull, Vector, federation, trained, vector_terms
 
 from fedloom.errors import RunStoppedError
-from fedloom.federation.audit import verify
 from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.engine import Reply
 from fedloom.federation.messages import Envelope, Expected, Message, decode, encode, peek
@@ -16,6 +15,7 @@ from fedloom.federation.observer import Observer
 from fedloom.federation.rounds import ALLOWANCE, run_rounds
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import read_lines
+from fedloom.hash_chain import verify
 from fedloom.models.flat import trained_state
 from fedloom.state import State
 

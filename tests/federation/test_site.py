@@ -11,11 +11,12 @@ from pydantic import Field
 from fedloom.agreed import agree
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import DataError, DiskError, MissingExtraError, ModelError, PrivateDataError, RecipeError
-from fedloom.federation.audit import AuditLog, verify
+from fedloom.federation.audit import AuditLog
 from fedloom.federation.bodies import MOST_SAMPLES, Failure, Holding, Kept, Sample, Samples, Terms
 from fedloom.federation.messages import Envelope, Expected, Message, decode, encode, peek
 from fedloom.federation.site import FILES_AT_FAULT, LONGEST_ANSWER, Site, SiteData
 from fedloom.files import read_lines
+from fedloom.hash_chain import verify
 from fedloom.hooks import PrepareStep, prepare_steps
 from fedloom.local_run import bench_plan
 from fedloom.models.bench import make_bench

@@ -123,6 +123,7 @@ class Given:
     """A gradient from outside, the same at every step."""
 
     gradient: tuple[float, float]
+    clips_rows = False
 
     def add(self, model, parameters, task, rows, step):
         parameters.gradient += torch.tensor(self.gradient)

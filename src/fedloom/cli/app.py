@@ -13,6 +13,7 @@ from fedloom.cli import results, runs
 from fedloom.cli.audit import audit_app
 from fedloom.cli.catalogues import data_app, models_app, recipes_app
 from fedloom.cli.parts import err
+from fedloom.cli.privacy import privacy_app
 from fedloom.cli.safety import repair, safety_app
 from fedloom.errors import FedloomError
 
@@ -30,6 +31,7 @@ for name, commands in {
     "data": data_app,
     "safety": safety_app,
     "audit": audit_app,
+    "privacy": privacy_app,
 }.items():
     app.add_typer(commands, name=name)
 for command in (

@@ -30,8 +30,8 @@ def audit_verify(
 
     Example: `fedloom audit verify runs/mine`
     """
-    from fedloom.federation.audit import BrokenChainError, verify
     from fedloom.federation.run_folder import RunFolder
+    from fedloom.hash_chain import BrokenChainError, verify
 
     log = place / "audit.jsonl" if place.is_dir() else place
     if not log.is_file():

@@ -14,14 +14,16 @@ from fedloom.errors import FedloomError, PartError, RefusedMessageError
 from fedloom.federation.codec import codecs, with_feedback
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Message, encode
+from fedloom.federation.private_work import PrivateWork
 from fedloom.federation.site_folder import SiteRows
 from fedloom.models.bench import Bench
+from fedloom.privacy.gradients import PrivateGradients
 from fedloom.registry import gave_numbers
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
 from fedloom.tasks import Rows
 from fedloom.tasks.gradients import PlainGradients
-from fedloom.tasks.training import train
+from fedloom.tasks.training import Trained, train
 
 REFERENCE = "reference"
 RESIDUAL = "residual/"
@@ -41,6 +43,7 @@ class LocalWork:
     agreed: Agreed
     rows: SiteRows
     memory: ClientMemory
+    private: PrivateWork | None = None
 
     def train(self, message: Message) -> bytes:
         """The update after the steps of one round. The report of `message` holds learning_rate, and deadline in seconds from now."""
@@ -61,8 +64,13 @@ class LocalWork:
         rate = message.number("learning_rate")
         parameters.load(half.start)
         report = self._loss_before(rows)
-        gradients = PlainGradients()
-        steps = gradients.draw(len(rows), task, torch_stream(agreed.seed, "batches", number, client))
+        gradients: PlainGradients | PrivateGradients
+        if self.private is None:
+            gradients = PlainGradients()
+            steps = gradients.draw(len(rows), task, torch_stream(agreed.seed, "batches", number, client))
+        else:
+            gradients = self.private.gradients(message, memory)
+            steps = gradients.draw(len(rows), task)
         dropout = stream_seed(agreed.seed, "dropout", number, client)
         done = train(
             self.bench.model,
@@ -91,7 +99,12 @@ class LocalWork:
             residuals[REFERENCE] = start
         moments = {OPTIMIZER: State.of(done.moments)} if task.keep_optimizer and done.moments else {}
         self.memory.save(number, {**_on("cpu", result.memory), **residuals, **moments}, used)
-        report |= {
+        report |= {"steps": done.steps} if self.private else self._told(done, rows)
+        return encode(Message("update", number, client, sections, report, message.envelope), agreed.codec, coded)
+
+    def _told(self, done: Trained, rows: Rows) -> dict[str, float]:
+        """What the site says of its training where its rows have no formal privacy."""
+        return {
             "examples": self.rows.examples if self.rows.weight is None else self.rows.weight,
             "loss": done.loss,
             "first_loss": done.first_loss,
@@ -100,7 +113,6 @@ class LocalWork:
             "seconds": done.seconds,
             "truncated_share": rows.truncated / len(rows),
         }
-        return encode(Message("update", number, client, sections, report, message.envelope), agreed.codec, coded)
 
     def evaluate(self, message: Message) -> bytes:
         """The task's sums over the held-out rows with the state of `message` on."""

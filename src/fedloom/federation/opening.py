@@ -129,7 +129,8 @@ def _prepare(federation: Federation, clients: Sequence[str], told: Mapping[str, 
 
     sent = Sent.of(federation.sent) if federation.sent else None
     for client, message in _ask(federation, clients, "prepare", "prepared", report, sent):
-        opened.prepared[client] = federation.prepared[client] = _rows_reported(client, message)
+        reported = _rows_reported(client, message) if federation.agreed.privacy is None else _rows_under_privacy(client, message)
+        opened.prepared[client] = federation.prepared[client] = reported
         _record_measures(federation, client, message)
         opened.batch_seconds = message.report.get("batch_seconds", opened.batch_seconds)
         if isinstance(message.body, Kept):
@@ -147,6 +148,14 @@ def _rows_reported(client: str, message: Message) -> dict[str, float]:
     if not possible or rows["cut"] > rows["train"] or not 0 < weight <= MOST_WEIGHT:
         raise FedloomError(f"client '{client}' gave no numbers of rows when it prepared")
     return rows | {"weight": weight}
+
+
+def _rows_under_privacy(client: str, message: Message) -> dict[str, float]:
+    """The PUBLIC rows that a client measures. It says nothing of those that it trains on, and counts as much as any other."""
+    held_out = message.report.get("held_out", -1)
+    if not (float(held_out).is_integer() and held_out >= 0):
+        raise FedloomError(f"client '{client}' gave no number of measured rows when it prepared")
+    return {**dict.fromkeys(("train", *ENCODED), 0.0), "held_out": held_out, "weight": 1.0}
 
 
 def _record_measures(federation: Federation, client: str, message: Message) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from fedloom.agreed import Agreed
 from fedloom.data.record_sequence import kind_of_records, provenances
-from fedloom.data.records import Conversation, Document, Record, sha256_of_records
+from fedloom.data.records import Conversation, Document, Provenance, Record, sha256_of_records
 from fedloom.errors import DataError, PartError
 from fedloom.federation.bodies import is_name
 from fedloom.federation.site_folder import SiteRows
@@ -117,6 +117,8 @@ class Preparation:
         if self.steps:
             for provenance in provenances(records):
                 counts.setdefault(str(provenance), Counter())[KEPT] += 1
+        if self.agreed.privacy:  # a sum over private rows, without noise, would tell of them
+            measured_on = [record for record in measured_on if record.provenance is Provenance.PUBLIC]
         kept = {key: dict(value) for key, value in counts.items() if value}
         return PreparedRecords(records, self._measured(measured_on), kept, measured, weight, shown)
 

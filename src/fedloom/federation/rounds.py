@@ -24,9 +24,9 @@ from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message
 from fedloom.federation.monitor import UpdateMonitor
 from fedloom.federation.observer import Observer
 from fedloom.federation.run_folder import RunFolder
-from fedloom.federation.sampling import draw_clients
 from fedloom.federation.schedule import learning_rate
 from fedloom.recipe import FederationRecipe
+from fedloom.sampling import draw_clients
 from fedloom.state import State
 from fedloom.tasks import Task
 
@@ -35,6 +35,9 @@ REPORTED = {
     "truncated_share": (0, 1),
 }  # fmt: skip
 """Numbers that every client reports of its training, each with its bounds."""
+
+REPORTED_UNDER_PRIVACY = {"steps": (0, 1e9)}
+"""The same under differential privacy: what is no function of a client's rows."""
 
 LONGEST_UPDATE = 1e8
 """Euclidean norm of a client's update, and of what it sends beside it, at the most: sums and squares of such stay finite in fp32."""
@@ -317,8 +320,9 @@ def _collect(
             federation.metric(number, reply.client, "update/rounds_late", number - begun.round)
         intake.monitor.note(reply.client, message.sections["update"])
         intake.replies += 1
-        intake.loss += float(message.report["loss"]) * float(message.report["examples"])
-        intake.examples += float(message.report["examples"])
+        if federation.agreed.privacy is None:
+            intake.loss += float(message.report["loss"]) * float(message.report["examples"])
+            intake.examples += float(message.report["examples"])
         federation.observer.client_done(stage, reply.client, None)
         return True
 
@@ -336,7 +340,7 @@ def _collect(
             continue
         if take(reply, handout):
             broadcast.arrived(reply.client)
-    if intake.replies:
+    if intake.examples:
         federation.metric(number, None, "train/loss", intake.loss / intake.examples)
     federation.metric(number, None, "traffic/down_bytes", intake.down_bytes)
     federation.metric(number, None, "traffic/up_bytes", intake.up_bytes)
@@ -360,19 +364,24 @@ def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     longest = min(wanted, LONGEST_UPDATE) if isinstance(wanted, float | int) else LONGEST_UPDATE
     expected = Expected("update", begun.round, reply.client, federation.envelope, layout, sections, room, longest)
     message = take(federation, reply, expected)
-    reported = {name: message.number(name, *bounds) for name, bounds in REPORTED.items()}
-    if reported["examples"] > federation.known_rows(reply.client, "weight"):
+    private = federation.agreed.privacy is not None
+    bounds_of = REPORTED_UNDER_PRIVACY if private else REPORTED
+    reported = {name: message.number(name, *bounds) for name, bounds in bounds_of.items()}
+    weight = reported.get("examples", 1.0)
+    if weight > federation.known_rows(reply.client, "weight"):
         raise RefusedMessageError(f"message of client '{reply.client}' refused: it reports more examples than it has rows")
     extras = {name: state for name, state in message.sections.items() if name != "update"}
     numbers = {key: float(value) for key, value in message.report.items()}
     numbers["staleness"] = float(algorithm.steps_taken - begun.steps_taken)
-    algorithm.add(message.sections["update"], numbers["examples"], extras, numbers, reply.client)
+    algorithm.add(message.sections["update"], weight, extras, numbers, reply.client)
     return message
 
 
 def _record_training(federation: Federation, number: int, message: Message, size: int) -> float:
     """Record what a client says of its training, the length of its update and the bytes of its message. Gives that length."""
-    for name in ("loss", "seconds", "steps", "examples", "tokens", "truncated_share"):
+    for name in (
+        REPORTED_UNDER_PRIVACY if federation.agreed.privacy else ("loss", "seconds", "steps", "examples", "tokens", "truncated_share")
+    ):
         federation.metric(number, message.client, f"train/{name}", float(message.report[name]))
     norm = message.sections["update"].norm()
     federation.metric(number, message.client, "update/norm", norm)

@@ -38,6 +38,7 @@ from fedloom.federation.codec import codecs
 from fedloom.federation.local_work import LocalWork
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
 from fedloom.federation.preparing import Preparation, PreparedRecords, Progress
+from fedloom.federation.private_work import PrivateWork, plan_site
 from fedloom.federation.site_folder import SiteFolder, SiteRows
 from fedloom.models.bench import Bench
 from fedloom.models.kinds import kinds
@@ -150,7 +151,8 @@ class Site:
         _compare("model", agreed.content["model"], model_terms(bench.recipe, bench.sha256))
         _compare("encoding of rows", agreed.content["data"], bench.encoder.terms)
         self.folder.keep_terms(message.envelope, agreed)
-        return encode(Message("joined", 0, self.name, {}, {}, message.envelope, self._held().holding))
+        holding = Holding({}) if agreed.privacy else self._held().holding
+        return encode(Message("joined", 0, self.name, {}, {}, message.envelope, holding))
 
     def _prepare(self, message: Message) -> bytes:
         """With `counts` in the report: what the steps send up before they work. Else the work, with the server's numbers in the report."""
@@ -167,7 +169,12 @@ class Site:
             self._prepared[key] = unprepared if data.prepared else preparation.prepared(data.train, data.held_out, told)
         encoded = preparation.encoded(self._prepared[key])
         self.folder.keep_rows(message.envelope, encoded.rows)
+        if agreed.privacy:
+            plan_site(agreed.privacy, agreed.task, encoded.records.train, message.envelope, self.folder)
         self._rows[message.envelope], self._records[message.envelope] = encoded.rows, encoded.records
+        if agreed.privacy:  # every count is a function of its rows; those that it measures are PUBLIC
+            told = {"held_out": float(encoded.counts["held_out"])}
+            return encode(Message("prepared", 0, self.name, {}, told, message.envelope, Kept({})))
         report: dict[str, float] = dict(encoded.counts)
         if encoded.records.weight is not None:
             report["weight"] = encoded.records.weight
@@ -203,8 +210,12 @@ class Site:
         return encode(Message("samples", message.round, self.name, {}, {}, message.envelope, body))
 
     def _work(self, envelope: Envelope) -> LocalWork:
-        terms, rows = self._terms(envelope), self._rows_of(envelope)
-        return LocalWork(self.name, self._bench, terms, rows, self.folder.memory(envelope, self.name))
+        terms, rows, private = self._terms(envelope), self._rows_of(envelope), None
+        if terms.privacy:
+            if (plan := self.folder.plan(envelope)) is None:
+                raise RefusedMessageError("this site has not planned what it may spend")
+            private = PrivateWork(self.name, terms, terms.privacy, plan, envelope, rows, self.folder)
+        return LocalWork(self.name, self._bench, terms, rows, self.folder.memory(envelope, self.name), private)
 
     def _rows_of(self, envelope: Envelope) -> SiteRows:
         if envelope not in self._rows:

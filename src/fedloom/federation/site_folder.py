@@ -11,6 +11,10 @@ from fedloom.errors import RefusedMessageError
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Envelope
 from fedloom.files import disk_errors_named, read_json, write_atomic
+from fedloom.privacy.terms import SitePlan
+
+PLAN = "privacy.json"
+CHARGED = "charged"
 
 OWN = ".own"
 """Name of a run's own federation in the folder; no baseline can be called so."""
@@ -63,6 +67,21 @@ class SiteFolder:
         if rows.agreed != envelope.agreed:
             raise RefusedMessageError("this site has prepared its rows under other terms")
         return rows
+
+    def keep_plan(self, envelope: Envelope, plan: SitePlan) -> None:
+        self._write(envelope, PLAN, json.dumps(plan.plain()))
+
+    def plan(self, envelope: Envelope) -> SitePlan | None:
+        """What the site has planned to spend under `envelope`; None before it has prepared."""
+        path = self._of(envelope) / PLAN
+        return SitePlan(**read_json(path, dict)) if path.exists() else None
+
+    def note_charged(self, envelope: Envelope) -> None:
+        """Note that the ledger was charged under `envelope`: from then on it has an entry of this run."""
+        self._write(envelope, CHARGED, "")
+
+    def charged(self, envelope: Envelope) -> bool:
+        return (self._of(envelope) / CHARGED).exists()
 
     def _of(self, envelope: Envelope) -> Path:
         return self.path / f"{envelope.federation or OWN}-{envelope.run}"

@@ -73,7 +73,8 @@ class LiveView(Observer):
         grid = Table.grid(padding=(0, 2))
         for name, text in plan.lines:
             grid.add_row(f"[bold]{name}[/]", escape(text))
-        grid.add_row("[bold]about[/]", f"{duration(plan.seconds)}, {byte_text(plan.traffic_bytes)} of traffic")
+        time = f"{duration(plan.seconds)}, " if plan.seconds else ""  # under privacy no client says how long a batch takes
+        grid.add_row("[bold]about[/]", f"{time}{byte_text(plan.traffic_bytes)} of traffic")
         self.console.print(f"[bold]{escape(plan.name)}[/]")
         self.console.print(grid)
 
@@ -111,7 +112,7 @@ class LiveView(Observer):
             self.console.print(f"round {round_number} measured: {escape(said)}")
         if name == "round/seconds":
             self.console.print(
-                f"round {round_number}: {_loss(row)}, {_replies(row['round/replies'])}, {byte_text(row['traffic'])}, {duration(value)}"
+                f"round {round_number}: {_loss(row)}{_replies(row['round/replies'])}, {byte_text(row['traffic'])}, {duration(value)}"
             )
 
     def note(self, text: str) -> None:
@@ -166,8 +167,8 @@ class BriefView(Observer):
 
 
 def _loss(row: Mapping[str, float]) -> str:
-    """The training loss of a round. A round in which no client replied has none."""
-    return f"loss {row['train/loss']:.4f}" if "train/loss" in row else "no reply yet"
+    """The training loss of a round, before what else is said of it. There is none without a reply, and none under differential privacy."""
+    return f"loss {row['train/loss']:.4f}, " if "train/loss" in row else ""
 
 
 def _replies(count: float) -> str:

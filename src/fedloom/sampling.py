@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from fedloom.streams import numpy_stream
@@ -14,3 +15,10 @@ def draw_clients(clients: Sequence[str], per_round: int, seed: int, round_number
     """
     stream = numpy_stream(seed, "clients", round_number, attempt)
     return [clients[i] for i in sorted(stream.choice(len(clients), size=min(per_round, len(clients)), replace=False))]
+
+
+def most_participations(clients: int, per_round: int, seed: int, rounds: int) -> int:
+    """Rounds that the client which is drawn most often takes part in, where no round is drawn again."""
+    names = [str(number) for number in range(clients)]
+    drawn = Counter(name for number in range(1, rounds + 1) for name in draw_clients(names, per_round, seed, number))
+    return max(drawn.values())

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedloom.federation.sampling import draw_clients
+from fedloom.sampling import draw_clients
 
 CLIENTS = [f"client-{i}" for i in range(20)]
 seeds = st.integers(0, 2**31)

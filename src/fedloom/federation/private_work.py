@@ -1,0 +1,94 @@
+"""A site's side of differential privacy: it plans its noise, charges its ledger before it draws any, and refuses what would overspend.
+
+The server is not trusted with any of it: it sees neither the rows, their number, nor the rate at which they are drawn.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from fedloom.agreed import Agreed
+from fedloom.data.records import Provenance, Record, content_digest
+from fedloom.errors import RecipeError
+from fedloom.federation.messages import Envelope, Message
+from fedloom.federation.site_folder import SiteFolder, SiteRows
+from fedloom.privacy.gradients import PrivateGradients
+from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account
+from fedloom.privacy.noise import keyed_stream, machine_secret
+from fedloom.privacy.terms import PrivacyTerms, SitePlan, planned, refuse_overspending
+from fedloom.state import State
+from fedloom.tasks import Task
+
+
+def plan_site(terms: PrivacyTerms, task: Task, records: Sequence[Record], envelope: Envelope, folder: SiteFolder) -> None:
+    """Plan the noise of a site that trains on `records`, and keep the plan in its `folder`; a plan that stands there stays.
+
+    Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed.
+    """
+    public = all(record.provenance is Provenance.PUBLIC for record in records)
+    if terms.ledger == "run" and not public:
+        raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
+    apart = f"{envelope.run}{envelope.federation}" if terms.ledger == "run" else envelope.federation
+    ledger = open_account([content_digest(record) for record in records], apart)
+    entries = ledger.entries()
+    if folder.plan(envelope) is None:
+        earlier = [entry.charge.event for entry in entries if entry.charge.run != envelope.run]
+        expected = task.batch_size * task.accumulation
+        folder.keep_plan(envelope, planned(terms, ledger.account, len(records), expected, task.steps, earlier))
+
+
+@dataclass(frozen=True)
+class PrivateWork:
+    """The private training of one site under `envelope`."""
+
+    client: str
+    agreed: Agreed
+    terms: PrivacyTerms
+    plan: SitePlan
+    envelope: Envelope
+    rows: SiteRows
+    folder: SiteFolder
+
+    def gradients(self, message: Message, memory: Mapping[str, State]) -> PrivateGradients:
+        """The gradients for the round of `message`, after the ledger was charged for all of its steps.
+
+        Rows and noise are drawn from a stream that is decided by all that decides the sums: asked again, the site gives the same bytes.
+        """
+        key = self._key(message, memory)
+        ledger = Ledger(self.plan.account, ledgers_folder())
+        charged = self.folder.charged(self.envelope)
+        if charged and not any(entry.charge.run == self.envelope.run for entry in ledger.entries()):
+            raise LedgerError(f"{ledger.path}: was removed, though this run is known to have spent something; put it back")
+        charge = Charge(self.envelope.run, self.envelope.federation, message.round, key, self.terms.unit, self.terms.clip, self.plan.event)
+        ledger.charge(charge, lambda events: refuse_overspending(self.terms, self.plan, events))
+        if not charged:
+            self.folder.note_charged(self.envelope)
+        task = self.agreed.task
+        expected = task.batch_size * task.accumulation
+        stream = keyed_stream(machine_secret(), bytes.fromhex(key))
+        return PrivateGradients(self.terms.clip, self.plan.noise_multiplier, self.plan.sample_rate, expected, stream)
+
+    def _key(self, message: Message, memory: Mapping[str, State]) -> str:
+        """A hash of all that decides what the site releases in this round."""
+        states = {
+            f"{kind}/{name}": state.sha256() for kind, of in (("sent", message.sections), ("kept", memory)) for name, state in of.items()
+        }
+        decided_by = {
+            "terms": self.agreed.sha256,
+            "client": self.client,
+            "federation": self.envelope.federation,
+            "rows": [self.plan.account.partition(APART)[0], Path(self.rows.train).name],
+            "sums": [self.plan.noise_multiplier, self.plan.sample_rate, self.plan.steps],
+            "round": message.round,
+            "learning_rate": message.report.get("learning_rate"),
+            "states": states,
+            "program": [version("fedloom"), torch.__version__],
+        }
+        return sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()

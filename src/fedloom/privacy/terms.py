@@ -1,0 +1,105 @@
+"""What a run under privacy agrees on, and the noise that a site works with: solved from its own rows and what was spent on them before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fedloom.errors import RecipeError
+from fedloom.privacy.accounting import Event, solved
+from fedloom.privacy.ledger import LedgerError, total_epsilon
+
+LEAST_LEFT = 0.01
+"""The share of epsilon that has to be left for a run: with less, noise would hide everything."""
+
+
+@dataclass(frozen=True)
+class PrivacyTerms:
+    """The part `privacy` of the terms. `rounds` are the rounds that a client takes part in at the most."""
+
+    unit: str
+    epsilon: float | None
+    delta: float
+    clip: float
+    noise_multiplier: float | None
+    ledger: str
+    rounds: int
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> PrivacyTerms | None:
+        """From the plain terms; None where they have no privacy."""
+        found = content["privacy"]
+        return None if found is None else cls(**found)
+
+
+@dataclass(frozen=True)
+class SitePlan:
+    """What a site does in every round: `steps` sums with this noise over rows that are drawn at this rate. Plain values, kept on its disk.
+
+    `approved` is the epsilon of all rounds together with `earlier`, which was spent before; None: nothing bounds it.
+    """
+
+    account: str
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+    earlier: float
+    approved: float
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def event(self) -> Event:
+        """What one round releases."""
+        return Event(self.noise_multiplier, self.sample_rate, self.steps)
+
+
+def planned(terms: PrivacyTerms, account: str, rows: int, expected_rows: int, steps: int, earlier: Sequence[Event]) -> SitePlan:
+    """The plan of a site with `rows` rows that takes `steps` steps of `expected_rows` rows a round, after the events `earlier`.
+
+    The noise is the least that keeps all steps of all rounds, and what was spent earlier, at or below the epsilon of the terms. Raises
+    RecipeError where nothing is left, where a noise that is given spends more, or for a delta that is no promise for so many rows.
+    """
+    if terms.delta >= 1 / rows:
+        raise RecipeError(
+            f"privacy.delta: is {terms.delta:g}, and a client has {rows} rows; below 1 / rows ({1 / rows:.2g}) it promises something"
+        )
+    rate = min(1.0, expected_rows / rows)
+    before = total_epsilon(earlier, terms.delta)
+
+    def with_noise(noise: float) -> list[Event]:
+        return [*earlier, Event(noise, rate, steps * terms.rounds)]
+
+    if terms.epsilon is not None and before >= (1 - LEAST_LEFT) * terms.epsilon:
+        raise RecipeError(
+            f"privacy.epsilon: is {terms.epsilon:g}, and {before:.4g} was spent on these rows by earlier runs, which leaves nothing;"
+            " see `fedloom privacy ledger`, and raise it if the owner allows more"
+        )
+    if terms.noise_multiplier is None:
+        assert terms.epsilon is not None
+        noise = solved(with_noise, terms.epsilon, terms.delta)
+    else:
+        noise = terms.noise_multiplier
+        total = total_epsilon(with_noise(noise), terms.delta)
+        if terms.epsilon is not None and total > terms.epsilon:
+            enough = solved(with_noise, terms.epsilon, terms.delta)
+            raise RecipeError(
+                f"privacy.noise_multiplier: {noise:g} over all {steps * terms.rounds} steps spends epsilon {total:.3g}, more than"
+                f" privacy.epsilon {terms.epsilon:g}; it takes {enough:.3g}, or fewer steps"
+            )
+    return SitePlan(account, noise, rate, steps, before, total_epsilon(with_noise(noise), terms.delta))
+
+
+def refuse_overspending(terms: PrivacyTerms, plan: SitePlan, events: Sequence[Event]) -> None:
+    """Raise LedgerError when `events` spend more than the terms allow. What the plan of the run has approved is not computed anew."""
+    if terms.epsilon is None:
+        return
+    own = [event for event in events if (event.noise_multiplier, event.sample_rate) == (plan.noise_multiplier, plan.sample_rate)]
+    within = sum(event.steps for event in own) <= plan.steps * terms.rounds and len(own) == len(events)
+    if not within and (total := total_epsilon(events, terms.delta)) > terms.epsilon:
+        raise LedgerError(
+            f"the ledger refuses this round: with it, epsilon {total:.4g} would be spent on these rows, and privacy.epsilon is"
+            f" {terms.epsilon:g}; see `fedloom privacy ledger`"
+        )
