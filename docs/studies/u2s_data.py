@@ -13,7 +13,9 @@ INSTITUTES = {"NIDDK": "5_NIDDK_QA", "NINDS": "6_NINDS_QA", "SeniorHealth": "7_S
 OF_POOL = ("1_CancerGov_QA", "2_GARD_QA", "9_CDC_QA")
 WORDS = range(40, 121)
 """Words of a passage."""
-PASSAGES, QUESTIONS, OF_EACH_DOMAIN, ENCYCLOPEDIA, PIECES = 40, 30, 200, 88, 96
+SHARED = 13
+"""Words in a row that a passage may not share with a held-out answer."""
+PASSAGES, QUESTIONS, OF_EACH_DOMAIN, PIECES = 40, 30, 200, 96
 SENTENCE = re.compile(
     r"(?:^|(?<=\. ))((?:The )?(?!Th|It|He|She|Most)[A-Z][\w ]{2,30}?) (is|was|are|were) ((?:an?|the|one) [^.]{20,160}\.)(?= |$)"
 )
@@ -26,12 +28,14 @@ def write_data(data: Path, medquad: Path, gsm8k: Path, wiki: Path, seeds: Sequen
     rows = [row | {"answer": " ".join(row["answer"].split())} for row in lines(medquad)]
     rows = [row for row in rows if len(row["answer"].split()) in WORDS and row["focus"]]
     draws = random.Random(0)
-    questions, by_seed = [], {seed: [] for seed in seeds}
-    for client, source in INSTITUTES.items():
-        own = distinct([row for row in rows if row["source"] == source], draws)
-        questions += [asked(row, client) for row in own[:QUESTIONS]]
-        taken = {row["focus"] for row in own[:QUESTIONS]}
-        left = [row for row in own[QUESTIONS:] if row["focus"] not in taken]
+    own = {client: distinct([row for row in rows if row["source"] == source], draws) for client, source in INSTITUTES.items()}
+    held_out = {client: found[:QUESTIONS] for client, found in own.items()}
+    questions = [asked(row, client) for client, found in held_out.items() for row in found]
+    taken = {row["focus"].casefold() for found in held_out.values() for row in found}
+    said = {run for found in held_out.values() for row in found for run in runs(row["answer"])}
+    by_seed: dict[int, list[tuple[dict[str, str], str]]] = {seed: [] for seed in seeds}
+    for client, found in own.items():
+        left = [row for row in found[QUESTIONS:] if row["focus"].casefold() not in taken and not said & runs(row["answer"])]
         for number, seed in enumerate(seeds):
             by_seed[seed] += [(row, client) for row in left[number * PASSAGES : (number + 1) * PASSAGES]]
     for seed, passages in by_seed.items():
@@ -44,6 +48,12 @@ def write_data(data: Path, medquad: Path, gsm8k: Path, wiki: Path, seeds: Sequen
     pieces = passages_of(articles[1::2])[:PIECES]
     store(data / "encyclopedia.jsonl", [{"text": text, "client": "encyclopedia", "domain": "encyclopedia"} for text in pieces])
     (data / "complete").touch()
+
+
+def runs(text: str) -> set[tuple[str, ...]]:
+    """All runs of `SHARED` words of `text`."""
+    found = re.findall(r"\w+", text.casefold())
+    return {tuple(found[i : i + SHARED]) for i in range(len(found) - SHARED + 1)}
 
 
 def asked(row: Mapping[str, str], client: str) -> dict[str, str]:
@@ -69,7 +79,7 @@ def pool(rows: list[dict[str, str]], gsm8k: Path, wiki: Path, draws: random.Rand
         yield {"document": f"{before}.", "question": question, "answer": f"{answer}.", "domain": "mathematics"}
     articles = wiki.read_text(encoding="utf-8").splitlines()
     texts = [(text, SENTENCE.search(text)) for text in passages_of(articles[::2])]
-    for text, found in [(text, found) for text, found in texts if found][:ENCYCLOPEDIA]:
+    for text, found in [(text, found) for text, found in texts if found]:
         yield {"document": text, "question": f"What {found[2]} {found[1]}?", "answer": found[0], "domain": "encyclopedia"}
 
 

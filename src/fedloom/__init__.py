@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedloom import algorithms, tasks
+    from fedloom import algorithms, privacy, tasks
     from fedloom.outcome import Run, read
     from fedloom.plugins import trusting_plugins
     from fedloom.recipe import Recipe
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fedloom.run import resume, run
     from fedloom.state import State
 
-__all__ = ["Recipe", "Run", "State", "algorithms", "load_recipe", "read", "resume", "run", "tasks", "trusting_plugins"]
+__all__ = ["Recipe", "Run", "State", "algorithms", "load_recipe", "privacy", "read", "resume", "run", "tasks", "trusting_plugins"]
 
 
 _PUBLIC = {
@@ -37,7 +37,7 @@ _PUBLIC = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used, so that `import fedloom` costs nothing."""
-    if name in ("algorithms", "tasks"):
+    if name in ("algorithms", "privacy", "tasks"):
         return import_module(f"fedloom.{name}")
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)

@@ -29,8 +29,9 @@ def _gz(path, rows):
 def _medquad(data):
     for source in (*data.INSTITUTES.values(), *data.OF_POOL):
         for number in range(160):
-            text = f"{source} number {number} " + " ".join(f"word{number}x{i}" for i in range(50)) + "."
-            yield {"source": source, "focus": f"{source} {number // 2}", "question": f"What is {source} {number} ?", "answer": text}
+            text = f"{source} number {number} " + " ".join(f"{source}x{number}x{i}" for i in range(50)) + "."
+            subject = f"subject {number // 2}" if number < 6 else f"{source} {number // 2}"  # some subjects are those of several institutes
+            yield {"source": source, "focus": subject, "question": f"What is {source} {number} ?", "answer": text}
 
 
 @pytest.fixture

@@ -62,3 +62,15 @@ def test_the_packaged_pool_has_several_domains_and_grounded_answers():
     kept, counts = filtered(pairs, chain)
     assert len(kept) == len(POOL) == 16, counts
     assert {row.fields["domain"] for row in POOL} == {"medicine", "encyclopedia", "finance", "law", "science", "mathematics"}
+
+
+def test_a_pool_whose_rows_say_that_they_are_private_is_refused(tmp_path):
+    row = '{"document": "Tin is a metal.", "question": "What is tin?", "answer": "A metal.", "provenance": "PLACE"}\n'
+    for place, refused in (("public", False), ("private", True)):
+        path = tmp_path / f"{place}.jsonl"
+        path.write_text(row.replace("PLACE", place))
+        if refused:
+            with pytest.raises(DataError, match="holds rows that are not public by their column 'provenance'"):
+                load_pool(str(path))
+        else:
+            assert len(load_pool(str(path))) == 1

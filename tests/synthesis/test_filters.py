@@ -19,6 +19,7 @@ from fedloom.synthesis.filters import (
     RewardFloor,
     SelfContained,
     filtered,
+    in_order,
     jaccard,
     pair_filters,
     support,
@@ -75,6 +76,9 @@ def test_lengths(question, answer, expected):
         ("How do they breathe with asthma?", "Hardly."),
         ("What is the capital of France?", "Paris."),
         ("What can start an asthma attack?", "The passage says that dust can."),
+        ("What does the report say about asthma?", "It is hard."),
+        ("Based on the information provided in the table, what is asthma?", "It is hard."),
+        ("What are the symptoms of the condition?", "Breathing is hard."),
     ],
 )
 def test_a_question_that_needs_the_passage_is_not_self_contained(question, answer):
@@ -89,12 +93,28 @@ def test_a_pronoun_after_what_it_stands_for_is_no_fault(question):
 
 
 @pytest.mark.parametrize(
+    ("question", "passage"),
+    [
+        ("Who is the author of Emma?", "Jane Austen wrote Emma."),
+        ("What is the Caesarean section?", "A Caesarean section is an operation."),
+        ("What does the context switch of a CPU store?", "A context switch of a CPU stores registers."),
+        ("What are Alzheimer's main signs?", "People with Alzheimer forget names."),
+    ],
+)
+def test_a_word_for_a_text_that_stands_for_something_else_is_no_fault(question, passage):
+    assert reason(SelfContained(), question, "Dust.", passage) is None
+
+
+@pytest.mark.parametrize(
     ("answer", "expected"),
     [
         ("Dust and cold air start attacks.", None),
         ("Smoking causes cancer of the liver.", "not_grounded"),
         ("About 300 million people had asthma.", "not_grounded"),
         ("262 million.", None),
+        ("It is this.", "not_grounded"),
+        ("Dust cannot start an attack.", "not_grounded"),
+        ("An attack can start exercise, air, cold and dust.", "not_grounded"),
     ],
 )
 def test_an_answer_needs_the_words_and_the_numbers_of_the_passage(answer, expected):
@@ -103,7 +123,21 @@ def test_an_answer_needs_the_words_and_the_numbers_of_the_passage(answer, expect
 
 def test_support_is_the_share_of_content_words_that_the_passage_holds():
     assert support(pair(answer="The dust and the smoke start attacks.")) == 3 / 4  # dust, smoke, start, attack
-    assert support(pair(answer="")) == 1.0
+    assert support(pair(answer="")) == 0.0
+    forms = "The company carried 1,000 strings to two buildings of Copper's running species."
+    assert support(pair(answer="1000 string carry, building, copper, run, species, companies", passage=forms)) == 1.0
+
+
+def test_order_is_the_share_of_neighbouring_words_that_a_sentence_has_in_this_order():
+    assert in_order(pair(answer="London beat Paris.", passage="London beat Paris. It rained.")) == 1.0
+    assert in_order(pair(answer="Paris beat London.", passage="London beat Paris. It rained.")) == 0.0
+    assert in_order(pair(answer="London rained Paris", passage="London beat Paris. It rained.")) == 0.0
+    assert in_order(pair(answer="Paris.", passage="London.")) == 1.0
+
+
+def test_words_of_scripts_without_spaces_are_counted_by_their_letters():
+    assert reason(Lengths(), "铜是什么金属？", "一种金属。") is None
+    assert reason(Lengths(), "铜？", "一种金属。") == "too_short"
 
 
 def test_a_copy_of_an_example_is_left_out():
@@ -113,9 +147,21 @@ def test_a_copy_of_an_example_is_left_out():
     assert CopiedExample().reasons([copied, answered, pair(examples=[shown])]) == ["copied_example", "copied_example", None]
 
 
+def test_a_copy_of_the_shown_beginning_of_an_answer_is_left_out_and_the_same_form_of_question_is_not():
+    shown = example("What are the treatments for anaemia?", " ".join(f"word{number}" for number in range(90)))
+    beginning = pair(answer=" ".join(f"word{number}" for number in range(30)), examples=[shown])
+    form = pair("What are the treatments for asthma?", examples=[shown])
+    assert CopiedExample().reasons([beginning, form]) == ["copied_example", None]
+
+
 def test_a_sentence_of_the_passage_is_no_question():
     assert reason(CopiedPassage(), "Asthma narrows the airways in the lungs, which makes breathing hard.") == "copied_passage"
     assert reason(CopiedPassage()) is None
+    assert reason(CopiedPassage(), "Asthma narrows the airways.") == "copied_passage"
+    assert reason(CopiedPassage(), "Dust, cold air and exercise can start an attack?") == "copied_passage"
+    assert reason(CopiedPassage(), "What is asthma?", passage="What is asthma? A disease.") is None
+    long = "People with diabetes do not take insulin for several days in a row."
+    assert reason(CopiedPassage(), f"What can happen when {long[:-1].lower()}?", passage=long) is None
 
 
 def test_near_duplicates_of_a_kept_pair_are_left_out_and_the_first_stays():

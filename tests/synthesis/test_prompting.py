@@ -46,7 +46,7 @@ def test_a_system_turn_can_stand_before_the_first_question():
     ("text", "ended", "read"),
     [
         ("Question: What is copper?\nAnswer: A soft metal.", True, ("What is copper?", "A soft metal.")),
-        ("Question:  What is\n copper?\n\n Answer: A soft\nmetal.\n", True, ("What is copper?", "A soft metal.")),
+        ("Question:  What is   copper?\n\n Answer: A soft  metal.\n", True, ("What is copper?", "A soft metal.")),
         ("Question: What is copper?\nAnswer: A metal. It is so", False, ("What is copper?", "A metal.")),
         ("Question: What is copper?\nAnswer: A metal that", False, "cut_short"),
         ("Question: What is copper?", True, "unparsed"),
@@ -54,6 +54,14 @@ def test_a_system_turn_can_stand_before_the_first_question():
         ("Question:\nAnswer: A metal.", True, "unparsed"),
         ("Sure! Question: What is copper?\nAnswer: A metal.", True, "unparsed"),
         ("Question: a?\nAnswer: b.\nQuestion: c?\nAnswer: d.", True, "unparsed"),
+        ("Question: What is copper?\nAnswer: A metal.\nNote: written by me", True, "unparsed"),
+        (
+            "Question: Who?\nAnswer: It was Dr. Ng of the U.S. He is approx. 50. And then",
+            False,
+            ("Who?", "It was Dr. Ng of the U.S. He is approx. 50."),
+        ),
+        ("Question: Who?\nAnswer: It was Dr. Ng", False, "cut_short"),
+        ("Question: 铜是什么？\nAnswer: 铜是金属。它", False, ("铜是什么？", "铜是金属。")),
         ("Question: What? Answer: A metal.", True, "unparsed"),
         ("", True, "unparsed"),
     ],
@@ -83,8 +91,20 @@ def test_a_prompt_of_ones_own_is_read_in_its_own_form(tmp_path):
     [
         ("name: [", "is not valid YAML"),
         ('name: a\nversion: 1\nsystem: s\npiece: "x"\nreply: "{question}{answer}"', "piece: .*should hold {text}"),
-        ('name: a\nversion: 1\nsystem: s\npiece: "{text}"\nreply: "{answer}"', "reply: .*should hold {question}, and {answer} after it"),
-        ('name: a\nversion: 1\nsystem: s\npiece: "{text}"\nreply: "{question}{answer}"\nmore: 1', "more"),
+        ('name: a\nversion: 1\nsystem: s\npiece: "{text}"\nreply: "{answer}"', "reply: .*should hold {question} on its first line"),
+        (
+            'name: a\nversion: 1\nsystem: s\npiece: "{text}"\nreply: "Q: {question} A: {answer}"',
+            "reply: .*should hold {question} on its first line",
+        ),
+        (
+            'name: a\nversion: 1\nsystem: s\npiece: "{text}"\nreply: "{question}\\n{answer} end"',
+            "reply: .*and {answer} at the end of its second",
+        ),
+        (
+            'name: a\nversion: 1\nsystem: s\nbegun: x\npiece: "{text}"\nreply: "{question}\\n{answer}"',
+            "begun: should be what reply begins with",
+        ),
+        ('name: a\nversion: 1\nsystem: s\npiece: "{text}"\nreply: "{question}\\n{answer}"\nmore: 1', "more"),
     ],
 )
 def test_a_wrong_prompt_file_is_one_line_with_its_key(tmp_path, content, problem):

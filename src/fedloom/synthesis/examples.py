@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from fedloom.data.record_sequence import conversations
-from fedloom.data.records import Conversation, Document
+from fedloom.data.records import Conversation, Document, Provenance
 from fedloom.data.sources import load_records
 from fedloom.errors import DataError
 from fedloom.recipe import DataRecipe, FieldsRecipe
@@ -35,7 +35,8 @@ class Chosen:
 def load_pool(name: str) -> list[Conversation]:
     """The packaged pool called `name`, or rows of a source with the columns document, question, answer and, if it likes, domain.
 
-    They are PUBLIC: the server sends them to every client. Raises DataError for rows without these columns.
+    They are PUBLIC: the server sends them to every client. Raises DataError for rows without these columns, and for rows that say in the
+    column provenance that they are something else.
     """
     packaged = POOLS / f"{name}.jsonl"
     source = str(packaged) if packaged.is_file() else name
@@ -46,6 +47,8 @@ def load_pool(name: str) -> list[Conversation]:
     rows = list(found)
     if any(not one.fields.get("document", "").strip() for one in rows):
         raise DataError(f"pool: {name}: every row should have its text in the column 'document', beside question and answer")
+    if any(one.fields.get("provenance", Provenance.PUBLIC).lower() != Provenance.PUBLIC for one in rows):
+        raise DataError(f"pool: {name}: holds rows that are not public by their column 'provenance'; the pool is sent to every client")
     return rows
 
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
@@ -17,7 +18,10 @@ from fedloom.models.load import load_model, require_model
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE, Registry
 from fedloom.synthesis.prompting import Pair
-from fedloom.synthesis.words import content_words, ngrams, words
+from fedloom.synthesis.words import NEGATION, content_words, count_words, ngrams, numbers_in, stem, words
+
+SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")
+"""Between two sentences."""
 
 
 class PairFilter:
@@ -61,7 +65,7 @@ class Lengths(PairFilter):
 
     def _reason(self, pair: Pair) -> str | None:
         for text, (least, most) in ((pair.question, self.question), (pair.answer, self.answer)):
-            count = len(text.split())
+            count = count_words(text)
             if count < least:
                 return "too_short"
             if count > most:
@@ -72,48 +76,68 @@ class Lengths(PairFilter):
 @pair_filters.register("copied_example")
 @dataclass(frozen=True)
 class CopiedExample(PairFilter):
-    """Leaves out pairs that repeat an example that the writer saw (`copied_example`): question or answer shares its runs of words with it.
+    """Leaves out pairs that repeat an example that the writer saw (`copied_example`): its question, or most of the answer.
 
-    The likeness of two texts is the Jaccard index of their runs of three words.
+    Texts are compared by their runs of three words: questions by the Jaccard index, answers by the share of theirs that the example has.
     """
 
-    likeness: Annotated[float, Field(gt=0, le=1, description="Jaccard index from which on a text is a copy")] = 0.6
+    question: Annotated[float, Field(gt=0, le=1, description="Jaccard index from which on a question is a copy")] = 0.8
+    answer: Annotated[float, Field(gt=0, le=1, description="share of an answer's runs of words from which on it is a copy")] = 0.6
 
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
         return _each(pairs, self._reason)
 
     def _reason(self, pair: Pair) -> str | None:
         for example in pair.examples:
-            for own, shown in ((pair.question, example.prompt[-1].content), (pair.answer, example.response)):
-                if jaccard(own, shown) >= self.likeness:
-                    return "copied_example"
+            asked, said = example.prompt[-1].content, example.response
+            if jaccard(pair.question, asked) >= self.question or repeated(pair.answer, said) >= self.answer:
+                return "copied_example"
         return None
 
 
 @pair_filters.register("copied_passage")
 @dataclass(frozen=True)
 class CopiedPassage(PairFilter):
-    """Leaves out questions that are a part of the passage and ask nothing (`copied_passage`): they share a run of words with it."""
+    """Leaves out questions that are a part of the passage and ask nothing (`copied_passage`): all of it stands there in a row, or it has no
+    question mark and shares a run of words."""
 
-    run: Annotated[int, Field(ge=3, description="words in a row that a question may not share with the passage")] = 10
+    run: Annotated[int, Field(ge=3, description="words in a row that a text without a question mark may not share with the passage")] = 10
 
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
         return _each(pairs, self._reason)
 
     def _reason(self, pair: Pair) -> str | None:
-        asked = words(pair.question)
-        if len(asked) < self.run:
-            return None
-        return "copied_passage" if ngrams(asked, self.run) & ngrams(words(pair.piece.text), self.run) else None
+        asked, passage = words(pair.question), words(pair.piece.text)
+        if not asked:
+            return "copied_passage"
+        marked = pair.question.rstrip().endswith(("?", "？"))
+        size = len(asked) if marked else min(len(asked), self.run)
+        asks = marked and asked[0] in ASKING
+        return "copied_passage" if not asks and ngrams(asked, size) & ngrams(passage, size) else None
 
+
+ASKING_WORDS = """
+what which who whom whose when where why how is are was were do does did can could should will would has have had may must
+"""
+ASKING = frozenset(ASKING_WORDS.split())
+"""Words that a question begins with."""
 
 POINTING = re.compile(
-    r"\b(?:the|this|that|these|above|following|given|provided)\s+(?:\w+\s+)?"
-    r"(?:text|passage|document|article|paragraph|excerpt|section|author|context|page|information above)s?\b"
-    r"|\baccording to (?:it|this|them|the (?:text|passage|author|article|document))\b"
-    r"|\b(?:mentioned|described|stated|listed) (?:above|here)\b",
+    r"\b(?:the|this|that|these|above|following|given|provided)\s+(?:\w+\s+)?(?:text|passage|article|paragraph|excerpt)s?\b"
+    r"|\b(?:the|this)\s+(?:document|section|author|context|page|report|study|information)s?"
+    r"(?:\s*[?.,]|\s+(?:say|mention|describ|stat|discuss|explain|suggest|list|provid|giv|above|about)\w*\b|\s*$)"
+    r"|\baccording to (?:it|this|them|the (?:text|passage|author|article|document|information))\b"
+    r"|\b(?:mentioned|described|stated|listed|provided) (?:above|here|in the)\b",
     re.IGNORECASE,
 )
+"""What points to a text that the reader does not have."""
+GENERIC_WORDS = """
+symptom sign cause treatment condition disease disorder problem patient person people company organization product type kind part way
+thing factor effect result method process step example benefit risk purpose role reason difference use meaning main common report study
+information found founded happen call called know known mean treat diagnose prevent affect
+"""
+GENERIC = frozenset(map(stem, GENERIC_WORDS.split()))
+"""Stems that name nothing by themselves: whose symptoms, which company?"""
 PRONOUNS = frozenset(
     ("it", "its", "itself", "they", "them", "their", "theirs", "he", "him", "his", "she", "her", "hers", "this", "these", "those")
 )
@@ -123,7 +147,7 @@ PRONOUNS = frozenset(
 @dataclass(frozen=True)
 class SelfContained(PairFilter):
     """Leaves out questions that cannot be answered without seeing the passage (`not_self_contained`): they point to a text, they begin with
-    a pronoun for what they do not name, or they name nothing that the passage speaks of."""
+    a pronoun for what they do not name, or they name nothing of its own that the passage speaks of."""
 
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
         return _each(pairs, self._reason)
@@ -134,7 +158,7 @@ class SelfContained(PairFilter):
         for word in words(pair.question):
             if word in PRONOUNS and not named:
                 return "not_self_contained"
-            named = named or bool(subjects & set(content_words(word)))
+            named = named or bool(subjects & set(content_words(word)) - GENERIC)
         points = POINTING.search(pair.question) or POINTING.search(pair.answer)
         return "not_self_contained" if points or not named else None
 
@@ -142,12 +166,22 @@ class SelfContained(PairFilter):
 @pair_filters.register("grounded")
 @dataclass(frozen=True)
 class Grounded(PairFilter):
-    """Leaves out answers that the passage does not support (`not_grounded`): too few of their words, or a number, that it does not hold."""
+    """Leaves out answers that the passage does not support (`not_grounded`): it holds too few of their content words, or too few
+    neighbours among these in the same order within a sentence; or it does not hold a number, or any negation, that they have."""
 
     support: Annotated[float, Field(ge=0, le=1, description="share of an answer's content words that the passage has to hold")] = 0.6
+    order: Annotated[
+        float, Field(ge=0, le=1, description="share of its neighbouring content words that a sentence of the passage has to hold in order")
+    ] = 0.3
 
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
-        return _each(pairs, lambda pair: None if support(pair) >= self.support and not _new_numbers(pair) else "not_grounded")
+        return _each(pairs, self._reason)
+
+    def _reason(self, pair: Pair) -> str | None:
+        held = support(pair) >= self.support and in_order(pair) >= self.order
+        new = numbers_in(pair.answer) - numbers_in(pair.piece.text)
+        denies = NEGATION.search(pair.answer) and not NEGATION.search(pair.piece.text)
+        return None if held and not new and not denies else "not_grounded"
 
 
 @pair_filters.register("entailed")
@@ -229,9 +263,20 @@ def supported(pair: Pair) -> list[str]:
 
 
 def support(pair: Pair) -> float:
-    """The share of the answer's content words that the passage holds, 0 to 1; 1 for an answer without any, such as a number."""
+    """The share of the answer's content words that the passage holds, 0 to 1; 0 for an answer without any."""
     said = content_words(pair.answer)
-    return len(supported(pair)) / len(said) if said else 1.0
+    return len(supported(pair)) / len(said) if said else 0.0
+
+
+def in_order(pair: Pair) -> float:
+    """The share of the answer's neighbouring content words (a, b) for which a sentence of the passage has a before b; 1 without any."""
+    said = content_words(pair.answer)
+    follows: set[tuple[str, str]] = set()
+    for sentence in SENTENCE.split(pair.piece.text):
+        found = content_words(sentence)
+        follows.update((first, later) for place, first in enumerate(found) for later in found[place + 1 :])
+    neighbours = list(pairwise(said))
+    return sum(one in follows for one in neighbours) / len(neighbours) if neighbours else 1.0
 
 
 def jaccard(first: str, second: str, size: int = 3) -> float:
@@ -240,6 +285,7 @@ def jaccard(first: str, second: str, size: int = 3) -> float:
     return len(a & b) / len(a | b) if a or b else 0.0
 
 
-def _new_numbers(pair: Pair) -> bool:
-    """Whether the answer holds a number that the passage does not."""
-    return not set(re.findall(r"\d+(?:[.,]\d+)*", pair.answer)) <= set(re.findall(r"\d+(?:[.,]\d+)*", pair.piece.text))
+def repeated(own: str, shown: str, size: int = 3) -> float:
+    """The share of the runs of `size` words of `own` that stand in `shown`."""
+    runs = ngrams(words(own), size)
+    return len(runs & ngrams(words(shown), size)) / len(runs) if runs else 0.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedloom.data.records import Conversation, Document, Turn
 from fedloom.errors import RecipeError
@@ -20,7 +20,11 @@ from fedloom.yaml_text import YamlError, parse_yaml
 
 PACKAGED = Path(__file__).parent / "prompts"
 
-SENTENCES_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
+SENTENCES_END = re.compile(
+    r"(?<!\b[A-Za-z])(?<!\b(?:Dr|Mr|Ms|St|No|vs|al|eg|ie|ca|Jr|Sr))(?<!\b(?:Mrs|etc|Fig|e\.g|i\.e|U\.S))(?<!\b(?:Prof|appr))(?<!\bapprox)"
+    r"\.[\"')\]]*(?=\s|$)|[!?][\"')\]]*(?=\s|$)|[。！？]"
+)
+"""The end of a sentence, and not that of an abbreviation or an initial."""
 
 
 class _ExampleWords(BaseModel):
@@ -54,9 +58,16 @@ class PromptFile(BaseModel):
     @field_validator("reply")
     @classmethod
     def _holds_pair(cls, reply: str) -> str:
-        if not 0 <= reply.find("{question}") < reply.find("{answer}"):
-            raise ValueError("should hold {question}, and {answer} after it")
+        question, answer = reply.find("{question}"), reply.find("{answer}")
+        if not 0 <= question < answer or not reply.endswith("{answer}") or "\n" not in reply[question:answer]:
+            raise ValueError("should hold {question} on its first line and {answer} at the end of its second")
         return reply
+
+    @model_validator(mode="after")
+    def _begins(self) -> PromptFile:
+        if not self.reply.startswith(self.begun):
+            raise ValueError("begun: should be what reply begins with, or empty")
+        return self
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class PairPrompt:
         return Prompt.of(turns, [piece, *examples], self.file.begun)
 
     def read(self, reply: Reply) -> tuple[str, str] | str:
-        """(question, answer) of a reply in exactly the form that was asked for, else why not: `unparsed` or `cut_short`.
+        """(question, answer) of a reply in exactly the form that was asked for, two lines, else why not: `unparsed` or `cut_short`.
 
         An answer that was cut at its greatest length is cut back to its last whole sentence.
         """
@@ -116,7 +127,7 @@ class PairPrompt:
     @property
     def _form(self) -> re.Pattern[str]:
         first, second = (re.escape(label) for label in self._labels)
-        return re.compile(rf"{first}\s*(?P<question>.+?)\s*\n\s*{second}\s*(?P<answer>.+)", re.DOTALL)
+        return re.compile(rf"{first}[^\S\n]*(?P<question>[^\n]+)\s*\n\s*{second}[^\S\n]*(?P<answer>[^\n]+)")
 
     def _reply(self, question: str, answer: str) -> str:
         return self.file.reply.replace("{question}", question).replace("{answer}", answer)

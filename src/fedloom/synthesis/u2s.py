@@ -26,7 +26,7 @@ from fedloom.synthesis.examples import Choice, Chosen, choose, load_pool
 from fedloom.synthesis.filters import DEFAULT, PairFilter, filtered, pair_filters, supported
 from fedloom.synthesis.generator import Generator, generators
 from fedloom.synthesis.prompting import Pair, PairPrompt, load_prompt
-from fedloom.synthesis.words import content_words
+from fedloom.synthesis.words import content_words, count_words
 from fedloom.synthesis.writing import Budget, Written, write
 
 BINS = 10
@@ -159,7 +159,7 @@ class U2S(PrepareStep):
         assert isinstance(encoder, TextEncoder)
         prompt, counts = load_prompt(self.prompt), Counter[str]()
         cut = _pieces(context.records, encoder.tokenizer, self.piece_tokens, self.overlap)
-        long = [piece for piece in cut if len(piece.text.split()) >= self.shortest_piece]
+        long = [piece for piece in cut if count_words(piece.text) >= self.shortest_piece]
         pieces = self._drawn(long, context)
         counts["too_short_piece"], counts["not_drawn"] = len(cut) - len(long), len(long) - len(pieces)
         chosen = choose(self.examples, context.sent, pieces, self.shots, self.floor, self.embedder, context.stream)
