@@ -16,6 +16,7 @@ SCRIPTS = (
     "memory_clients",
     "traffic",
     "step_vs_trl",
+    "dp_step",
     "rounds_overhead",
     "throughput",
     "generation",

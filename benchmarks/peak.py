@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 
@@ -12,6 +13,11 @@ def resident_bytes() -> int:
 def peak_bytes() -> int:
     """The most that was resident since the process began, or since `forget_peak`."""
     return _status("VmHWM")
+
+
+def trim() -> None:
+    """Give what was freed back to the kernel, so that the next peak does not hide in it (glibc)."""
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def forget_peak() -> None:

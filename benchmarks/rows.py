@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fedloom.data.records import Conversation, Provenance, Turn
-from fedloom.data.tokenise import tokenise
+from fedloom.data.tokenise import TokenRows, tokenise
 
 WORDS = ("hot", "cold", "time", "day", "year", "people", "way", "man", "thing", "world", "life", "hand", "part", "child", "eye", "place")
 
@@ -36,3 +38,10 @@ def ragged(count: int, shortest: int, longest: int, share: float, seed: int) -> 
     """`count` rows of `shortest` to `longest` tokens, `share` of them response."""
     draw = random.Random(seed)
     return [(length, max(2, round(share * length))) for length in (draw.randint(shortest, longest) for _ in range(count))]
+
+
+def random_rows(vocabulary: int, lengths: Sequence[int]) -> TokenRows:
+    """One row of random tokens for each of `lengths`; the last fifth of a row is response."""
+    ids = torch.randint(3, vocabulary, (sum(lengths),), generator=torch.Generator().manual_seed(7), dtype=torch.int32)
+    supervised = torch.cat([torch.arange(length) >= length - length // 5 for length in lengths])
+    return TokenRows(ids, supervised, torch.tensor([0, *lengths]).cumsum(0), 0)

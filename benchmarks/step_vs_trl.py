@@ -21,6 +21,7 @@ LENGTHS = (193, 106, 57, 142, 61, 198, 91, 124)
 def measure(tiny: bool) -> Iterator[Promise]:
     import torch
     from baselines import bench_recipe, task_of
+    from rows import random_rows
 
     from fedloom.algorithms import ClientHalf
     from fedloom.data.tokenise import TokenRows
@@ -32,7 +33,7 @@ def measure(tiny: bool) -> Iterator[Promise]:
     torch.set_num_threads(cores())
     recipe = bench_recipe(tiny, {"task.batch_size": len(LENGTHS), "task.steps": 1, "task.learning_rate": 1e-4})
     loaded, task = load_model(recipe.model), task_of(recipe)
-    rows = _rows(loaded.model.config.vocab_size)
+    rows = random_rows(loaded.model.config.vocab_size, LENGTHS)
     assert isinstance(rows, TokenRows)
     assert recipe.model.adapter is not None
     model = attach_lora(loaded.model, recipe.model.adapter, recipe.seed)
@@ -57,16 +58,6 @@ def measure(tiny: bool) -> Iterator[Promise]:
             None if checkpointing else 1.4,
         )
         yield Promise("loss of that step differs by", f"{difference:.1e}", "TRL's loss", difference, "<=", 1e-4)
-
-
-def _rows(vocabulary: int) -> Any:
-    import torch
-
-    from fedloom.data.tokenise import TokenRows
-
-    ids = torch.randint(3, vocabulary, (sum(LENGTHS),), generator=torch.Generator().manual_seed(7), dtype=torch.int32)
-    supervised = torch.cat([torch.arange(length) >= length - length // 5 for length in LENGTHS])
-    return TokenRows(ids, supervised, torch.tensor([0, *LENGTHS]).cumsum(0), 0)
 
 
 class _TrlStep:

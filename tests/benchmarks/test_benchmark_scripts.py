@@ -12,6 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = (
     "aggregation",
+    "dp_step",
     "generation",
     "hostile_messages",
     "robust_rules",

@@ -121,14 +121,21 @@ class LinearRows:
 
     def _add(self, layer: nn.Linear, x: Tensor, gradient: Tensor) -> None:
         weight, bias = self._layers[layer]
-        x, g = (values.float().reshape(self._rows, -1, values.shape[-1]) for values in (x, gradient))
-        target = self._buffer[: self._rows, weight].view(self._rows, *layer.weight.shape)
-        again = float(layer in self._called)
-        torch.baddbmm(target, g.transpose(1, 2), x, beta=again, out=target)
+        x, g = (values.reshape(self._rows, -1, values.shape[-1]) for values in (x, gradient))
+        # In the model's own precision, as autograd computes it: norm and sum are taken from the same values afterwards.
+        self._keep(layer, weight, torch.bmm(g.transpose(1, 2), x))
         if bias is not None:
-            own = self._buffer[: self._rows, bias]
-            own.copy_(g.sum(1) + own if again else g.sum(1))
+            self._keep(layer, bias, g.sum(1))
         self._called.add(layer)
+
+    def _keep(self, layer: nn.Linear, where: slice, values: Tensor) -> None:
+        """Put `values` (rows, ...) into the buffer, or add them to those of an earlier call of `layer` in the same pass."""
+        target = self._buffer[: self._rows, where]
+        flat = values.reshape(self._rows, -1)
+        if layer in self._called:
+            target.add_(flat)
+        else:
+            target.copy_(flat)
 
 
 class HookedRows:
