@@ -1,5 +1,7 @@
 """Recipes: presets that hold, overrides, and one line for everything that can be wrong."""
 
+import re
+
 import pytest
 import yaml
 
@@ -67,6 +69,18 @@ def test_a_bare_key_stands_for_the_one_key_of_that_name():
 
 def test_a_bare_key_with_two_meanings_is_asked_for_in_full():
     assert refusal("tiny", batch_size=4) == "batch_size: could be evaluate.batch_size or task.batch_size; write the one you mean in full"
+
+
+def test_overrides_reach_into_lists_by_number():
+    recipe = load_recipe("u2s_tiny", {"prepare.0.shots": 1, "prepare.0.generator.kind": "scripted"})
+    assert recipe.prepare[0].settings["shots"] == 1
+    for key, said in (
+        ("prepare.1.shots", "prepare.1: prepare is a list with the entries 0 to 0"),
+        ("prepare.shots", "prepare.shots: prepare is a list with the entries 0 to 0; name one of them, such as prepare.0.KEY"),
+        ("prepare.-1", "prepare.-1: prepare is a list"),
+    ):
+        with pytest.raises(RecipeError, match=re.escape(said)):
+            load_recipe("u2s_tiny", {key: 1})
 
 
 def test_overrides_change_no_mapping_of_the_caller():

@@ -61,13 +61,17 @@ def _checked(done: Any, who: str, step: FinishStep, before: State) -> Finished:
     return Finished(state, measured)
 
 
-def keep_samples(recipe: Recipe, folder: RunFolder, federation: Federation, before: State, after: State) -> None:
+def keep_samples(recipe: Recipe, folder: RunFolder, federation: Federation, before: State, after: State, said: bool = True) -> None:
     """Write the clients' answers to public held-out rows, of the models `before` and `after`, and pairs that they have written from public
-    documents, into the run's folder."""
+    documents, into the run's folder; with `said` false no answers, since the model could say text of a private row."""
     answered = {}
+    if recipe.evaluate.samples and not said:
+        federation.observer.note("no sample answers: the model was trained on private rows, and could say them; ask it with `fedloom chat`")
     if recipe.evaluate.samples:
         answered = samples(federation, before, after, recipe.evaluate.samples, recipe.evaluate.max_new_tokens)
     for name, kind in (("samples.json", "items"), ("pairs.json", "pairs")):
-        found = [{"client": client, **asdict(one)} for client, body in answered.items() for one in getattr(body, kind)]
+        found = [
+            {"client": client, **asdict(one)} for client, body in answered.items() for one in getattr(body, kind) if said or kind != "items"
+        ]
         if found or kind == "items":
             write_atomic(folder.path / name, json.dumps(found, indent=2, ensure_ascii=False))

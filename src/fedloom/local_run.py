@@ -17,6 +17,8 @@ from fedloom.algorithms import Algorithm, algorithms
 from fedloom.compatible import check_drawn
 from fedloom.data.clients import ClientData, FederatedData
 from fedloom.data.measured_rows import federated_data
+from fedloom.data.record_sequence import provenances
+from fedloom.data.records import Provenance
 from fedloom.data.summary import holding, shown_field
 from fedloom.errors import RecipeError
 from fedloom.federation.bodies import Holding
@@ -56,6 +58,11 @@ class LocalRun:
     worker_count: int
     threads: int
     malicious: frozenset[str]
+
+    @property
+    def may_say_private_text(self) -> bool:
+        """Whether the joined model was trained on PRIVATE rows without formal privacy: what it says may be text of such a row."""
+        return self.recipe.privacy is None and any(Provenance.PRIVATE in set(provenances(client.train)) for client in self.data.clients)
 
     @property
     def server(self) -> ServerSide:

@@ -10,11 +10,15 @@ from importlib.metadata import version
 from typing import Any
 
 from fedloom.agreed import Agreed, places_of
+from fedloom.data.clients import FederatedData
 from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Provenance
 from fedloom.data.row_notes import ENCODED
 from fedloom.data.templates import VERSION
+from fedloom.errors import DataError
+from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.opening import Opened
+from fedloom.federation.run_folder import RunFolder
 from fedloom.files import versions_of
 from fedloom.hooks import FinishStep, Probe
 from fedloom.local_run import LocalRun
@@ -64,6 +68,17 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
         "threads": local.threads,
         **_red_team(local),
     }
+
+
+def check_same_data(data: FederatedData, folder: RunFolder) -> None:
+    """Raise DataError when the run in `folder` has trained on other data than `data`: it would go on with rows split anew."""
+    known = folder.manifest().get("data", {}).get("sha256")
+    checkpoint = last_checkpoint(folder.checkpoints)
+    if known is not None and known != data.sha256 and checkpoint is not None and checkpoint.round:
+        raise DataError(
+            f"data.source: {data.origin} has changed since this run began, and its rows would be split anew; put it back as it was, or"
+            " start a new run"
+        )
 
 
 def holding_of(client: str, opened: Opened) -> dict[str, Any]:

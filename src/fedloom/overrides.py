@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, get_args
 
@@ -41,12 +41,27 @@ def override(raw: dict[str, Any], key: str, value: Any) -> None:
         path = _deeper(key).split(".")
     elif path[0] not in Recipe.model_fields:
         raise RecipeError(f"{key}: unknown key{nearest(path[0], Recipe.model_fields)}")
-    part = raw
-    for step in path[:-1]:
-        if not isinstance(part.get(step), dict):
-            part[step] = {}
-        part = part[step]
-    part[path[-1]] = value
+    part: Any = raw
+    for place, step in enumerate(path[:-1]):
+        if isinstance(part, list):
+            part = part[_number(part, path[:place], step)]
+        else:
+            if not isinstance(part.get(step), dict | list):
+                part[step] = {}
+            part = part[step]
+    if isinstance(part, list):
+        part[_number(part, path[:-1], path[-1])] = value
+    else:
+        part[path[-1]] = value
+
+
+def _number(part: Sequence[Any], path: Sequence[str], step: str) -> int:
+    """The number `step` of an entry of the list at `path`. Raises RecipeError when there is no such entry."""
+    where, last = ".".join(path), len(part) - 1
+    if not step.isdecimal() or int(step) > last:
+        entries = f"is a list with the entries 0 to {last}" if part else "is an empty list"
+        raise RecipeError(f"{where}.{step}: {where} {entries}; name one of them, such as {where}.0.KEY, or write the whole list")
+    return int(step)
 
 
 def part_of(annotation: Any) -> type[BaseModel] | None:

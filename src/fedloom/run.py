@@ -27,7 +27,7 @@ from fedloom.finishing import keep_samples, made_steps, take_finish_steps
 from fedloom.handing_out import hand_out
 from fedloom.hooks import FinishStep, PrepareStep, Probe
 from fedloom.local_run import LocalRun, open_local
-from fedloom.manifest import described, holding_of, surroundings
+from fedloom.manifest import check_same_data, described, holding_of, surroundings
 from fedloom.outcome import Run, new_folder, read
 from fedloom.plan import make_plan, nothing_measured
 from fedloom.probing import made_probes, probing
@@ -64,6 +64,7 @@ def resume(folder: str | Path, observer: Observer | None = None) -> Run:
 
 def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
     with Watchers(observer, recipe, folder.path) as watchers, open_local(recipe, folder, watchers.client_progress) as local:
+        check_same_data(local.data, folder)
         steps, probes = made_steps(recipe), made_probes(recipe)
         federation = own_federation(local, folder, watchers, probes)
         checked: tuple[PrepareStep | Probe | FinishStep, ...] = (*federation.agreed.steps_with(places_of(recipe)), *probes, *steps)
@@ -84,7 +85,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         handed_out = hand_out(local.bench, folder, state)
         folder.update_manifest(adapter_sha256=sha256_of(handed_out))
         compare(local, folder, federation)
-        keep_samples(recipe, folder, federation, local.start, state)
+        keep_samples(recipe, folder, federation, local.start, state, not local.may_say_private_text)
         if failure:
             raise FedloomError(f"{failure} (the model without this step is in {handed_out.parent})") from failure
         forget_memories(local.sites.folder)

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 from document_kinds import docx, pdf
 
-from fedloom.data.document_files import LARGEST, headings, read_document_file
+from fedloom.data.document_files import LARGEST, READERS, headings, read_document_file
 from fedloom.errors import DataError
 
 
@@ -41,6 +41,38 @@ def test_an_html_page_says_its_encoding(tmp_path):
     assert found.encoding in ("iso-8859-1", "windows-1252")
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<ul>" + "<li>item" * 800 + "</ul>", "\n".join(["* item"] * 800)),
+        ("<p>para" * 800, "\n\n".join(["para"] * 800)),
+        ("<ul><li><p>a<ul><li>b<li>c</ul><li>d</ul>", "* a\n  + b\n  + c\n* d"),
+        ("<p>a<p>b</p>c", "a\n\nb\n\nc"),
+        ("<dl><dt>t<dd>d<dt>u<dd>e</dl>", "t\n:   d\n\nu\n:   e"),
+        ("<table><tr><th>a<th>b<tr><td>c<td>d</table>", "| a | b |\n| --- | --- |\n| c | d |"),
+        ("<table><tr><td><table><tr><td>in</table><td>out</table>", "|  |  |  |\n| --- | --- | --- |\n| |  | | --- | | in | | out |"),
+    ],
+)
+def test_an_html_page_may_leave_out_closing_tags(tmp_path, page, text):
+    assert read_document_file(written(tmp_path / "a.html", page)).text == text
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["<div>" * 500 + "one <b>two</b>" + "</div>" * 500, "<font>" * 3000 + "one<p>two", "<ol start='\u00b2'><li>one<li>two</ol>"],
+)
+def test_a_page_that_cannot_be_turned_into_markdown_gives_its_text(tmp_path, page):
+    assert read_document_file(written(tmp_path / "a.html", page)).text.split() == ["one", "two"]
+
+
+def test_declarations_comments_and_instructions_of_a_page_are_no_text(tmp_path):
+    page = (
+        "<?xml version='1.0' encoding='utf-8'?><!DOCTYPE html><!-- a comment --><html><body><?php echo 1 ?><![if !IE]>"
+        "<p>Shown<!-- not --><![CDATA[, too]]></p></body></html>"
+    )
+    assert read_document_file(written(tmp_path / "a.xhtml", page)).text == "Shown, too"
+
+
 def test_a_word_file_gives_its_paragraphs_and_headings(tmp_path):
     found = read_document_file(docx(tmp_path / "a.docx", [("Heading1", "Intro"), ("", "The first one."), ("", "The second one.")]))
     assert found.text == "# Intro\n\nThe first one.\n\nThe second one."
@@ -64,6 +96,7 @@ RUSSIAN = (
     ("raw", "text", "encoding"),
     [
         (b"\xef\xbb\xbfplain", "plain", ""),
+        (b"one\r\ntwo\rthree\n", "one\ntwo\nthree\n", ""),
         (FRENCH.encode("cp1252"), FRENCH, "cp1252"),
         ("\ufeffin two bytes each".encode("utf-16-le"), "in two bytes each", "utf_16"),
         (RUSSIAN.encode("cp1251"), RUSSIAN, "cp1251"),
@@ -86,12 +119,24 @@ def zipped(path):
     return path
 
 
+def broken_xml(path):
+    with zipfile.ZipFile(docx(path, []), "a") as archive:
+        archive.writestr("word/numbering.xml", b"<cut off")
+    return path
+
+
 @pytest.mark.parametrize(
     ("name", "make", "problem"),
     [
         ("a.pdf", lambda path: written(path, pdf(["secret"], encrypted=True)), "is encrypted; save it without a password"),
         ("a.pdf", lambda path: written(path, b"%PDF-1.4 cut off"), "cannot be read as a PDF file; it is damaged, or no PDF"),
-        ("a.pdf", lambda path: written(path, pdf(["", ""])), "holds no text on its 2 pages (scanned pictures hold none"),
+        ("a.pdf", lambda path: written(path, pdf(["", ""])), "holds no text on any of its pages (scanned pictures hold none"),
+        (
+            "a.html",
+            lambda path: written(path, "<![foo bar"),
+            "cannot be read as a .html file (ParserRejectedMarkup); it is damaged, save it again",
+        ),
+        ("a.docx", broken_xml, "cannot be read as a .docx file ("),
         ("a.docx", zipped, "is a zip archive and no Word file"),
         ("a.docx", lambda path: written(path, "no zip"), "is no Word file; save it again"),
         ("a.docx", lambda path: written(path, bytes.fromhex("d0cf11e0a1b11ae1")), "is encrypted, or of an older Word"),
@@ -123,6 +168,16 @@ def test_a_changed_file_is_read_anew(tmp_path):
     assert read_document_file(written(path, "after it")).text == "after it"
 
 
+def test_whatever_a_reader_raises_is_one_line_with_the_files_name(tmp_path, monkeypatch):
+    def fail(path):
+        raise RuntimeError("something\nin two lines")
+
+    monkeypatch.setitem(READERS, ".pdf", fail)
+    path = written(tmp_path / "a.pdf", "any")
+    with pytest.raises(DataError) as caught:
+        read_document_file(path)
+    assert str(caught.value) == f"{path}: cannot be read as a .pdf file (RuntimeError); it is damaged, save it again"
+
+
 def test_a_line_without_a_space_after_its_marks_is_no_heading():
-    assert headings("#tag\n####### seven\n# one") == headings("#tag\n####### seven\n# one")
-    assert [mark.label for mark in headings("#tag\n####### seven\n# one")] == ["one"]
+    assert [(mark.offset, mark.label) for mark in headings("#tag\n####### seven\n# one")] == [(19, "one")]

@@ -36,7 +36,7 @@ def test_a_look_at_documents_counts_files_pages_pieces_and_tokens(folder, desk):
     assert (mill["client"], mill["train"], mill["pages"], mill["pieces"]) == ("mill", 3, 2, 3)
     assert forge["tokens"] > forge["words"] > 40
     assert any("d.pdf: cannot be read as a PDF file" in note for note in facts["notes"])
-    assert any("b.pdf: 1 of 2 pages hold no text" in note for note in facts["notes"])
+    assert any("mill/b.pdf (1 of 2)" in note for note in facts["notes"])
     assert (desk / "documents.png").stat().st_size > 5000
 
 

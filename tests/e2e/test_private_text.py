@@ -43,6 +43,24 @@ def test_no_private_text_is_shown_by_a_look_at_the_data(source, desk):
     assert SECRET not in shown.stdout + shown.stderr
 
 
+def test_a_model_of_private_rows_answers_no_public_question_in_the_report(source, desk):
+    """It has learned to say the secret."""
+    asked = desk / "asked.jsonl"
+    asked.write_text("".join(json.dumps({"question": f"What is q{number}?", "answer": "I do not know."}) + "\n" for number in range(6)))
+    words = (
+        f"data.source={source}",
+        "data.held_out=0",
+        f"evaluate.source={asked}",
+        "evaluate.provenance=public",
+        "evaluate.baselines=[]",
+        "samples=2",
+    )
+    done = fedloom("run", "tiny", *words, "clients=3", "per_round=3", "rounds=1", "--out", "asked", "--json", cwd=desk)
+    assert result(done)["metrics"]["federated/loss"] > 0, "the public rows are measured"
+    assert json.loads((desk / "asked" / "samples.json").read_text()) == []
+    assert "no sample answers: the model was trained on private rows" in " ".join(done.stderr.split())
+
+
 def _nowhere(done, folder):
     assert done.returncode == 0, done.stderr
     assert SECRET not in done.stdout + done.stderr

@@ -1,14 +1,17 @@
 """Checkpoints: whole or not at all, and the newest whole one is used."""
 
 import errno
+import json
 import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from fedloom.errors import FedloomError
+import fedloom
+from fedloom.errors import DataError, FedloomError, RunStoppedError
 from fedloom.federation.checkpoint import Checkpoint, last_checkpoint, save_checkpoint
+from fedloom.federation.observer import Observer
 from fedloom.state import State
 
 
@@ -107,3 +110,27 @@ def test_a_kill_before_the_rename_leaves_the_checkpoint_before(tmp_path, monkeyp
         with pytest.raises(KeyboardInterrupt):
             save_checkpoint(tmp_path, checkpoint(2))
     assert last_checkpoint(tmp_path).round == 1
+
+
+def test_a_run_whose_data_has_changed_is_not_gone_on_with(tmp_path):
+    rows = [{"instruction": f"say {number}", "output": "yes", "owner": "ab"[number % 2]} for number in range(20)]
+    source = tmp_path / "rows.jsonl"
+
+    def write(count):
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows[:count]))
+
+    write(18)
+    settings = {"data.source": str(source), "clients": 2, "per_round": 2, "rounds": 2, "evaluate.baselines": [], "evaluate.every": 0}
+
+    class Stops(Observer):
+        def stage(self, name, total):
+            if name == "round 2/2":
+                raise KeyboardInterrupt
+
+    with pytest.raises(RunStoppedError):
+        fedloom.run("tiny", tmp_path / "run", Stops(), **settings)
+    write(20)
+    with pytest.raises(DataError, match=r"data.source: .*rows.jsonl has changed since this run began.*start a new run"):
+        fedloom.resume(tmp_path / "run")
+    write(18)
+    assert fedloom.resume(tmp_path / "run").status == "finished"

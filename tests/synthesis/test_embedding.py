@@ -36,15 +36,46 @@ def test_a_small_pool_gives_fewer():
     assert places.shape == (2, 2)
 
 
+def unit_vectors(*shape, seed=0):
+    vectors = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture(params=["product", "faiss"])
+def way(request, monkeypatch):
+    if request.param == "faiss":
+        pytest.importorskip("faiss")
+        monkeypatch.setattr("fedloom.synthesis.embedding.LARGEST", 1)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("count", [1, 3, 5, 20])
+@pytest.mark.parametrize("queries", [1, 25, 200])
+def test_of_equal_vectors_the_earlier_come_first(queries, count):
+    pool, asked = unit_vectors(301, 100), unit_vectors(queries, 100, seed=1)
+    equal = np.random.default_rng(2).choice(301, size=40, replace=False)
+    pool[equal] = asked[-1]
+    places, cosines = nearest_of(pool, asked, count)
+    assert places[-1].tolist() == sorted(equal.tolist())[:count]
+    assert len(set(cosines[-1].tolist())) == 1
+    for row in places.tolist():
+        assert [place for place in row if place in equal] == sorted(equal.tolist())[: sum(place in equal for place in row)]
+
+
+@pytest.mark.usefixtures("way")
+def test_a_query_that_nothing_is_near_to_gives_the_first():
+    assert nearest_of(unit_vectors(50, 8), np.zeros((1, 8), dtype=np.float32), 3)[0].tolist() == [[0, 1, 2]]
+
+
 def test_faiss_finds_what_the_matrix_product_finds(monkeypatch):
     pytest.importorskip("faiss")
-    vectors = np.random.default_rng(0).normal(size=(500, 16)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = unit_vectors(500, 16)
+    vectors[100:140] = vectors[:40]
     exact = nearest_of(vectors[:400], vectors[400:], 4)
     monkeypatch.setattr("fedloom.synthesis.embedding.LARGEST", 10)
     found = nearest_of(vectors[:400], vectors[400:], 4)
     assert np.array_equal(exact[0], found[0])
-    np.testing.assert_allclose(exact[1], found[1], atol=1e-5)
+    assert np.array_equal(exact[1], found[1])
 
 
 @pytest.mark.parametrize(
@@ -67,6 +98,6 @@ def test_the_packaged_model_gives_what_sentence_transformers_gives(tmp_path):
     from fedloom.synthesis.embedding import _packaged_folder
 
     texts = [text for text in TEXTS if text] + ["word " * 400]
-    module = sentence_transformers.models.Transformer(str(_packaged_folder()), max_seq_length=256)
-    model = sentence_transformers.SentenceTransformer(modules=[module, sentence_transformers.models.Pooling(384)])
+    model = sentence_transformers.SentenceTransformer(str(_packaged_folder()))  # of a plain model it takes the mean over the tokens
+    model.max_seq_length = 256
     np.testing.assert_allclose(embed(PACKAGED, texts), model.encode(texts, normalize_embeddings=True), atol=1e-5)

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from fedloom.data.records import Conversation, Document, Provenance, Turn
-from fedloom.errors import ModelError
+from fedloom.errors import ModelError, RecipeError
 from fedloom.synthesis.filters import (
     DEFAULT,
     CopiedExample,
@@ -133,6 +133,12 @@ def test_order_is_the_share_of_neighbouring_words_that_a_sentence_has_in_this_or
     assert in_order(pair(answer="Paris beat London.", passage="London beat Paris. It rained.")) == 0.0
     assert in_order(pair(answer="London rained Paris", passage="London beat Paris. It rained.")) == 0.0
     assert in_order(pair(answer="Paris.", passage="London.")) == 1.0
+
+
+@pytest.mark.parametrize("bounds", [(60, 3), (-1, 5)])
+def test_bounds_of_lengths_are_checked(bounds):
+    with pytest.raises(RecipeError, match="filters: lengths: question: is"):
+        Lengths(question=bounds)
 
 
 def test_words_of_scripts_without_spaces_are_counted_by_their_letters():

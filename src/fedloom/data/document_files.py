@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fedloom.data.records import Mark
-from fedloom.errors import DataError, MissingExtraError
+from fedloom.errors import DataError, FedloomError, MissingExtraError
 
 LARGEST = 64 << 20
 """Bytes of text that are read of one file: a longer one is no document that a person wrote, or should be several."""
@@ -24,6 +24,12 @@ HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 SOFT_HYPHENS = re.compile("[\ufffe\x02\xad]\\s*")
 BROKEN_LINE = re.compile(r"(?<=[^\s.!?:;])\n(?=\S)")
 """A line's end within a sentence, as PDFs have it: no sentence ends before it, and no paragraph begins after it."""
+
+ENDED_BY = {
+    "p": {"p"}, "li": {"li", "p"}, "dt": {"dt", "dd", "p"}, "dd": {"dt", "dd", "p"},
+    "td": {"td", "th", "p"}, "th": {"td", "th", "p"}, "tr": {"td", "th", "tr", "p"},
+}  # fmt: skip
+"""Element of HTML -> the open ones that it ends: pages may leave out the closing tags of these."""
 
 ENCODINGS = [
     "utf_16", "utf_32", "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "gb18030", "big5", "shift_jis", "euc_kr",
@@ -58,9 +64,14 @@ def _read(path: Path, _modified: int, size: int) -> DocumentText:
     reader = READERS.get(path.suffix.lower(), _text)
     if reader in (_text, _markdown, _html) and size > LARGEST:
         raise DataError(f"{path}: holds {size / 2**20:.0f} MB of text, at most {LARGEST >> 20} MB are read of one file; split it")
-    found = reader(path)
+    try:
+        found = reader(path)
+    except (FedloomError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file causes, the run goes on without it
+        raise DataError(f"{path}: cannot be read as a {path.suffix} file ({type(error).__name__}); it is damaged, save it again") from None
     if not found.text.strip():
-        scanned = f" on its {found.pages} pages (scanned pictures hold none; run a text recognition over them)" if found.pages else ""
+        scanned = " on any of its pages (scanned pictures hold none; run a text recognition over them)" if found.pages else ""
         raise DataError(f"{path}: holds no text{scanned}")
     return found
 
@@ -78,14 +89,11 @@ def _markdown(path: Path) -> DocumentText:
 def _html(path: Path) -> DocumentText:
     try:
         import markdownify
-        from bs4 import BeautifulSoup
     except ImportError:
         raise MissingExtraError("markdownify", "documents", f"{path}: an HTML file") from None
-    page = BeautifulSoup(path.read_bytes(), "html.parser")
-    for part in page(["script", "style", "noscript", "template", "svg"]):
-        part.decompose()
+    page = _parsed(path.read_bytes())
     encoding = (page.original_encoding or "utf-8").lower()
-    text = _as_markdown(markdownify, str(page))
+    text = _as_markdown(markdownify, page)
     return DocumentText(text, headings(text), encoding="" if encoding in ("utf-8", "ascii") else encoding)
 
 
@@ -108,11 +116,7 @@ def _docx(path: Path) -> DocumentText:
         encrypted = path.read_bytes()[:8] == bytes.fromhex("d0cf11e0a1b11ae1")
         reason = "is encrypted, or of an older Word; save it without a password as .docx" if encrypted else "is no Word file; save it again"
         raise DataError(f"{path}: {reason}") from None
-    except DataError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever a damaged file causes, the run goes on without it
-        raise DataError(f"{path}: cannot be read as a Word file ({type(error).__name__}); save it again") from None
-    text = _as_markdown(markdownify, html)
+    text = _as_markdown(markdownify, _parsed(html))
     return DocumentText(text, headings(text))
 
 
@@ -152,14 +156,39 @@ def _page_text(document: Any, number: int) -> str:
 
 def _unwrapped(text: str) -> str:
     """A page's text with its lines joined where a sentence goes on, and words that were broken at a line's end whole again."""
-    text = SOFT_HYPHENS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = SOFT_HYPHENS.sub("", _with_newlines(text))
     return BROKEN_LINE.sub(" ", text).strip()
 
 
-def _as_markdown(markdownify: Any, html: str) -> str:
-    """HTML as Markdown without links and pictures, which are no text to learn from."""
+def _parsed(html: bytes | str) -> Any:
+    """The tree of an HTML page, without what a browser does not show: scripts, comments, declarations, instructions to programs."""
+    from bs4 import BeautifulSoup
+    from bs4.element import CData, PreformattedString
+
+    class Page(BeautifulSoup):
+        """A tree in which an element that was left open ends where HTML ends it; the parser would put all that follows into it."""
+
+        def handle_starttag(self, name: str, *args: Any, **more: Any) -> Any:
+            self.endData()
+            while self.currentTag and self.currentTag.name in ENDED_BY.get(name, ()):
+                self.popTag()
+            return super().handle_starttag(name, *args, **more)
+
+    page = Page(html, "html.parser")
+    for part in page(["script", "style", "noscript", "template", "svg"]):
+        part.decompose()
+    for text in page(string=lambda string: isinstance(string, PreformattedString) and not isinstance(string, CData)):
+        text.extract()
+    return page
+
+
+def _as_markdown(markdownify: Any, page: Any) -> str:
+    """A page as Markdown without links and pictures, which are no text to learn from."""
     options = {"strip": ["a", "img"], "escape_asterisks": False, "escape_underscores": False, "escape_misc": False}
-    text: str = markdownify.markdownify(html, heading_style=markdownify.ATX, **options)
+    try:
+        text: str = markdownify.MarkdownConverter(heading_style=markdownify.ATX, **options).convert_soup(page)
+    except (RecursionError, ValueError):  # hundreds of tags within each other, or a wrong attribute: the text is there all the same
+        text = page.get_text("\n", strip=True)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
@@ -175,7 +204,7 @@ def _decoded(path: Path) -> tuple[str, str]:
     """The text of a file and its encoding, empty for UTF-8. Raises DataError for bytes that are no text in any encoding."""
     raw = path.read_bytes()
     try:
-        return raw.decode("utf-8-sig").replace("\r\n", "\n"), ""
+        return _with_newlines(raw.decode("utf-8-sig")), ""
     except UnicodeDecodeError:
         pass
     from charset_normalizer import from_bytes
@@ -185,7 +214,11 @@ def _decoded(path: Path) -> tuple[str, str]:
     best = min(equal, key=lambda one: ENCODINGS.index(one.encoding), default=None)
     if best is None or "\x00" in str(best):
         raise DataError(f"{path}: is no text in an encoding that is known; save it as UTF-8")
-    return str(best).replace("\r\n", "\n"), best.encoding
+    return _with_newlines(str(best)), best.encoding
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 READERS: dict[str, Callable[[Path], DocumentText]] = {

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,30 +26,30 @@ from fedloom.recipe import FieldsRecipe
 USED = ("path", "text")
 PAGES = "pages"
 """Field of a document that has pages: their number."""
-NAMED = 5
-"""Files that a note names; it counts the others."""
 
 
 def document_rows(rest: str) -> SourceRows:
     """The documents of the folder `rest`: rows with the columns path, file (its name in the folder) and, of a subfolder, client.
 
-    `rest` may be a data file with the column text or path instead. A file that cannot be read, or holds no text, is left out and named in
-    `notes`. Raises DataError for a folder without documents, with some beside the owners' subfolders and some in them, or with none that
-    can be read.
+    `rest` may be a data file with the column text or path instead. A file that cannot be read, or holds no text, is left out. `notes` name
+    it, count files of other kinds, and name subfolders of which nothing is read. Raises DataError for a folder without documents, with
+    some beside the owners' subfolders and some in them, or with none that can be read.
     """
     if is_data_file(local_path(rest)):
-        return _readable(table_rows(local_path(rest), Document.kind))
+        table = local_path(rest)
+        return _readable(table_rows(table, Document.kind), table.parent)
     folder = open_folder(rest)
     loose = files_in(folder, READERS)
-    owned = {owner.name: _below(owner) for owner in subfolders_of(folder)}
-    owned = {owner: files for owner, files in owned.items() if files}
-    if loose and owned:
+    owned = {owner.name: [path for path in _below(owner) if not _is_of_another(path, owner, folder)] for owner in subfolders_of(folder)}
+    if loose and any(owned.values()):
         raise DataError(f"{folder}: {loose[0].name} lies beside the owners' subfolders; move it into one, or take the subfolders out")
-    if not loose and not owned:
+    if not loose and not any(owned.values()):
         raise DataError(f"{folder}: holds no documents; expected {', '.join(READERS)}, in one subfolder per owner or in the folder itself")
-    files = {path.relative_to(folder).as_posix(): path for path in [*loose, *(path for files in owned.values() for path in files)]}
+    files = {readable_name(path.relative_to(folder)): path for path in [*loose, *(path for files in owned.values() for path in files)]}
     rows = [Row({"path": path, "file": name} | _client(name), str(path)) for name, path in files.items()]
-    return _readable(SourceRows(rows, str(folder), sha256=sha256_of_files(files), reads=Document.kind))
+    source = _readable(SourceRows(rows, str(folder), sha256=sha256_of_files(files), reads=Document.kind), folder)
+    notes = [*source.notes, *_other_kinds(folder), *_links(folder), *_owners_of_nothing([] if loose else owned, source.rows)]
+    return replace(source, notes=tuple(notes))
 
 
 def read_documents(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> Records:
@@ -64,34 +65,83 @@ def file_of(row: Row) -> DocumentText | None:
     return read_document_file(Path(row.columns["path"])) if "path" in row.columns else None
 
 
-def _readable(source: SourceRows) -> SourceRows:
-    """`source` without the files that cannot be read, which its notes name, as they name pages without text and other encodings."""
-    rows, broken, empty, encodings = [], [], [], Counter[str]()
+def _readable(source: SourceRows, folder: Path) -> SourceRows:
+    """`source` without the files that cannot be read. Notes name all of these, and all that are read in part or in another encoding."""
+    rows, broken, empty, encodings = [], defaultdict[str, list[str]](list), list[str](), defaultdict[str, list[str]](list)
     for row in source.rows:
         try:
             found = file_of(row)
         except DataError as error:
-            broken.append(str(error))
+            broken[str(error).removeprefix(f"{row.columns['path']}: ")].append(_name(row, folder))
             continue
         rows.append(row)
         if found and found.empty_pages:
-            empty.append(f"{row.where}: {len(found.empty_pages)} of {found.pages} pages hold no text (scanned or empty)")
+            empty.append(f"{_name(row, folder)} ({len(found.empty_pages)} of {found.pages})")
         if found and found.encoding:
-            encodings[found.encoding] += 1
+            encodings[found.encoding].append(_name(row, folder))
     if broken and not rows:
-        raise DataError(f"{source.origin}: none of its {len(broken)} documents can be read; the first: {broken[0]}")
-    notes = [*_first([f"left out: {one}" for one in broken]), *_first(empty)]
-    notes += [f"{count} of {len(source.rows)} files are no UTF-8 and were read as {name}" for name, count in encodings.items()]
+        reason, names = next(iter(broken.items()))
+        raise DataError(f"{source.origin}: none of its {len(source.rows)} documents can be read; the first: {names[0]}: {reason}")
+    notes = [f"{_of(names, source)} left out: {', '.join(names)}: {reason}" for reason, names in broken.items()]
+    if empty:
+        notes.append(f"{_of(empty, source)} hold pages without text (scanned or empty): {', '.join(empty)}")
+    notes += [f"{_of(names, source)} are no UTF-8 and were read as {code}: {', '.join(names)}" for code, names in encodings.items()]
     return replace(source, rows=rows, notes=tuple(notes))
 
 
-def _first(notes: Sequence[str]) -> list[str]:
-    rest = len(notes) - NAMED
-    return [*notes[:NAMED], *([f"and {rest} more files of this kind"] if rest > 0 else [])]
+def _of(names: Sequence[str], source: SourceRows) -> str:
+    return f"{len(names)} of {len(source.rows)} files"
+
+
+def _name(row: Row, folder: Path) -> str:
+    """The file of a row, from `folder` where it lies in there."""
+    path: Path = row.columns["path"]
+    return readable_name(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def readable_name(path: Path) -> str:
+    """`path` as text: bytes of a name that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path.as_posix()).decode(errors="replace")
 
 
 def _below(folder: Path) -> list[Path]:
-    return [*files_in(folder, READERS), *(path for inner in subfolders_of(folder) for path in _below(inner))]
+    """The documents in `folder` and below. Links to folders are not followed: they may lead to another owner, or in a circle."""
+    inner = [path for path in subfolders_of(folder) if not path.is_symlink()]
+    return [*files_in(folder, READERS), *(path for one in inner for path in _below(one))]
+
+
+def _is_of_another(path: Path, owner: Path, folder: Path) -> bool:
+    """Whether `path`, of `owner`, is a link to a file of another owner in `folder`."""
+    target = path.resolve()
+    return target.is_relative_to(folder.resolve()) and not target.is_relative_to(owner.resolve())
+
+
+def _links(folder: Path) -> list[str]:
+    """A note of the links in the owners' subfolders that are not followed."""
+    found = []
+    for owner in subfolders_of(folder):
+        for path in sorted(owner.rglob("*")):
+            if path.is_symlink() and (path.is_dir() or _is_of_another(path, owner, folder)):
+                found.append(readable_name(path.relative_to(folder)))
+    return [f"links to folders, and to files of another owner, are not followed: {', '.join(found)}"] if found else []
+
+
+def _other_kinds(folder: Path) -> list[str]:
+    """A note of the files in `folder` and below that no reader knows, by their suffixes. Hidden ones are none."""
+    kinds = Counter(path.suffix.lower() or "without a suffix" for path in _all_below(folder) if path.suffix.lower() not in READERS)
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return [f"files of kinds that are not read are left out: {counts}"] if kinds else []
+
+
+def _all_below(folder: Path) -> list[Path]:
+    seen = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    return [*seen, *(path for inner in subfolders_of(folder) if not inner.is_symlink() for path in _all_below(inner))]
+
+
+def _owners_of_nothing(owners: Iterable[str], rows: Sequence[Row]) -> list[str]:
+    """A note of the owners' subfolders of which nothing is read."""
+    missing = set(owners) - {row.columns.get("client") for row in rows}
+    return [f"subfolders without a document that can be read are no clients: {', '.join(sorted(missing))}"] if missing else []
 
 
 def _client(name: str) -> dict[str, str]:

@@ -22,8 +22,8 @@ CLIENT = "client"
 def federated_data(recipe: Recipe) -> FederatedData:
     """The clients of `recipe`. With `evaluate.source` its rows are measured in place of rows that are held out.
 
-    Rows that name a client of the run, in the field that the partition goes by or in `client`, are that client's to measure; rows without
-    that field are dealt out to all clients, so that each is measured once. Raises DataError or RecipeError for what cannot be read.
+    Rows that name a client of the run, in the field that the partition goes by or in `client`, are that client's to measure; where no
+    row names any, all are dealt out to the clients, so that each is measured once. Raises DataError or RecipeError for what cannot be read.
     """
     data = build_clients(recipe.data, recipe.federation.clients, recipe.seed)
     evaluate = recipe.evaluate
@@ -36,32 +36,30 @@ def federated_data(recipe: Recipe) -> FederatedData:
         raise DataError(f"evaluate.source: {str(error).removeprefix('data.source: ')}") from None
     field = str(recipe.data.partition.settings.get("field") or CLIENT)
     names = [client.name for client in data.clients]
-    parts, others = _parts(source.records, names, field, recipe.seed)
+    parts, notes = _parts(source.records, names, field, recipe.seed)
     drop = recipe.data.duplicates == "drop"
     clients = _with_held_out(data.clients, {name: source.records.take(rows) for name, rows in parts.items()}, drop)
-    notes = [*data.notes, *source.notes]
-    if others:
-        notes.append(f"{others} rows of evaluate.source name a client in '{field}' that this run does not have, and are not measured")
-    return replace(data, clients=clients, notes=tuple(notes), licences=data.licences | source.licences)
+    return replace(data, clients=clients, notes=(*data.notes, *source.notes, *notes), licences=data.licences | source.licences)
 
 
-def _parts(records: Records, names: Sequence[str], field: str, seed: int) -> tuple[dict[str, list[int]], int]:
-    """client -> its rows, and how many rows are nobody's."""
+def _parts(records: Records, names: Sequence[str], field: str, seed: int) -> tuple[dict[str, list[int]], list[str]]:
+    """client -> its rows, and notes of the rows that are nobody's."""
     parts: dict[str, list[int]] = {name: [] for name in names}
-    named = [one.fields.get(field) for one in described(records)]
-    if not any(name is not None for name in named):
+    named = [safe_name(one.fields.get(field) or "") for one in described(records)]
+    if not any(named):
         for place, row in enumerate(numpy_stream(seed, "measured-rows").permutation(len(records)).tolist()):
             parts[names[place % len(names)]].append(row)
-        return {name: sorted(rows) for name, rows in parts.items()}, 0
-    others = 0
+        return {name: sorted(rows) for name, rows in parts.items()}, []
     for row, name in enumerate(named):
-        if name is not None and (safe := safe_name(name)) in parts:
-            parts[safe].append(row)
-        else:
-            others += 1
-    if others == len(records):
+        if name in parts:
+            parts[name].append(row)
+    if not any(parts.values()):
         raise DataError(f"evaluate.source: none of its rows names a client of this run in the column '{field}' ({', '.join(names[:5])})")
-    return parts, others
+    unnamed = named.count("")
+    strange = len(named) - unnamed - sum(map(len, parts.values()))
+    notes = [f"{strange} rows of evaluate.source name a client in '{field}' that this run does not have, and are not measured"]
+    notes += [f"{unnamed} rows of evaluate.source name no client in '{field}', as others do, and are not measured"]
+    return parts, [note for note, count in zip(notes, (strange, unnamed), strict=True) if count]
 
 
 def _with_held_out(clients: Sequence[ClientData], held_out: Mapping[str, Records], drop: bool) -> tuple[ClientData, ...]:

@@ -178,6 +178,11 @@ class Capture(Record):
         return f"Capture({len(self.views)} views, {self.provenance})"
 
 
+def is_private(records: Iterable[Record]) -> bool:
+    """Whether one of `records` is PRIVATE."""
+    return any(record.provenance is Provenance.PRIVATE for record in records)
+
+
 def content_digest(record: Record) -> int:
     """A number of 64 bits that records with the same content share, whatever their provenance and their fields."""
     content = [_hashable(getattr(record, one.name)) for one in fields(record) if one.name not in ("provenance", "fields")]  # type: ignore[arg-type]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Annotated
@@ -54,11 +55,11 @@ class Answers(Probe):
     def measure(self, state: State, server: ServerSide) -> Mapping[str, float]:
         asked = self._questions(server)
         said = answers_of(state, server, [row.prompt[-1].content for row in asked], self.max_new_tokens)
-        pairs = [(words_of(answer), words_of(row.response)) for answer, row in zip(said, asked, strict=True)]
+        pairs = [(answer, row.response) for answer, row in zip(said, asked, strict=True)]
         found = {
-            "f1": fmean(token_f1(without_articles(own), without_articles(right)) for own, right in pairs),
-            "rouge_l": fmean(rouge_l(own, right) for own, right in pairs),
-            "words": fmean(len(own) for own, _ in pairs),
+            "f1": fmean(token_f1(answer, right) for answer, right in pairs),
+            "rouge_l": fmean(rouge_l(answer, right) for answer, right in pairs),
+            "words": fmean(len(rouge_words(answer)) for answer in said),
         }
         return prefixed(self.name, found)
 
@@ -69,26 +70,31 @@ class Answers(Probe):
         return drawn(rows_of(self.source, self.like, "evaluate.probes: answers: source"), self.prompts, server.recipe.seed)
 
 
-def words_of(text: str) -> list[str]:
-    """The words of `text` in small letters, without punctuation."""
-    return re.findall(r"\w+", text.casefold())
+def token_f1(said: str, right: str) -> float:
+    """2PR / (P + R), P and R being the shares of words of either that the other has, each as often as it comes there. Two texts without
+    words are alike."""
+    own, other = squad_words(said), squad_words(right)
+    shared = sum((Counter(own) & Counter(other)).values())
+    return 2 * shared / (len(own) + len(other)) if shared else float(own == other)
 
 
-def without_articles(words: Sequence[str]) -> list[str]:
-    return [word for word in words if word not in ("a", "an", "the")]
-
-
-def token_f1(said: Sequence[str], right: Sequence[str]) -> float:
-    """2PR / (P + R), P and R being the shares of words of either that the other has, each as often as it comes there."""
-    shared = sum((Counter(said) & Counter(right)).values())
-    return 2 * shared / (len(said) + len(right)) if shared else float(said == right)
-
-
-def rouge_l(said: Sequence[str], right: Sequence[str]) -> float:
-    """2PR / (P + R), P and R being the longest common subsequence of both, in shares of either."""
-    lengths = [0] * (len(right) + 1)
-    for word in said:
+def rouge_l(said: str, right: str) -> float:
+    """2PR / (P + R), P and R being the longest common subsequence of both, in shares of either; 0 for texts without words."""
+    own, others = rouge_words(said), rouge_words(right)
+    lengths = [0] * (len(others) + 1)
+    for word in own:
         above = 0
-        for place, other in enumerate(right, start=1):
+        for place, other in enumerate(others, start=1):
             above, lengths[place] = lengths[place], above + 1 if word == other else max(lengths[place], lengths[place - 1])
-    return 2 * lengths[-1] / (len(said) + len(right)) if lengths[-1] else float(said == right)
+    return 2 * lengths[-1] / (len(own) + len(others)) if lengths[-1] else 0.0
+
+
+def squad_words(text: str) -> list[str]:
+    """The words of `text` as SQuAD compares them: in small letters, without the characters of punctuation, without articles."""
+    bare = text.lower().translate(dict.fromkeys(map(ord, string.punctuation)))
+    return re.sub(r"\b(a|an|the)\b", " ", bare).split()
+
+
+def rouge_words(text: str) -> list[str]:
+    """The runs of letters and digits of `text` in small letters: those that ROUGE's usual scorer finds, and those of other alphabets."""
+    return re.findall(r"[^\W_]+", text.lower())

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fedloom.agreed import Agreed, model_terms, read_terms, refuse_paths
-from fedloom.data.records import Conversation, Document, Provenance, Record, sha256_of_records
+from fedloom.data.records import Conversation, Document, Provenance, Record, is_private, sha256_of_records
 from fedloom.errors import (
     DataError,
     DiskError,
@@ -190,15 +190,18 @@ class Site:
         return self._work(message.envelope).evaluate(message)
 
     def _sample(self, message: Message) -> bytes:
-        """Answers of the models before and after to the first PUBLIC held-out records; none of a model that does not talk.
+        """Answers of the models before and after to the first PUBLIC held-out records; none of a model that does not talk, and none where
+        it was trained on PRIVATE rows of this site without formal privacy: it could say them.
 
         Each is asked by itself, as a user asks it: beside others, padding would move the last digits of what the model computes.
         """
         if message.envelope not in self._records:
             raise RefusedMessageError("this process of the site has not prepared the rows that it is asked to answer")
+        terms = self._terms(message.envelope)
         count, length = int(message.number("count", 1, MOST_SAMPLES)), int(message.number("max_new_tokens", 1, LONGEST_ANSWER))
         public = (record for record in self._records[message.envelope].held_out if record.provenance is Provenance.PUBLIC)
-        records = list(islice(self._bench.kind.askable(public), count)) if self._bench.kind.talks else []
+        talks = self._bench.kind.talks and (terms.privacy is not None or not is_private(self._records[message.envelope].train))
+        records = list(islice(self._bench.kind.askable(public), count)) if talks else []
         answers = []
         for section in ("before", "after"):
             self._bench.parameters.load(message.section(section))

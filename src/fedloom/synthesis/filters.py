@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
-from fedloom.errors import ModelError
+from fedloom.errors import ModelError, RecipeError
 from fedloom.evaluation.judges import Reward
 from fedloom.models.load import load_model, require_model
 from fedloom.recipe import ModelRecipe
@@ -59,6 +59,14 @@ class Lengths(PairFilter):
 
     question: Annotated[tuple[int, int], Field(description="fewest and most words of a question")] = (3, 60)
     answer: Annotated[tuple[int, int], Field(description="fewest and most words of an answer")] = (1, 200)
+
+    def __post_init__(self) -> None:
+        for name in ("question", "answer"):
+            least, most = getattr(self, name)
+            if not 0 <= least <= most:
+                raise RecipeError(
+                    f"filters: lengths: {name}: is [{least}, {most}]; it should be the fewest words, 0 or more, then the most"
+                )
 
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
         return _each(pairs, self._reason)

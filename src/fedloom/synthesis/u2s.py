@@ -28,6 +28,7 @@ from fedloom.synthesis.generator import Generator, generators
 from fedloom.synthesis.prompting import Pair, PairPrompt, load_prompt
 from fedloom.synthesis.words import content_words, count_words
 from fedloom.synthesis.writing import Budget, Written, write
+from fedloom.tasks import SFT, tasks
 
 BINS = 10
 """Bins of the histogram of cosines, from 0 to 1."""
@@ -122,6 +123,10 @@ class U2S(PrepareStep):
     def check(self, server: ServerSide) -> None:
         if not isinstance(server.bench.encoder, TextEncoder):
             raise RecipeError(f"prepare: u2s writes conversations, which {server.recipe.task.kind} does not train on; choose another task")
+        if not issubclass(tasks.get(server.recipe.task.kind), SFT):
+            raise RecipeError(
+                f"task.kind: u2s writes questions with one answer each, and {server.recipe.task.kind} needs more than that; write sft"
+            )
         load_prompt(self.prompt)
         if self.examples != "none":
             self.sends()
