@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from fedloom.errors import FedloomError, RecipeError, RefusedMessageError
 from fedloom.files import content_sha256, local_path
 from fedloom.hooks import PrepareStep, prepare_steps
 from fedloom.models.bench import Bench
-from fedloom.privacy.terms import PrivacyTerms
+from fedloom.privacy.terms import PrivacyTerms, for_clients
 from fedloom.recipe import AdapterRecipe, ModelRecipe, PrivacyRecipe, Recipe
 from fedloom.registry import Registry, Setting, Where, checked_settings, one_line, places_in, with_values
 from fedloom.sampling import most_participations
@@ -56,6 +56,9 @@ class _Terms(BaseModel):
     class Privacy(PrivacyRecipe):
         model_config = ConfigDict(extra="forbid", strict=True)
         rounds: int = Field(ge=1)
+        clients: int = Field(ge=1)
+        drawn: int = Field(ge=1)
+        quorum: int = Field(ge=1)
 
     version: int
     task: dict[str, Any]
@@ -148,9 +151,11 @@ def _privacy(recipe: Recipe, clients: int) -> dict[str, Any] | None:
     if recipe.privacy is None:
         return None
     federation = recipe.federation
-    per_round = min(federation.per_round or clients, clients)
-    rounds = federation.rounds if per_round == clients else most_participations(clients, per_round, recipe.seed, federation.rounds)
-    return recipe.privacy.model_dump(mode="json") | {"rounds": rounds}
+    drawn = min(federation.per_round or clients, clients)
+    of_all = drawn == clients or recipe.privacy.unit == "client"  # of a client's privacy every round takes, whoever is drawn
+    rounds = federation.rounds if of_all else most_participations(clients, drawn, recipe.seed, federation.rounds)
+    terms = PrivacyTerms(**recipe.privacy.model_dump(mode="json"), rounds=rounds, clients=clients, drawn=drawn, quorum=federation.quorum)
+    return asdict(terms if terms.unit == "row" else for_clients(terms))
 
 
 def read_terms(content: Mapping[str, Any]) -> Agreed:

@@ -17,10 +17,11 @@ TRAINED = ("centralized", "local")
 def compare(local: LocalRun, folder: RunFolder, federation: Federation) -> None:
     """Measure the recipe's baselines, and record their held-out measures. Both kinds need all owners' rows in this process."""
     wanted, measure = local.recipe.evaluate.baselines, federation.task.majority_measure
-    if federation.agreed.privacy and not _is_public(local):
+    if (privacy := federation.agreed.privacy) and (privacy.unit == "client" or not _is_public(local)):
         if left := [name for name in wanted if name in (*TRAINED, "majority")]:
+            what = "of what its client has" if privacy.unit == "client" else "of private rows"
             federation.observer.note(
-                f"evaluate.baselines: {', '.join(left)} left out: under privacy each would be a further release of private rows"
+                f"evaluate.baselines: {', '.join(left)} left out: under privacy each would be a further release {what}"
             )
         return
     if "majority" in wanted and measure is not None:

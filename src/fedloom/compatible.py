@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedloom.algorithms import Algorithm
+from fedloom.algorithms import Algorithm, algorithms
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.sources import JOINED, joined_parts
 from fedloom.errors import RecipeError
@@ -79,10 +79,10 @@ def check_drawn(name: str, algorithm: Algorithm, drawn: int) -> None:
 
 
 def check_privacy(recipe: Recipe, task: Mapping[str, Any], algorithm: Algorithm) -> None:
-    """Raise RecipeError for parts that differential privacy of rows does not go with."""
+    """Raise RecipeError for parts that differential privacy does not go with."""
     if recipe.privacy is None:
         return
-    if tasks.get(recipe.task.kind).couples_rows:
+    if tasks.get(recipe.task.kind).couples_rows and recipe.privacy.unit == "row":
         raise RecipeError(
             f"task.kind: the loss of {recipe.task.kind} joins the rows of a batch, and cannot be clipped row by row; choose dpo or orpo"
         )
@@ -92,6 +92,14 @@ def check_privacy(recipe: Recipe, task: Mapping[str, Any], algorithm: Algorithm)
         raise RecipeError(
             f"algorithm.name: {recipe.algorithm.name} weighs clients by their losses, which tell of rows; under privacy choose another"
         )
+    if recipe.privacy.unit == "client":
+        if not algorithm.joins_by_mean or algorithm.aggregate == "refactor":
+            able = ", ".join(name for name in algorithms.names() if algorithms.get(name).joins_by_mean)
+            raise RecipeError(
+                f"algorithm.name: {recipe.algorithm.name} joins updates by more than their mean, which noise for whole clients does not go"
+                f" with; choose {able}, with average_factors or ffa"
+            )
+        return
     for number, step in enumerate(recipe.prepare):
         if not prepare_steps.get(step.kind).row_by_row:
             raise RecipeError(

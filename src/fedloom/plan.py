@@ -47,19 +47,20 @@ def make_plan(local: LocalRun, task: Task, opened: Opened) -> Plan:
 
 
 def privacy_in_words(privacy: PrivacyRecipe | None) -> str:
-    """What the run promises of a client's rows."""
+    """What the run promises of a client's rows, or of the whole client."""
     if privacy is None:
         return "data stays with its client; no formal guarantee on what the updates reveal (privacy: null)"
+    unit = privacy.unit
     if privacy.epsilon is None:
         return (
-            f"noise of {privacy.noise_multiplier:g} clipping norms on every sum of rows, and no bound on what all of them together spend;"
-            " `fedloom privacy ledger` tells"
+            f"noise of {privacy.noise_multiplier:g} clipping norms on every sum of {unit}s, and no bound on what all of them together"
+            " spend; `fedloom privacy ledger` tells"
         )
     factor = math.exp(min(privacy.epsilon, LARGEST_EXPONENT))
     times = f"{factor:,.0f}" if factor > SMALL_FACTOR else f"{factor:.2f}"
     return (
-        f"({privacy.epsilon:g}, {privacy.delta:g})-differential privacy of every row, over all rounds: no outcome is more than {times}"
-        f" times as likely with a row as without it, but for a probability of {privacy.delta:g}"
+        f"({privacy.epsilon:g}, {privacy.delta:g})-differential privacy of every {unit}, over all rounds: no outcome is more than"
+        f" {times} times as likely with a {unit} as without it, but for a probability of {privacy.delta:g}"
     )
 
 

@@ -240,20 +240,30 @@ class EvaluateRecipe(Part):
 class PrivacyRecipe(Part):
     """Differential privacy of what leaves a client."""
 
-    unit: Literal["row"] = Field("row", description="what is protected: row, a row that is trained on")
+    unit: Literal["row", "client"] = Field(
+        "row", description="what is protected: row, a row that is trained on; client, all that a client has"
+    )
     epsilon: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
         description="the most that may be spent on a client's rows, over all rounds and runs; null with noise_multiplier: no bound",
     )
-    delta: float = Field(1e-5, gt=0, lt=1, description="probability with which epsilon may not hold; below 1 / rows of every client")
-    clip: float = Field(1.0, gt=0, allow_inf_nan=False, description="Euclidean norm that the gradient of every row is scaled down to")
+    delta: float = Field(1e-5, gt=0, lt=1, description="probability with which epsilon may not hold; below 1 / rows, or 1 / clients")
+    clip: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Euclidean norm that the gradient of every row, or the update of a client, is clipped to",
+    )
     noise_multiplier: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
         description="standard deviation of the noise, in clipping norms; null: the least that keeps epsilon over all steps of all rounds",
+    )
+    noise_at: Literal["server", "clients"] = Field(
+        "server", description="with unit client: who adds the noise to the sum of updates, the server, or every client a share of it"
     )
     ledger: Literal["rows", "run"] = Field(
         "rows",

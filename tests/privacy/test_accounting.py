@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -85,6 +86,7 @@ def test_draws_without_replacement_have_an_accountant_of_their_own():
     assert spent([everyone], 1e-5) == pytest.approx(
         epsilon(noise_multiplier=1.0, sample_rate=1.0, steps=10, delta=1e-5, accountant="rdp"), rel=1e-3
     )
+    assert spent([everyone, Event(2.0, 1.0, 5)], 1e-5) == pytest.approx(spent([replace(everyone, steps=15)], 1e-5))
     with pytest.raises(RecipeError, match="neighbouring data of another kind"):
         spent([fixed, Event(2.0, 0.1, 10)], 1e-5)
     with pytest.raises(RecipeError, match="Poisson sampling alone"):

@@ -73,6 +73,9 @@ class Algorithm:
     short_setting: ClassVar[str | None] = None
     """The setting that a recipe may write behind the name: `local:3`."""
 
+    joins_by_mean: ClassVar[bool] = False
+    """Whether the new state depends on the updates of a round through their mean alone: noise on one of them is then noise on the sum."""
+
     refactors: ClassVar[bool] = False
     """Whether the rule is a plain weighted mean, so that products can be averaged in place of factors. Factors that are made anew have new
     coordinates every round, in which momentum, control variates and distances of the rounds before mean nothing."""

@@ -20,6 +20,8 @@ from fedloom.state import State
 class FedAdagrad(Algorithm):
     """Adagrad on the server. Both variants are the same."""
 
+    joins_by_mean = True
+
     server_lr: Annotated[float, Field(description="eta, the server's step size", gt=0)] = 1e-3
     tau: Annotated[float, Field(description="adaptivity: added to sqrt(v); v starts at tau^2", gt=0)] = 1e-3
 

@@ -21,6 +21,8 @@ from fedloom.state import State
 class FedAdam(Algorithm):
     """Adam on the server."""
 
+    joins_by_mean = True
+
     server_lr: Annotated[float, Field(description="eta, the server's step size", gt=0)] = 1e-3
     tau: Annotated[float, Field(description="adaptivity: added to sqrt(v); v starts at tau^2", gt=0)] = 1e-3
     beta1: Annotated[float, Field(description="decay of the first moment m", ge=0, lt=1)] = 0.9

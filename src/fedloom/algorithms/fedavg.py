@@ -10,4 +10,5 @@ from fedloom.algorithms.base import Algorithm, algorithms
 class FedAvg(Algorithm):
     """Average of the clients' weights, each in proportion to the rows it holds. Both variants are the same."""
 
+    joins_by_mean = True
     refactors = True

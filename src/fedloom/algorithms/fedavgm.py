@@ -21,6 +21,8 @@ from fedloom.state import State
 class FedAvgM(Algorithm):
     """Server momentum."""
 
+    joins_by_mean = True
+
     beta1: Annotated[float, Field(description="momentum: the share of the last round's step that is kept", ge=0, lt=1)] = 0.9
 
     def start(self, state: Mapping[str, Tensor], clients: int = 1) -> None:

@@ -17,6 +17,7 @@ from fedloom.state import State
 class FedProx(Algorithm):
     """FedAvg whose clients are held near the weights they received. Both variants are the same."""
 
+    joins_by_mean = True
     refactors = True
 
     prox_mu: Annotated[float, Field(description="mu, the pull towards the received weights; 0 is FedAvg", ge=0)] = 0.01

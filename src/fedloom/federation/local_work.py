@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fedloom.agreed import Agreed
@@ -17,12 +18,11 @@ from fedloom.federation.messages import Message, encode
 from fedloom.federation.private_work import PrivateWork
 from fedloom.federation.site_folder import SiteRows
 from fedloom.models.bench import Bench
-from fedloom.privacy.gradients import PrivateGradients
 from fedloom.registry import gave_numbers
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
-from fedloom.tasks import Rows
-from fedloom.tasks.gradients import PlainGradients
+from fedloom.tasks import Rows, Task
+from fedloom.tasks.gradients import Gradients, PlainGradients, Step
 from fedloom.tasks.training import Trained, train
 
 REFERENCE = "reference"
@@ -64,13 +64,8 @@ class LocalWork:
         rate = message.number("learning_rate")
         parameters.load(half.start)
         report = self._loss_before(rows)
-        gradients: PlainGradients | PrivateGradients
-        if self.private is None:
-            gradients = PlainGradients()
-            steps = gradients.draw(len(rows), task, torch_stream(agreed.seed, "batches", number, client))
-        else:
-            gradients = self.private.gradients(message, memory)
-            steps = gradients.draw(len(rows), task)
+        random = self.private.charge(message, memory) if self.private else None
+        gradients, steps = self._gradients(len(rows), task, number, random)
         dropout = stream_seed(agreed.seed, "dropout", number, client)
         done = train(
             self.bench.model,
@@ -89,6 +84,8 @@ class LocalWork:
         if result.memory and not own and message.report.get("used"):
             raise FedloomError(LOST.format(used))
         sections = _on("cpu", {"update": result.update, **result.extras})
+        if self.private and random and self.private.terms.unit == "client":
+            sections["update"] = self.private.released(sections["update"], random)
         for name, state in sections.items():
             if not bool(torch.isfinite(state.flat).all()):
                 raise FedloomError(f"the {name} of this client is not finite after its training; lower task.learning_rate")
@@ -101,6 +98,14 @@ class LocalWork:
         self.memory.save(number, {**_on("cpu", result.memory), **residuals, **moments}, used)
         report |= {"steps": done.steps} if self.private else self._told(done, rows)
         return encode(Message("update", number, client, sections, report, message.envelope), agreed.codec, coded)
+
+    def _gradients(self, rows: int, task: Task, number: int, random: np.random.Generator | None) -> tuple[Gradients, Sequence[Step]]:
+        """Where the gradients of round `number` come from, and the rows of its steps."""
+        if self.private and random and self.private.terms.unit == "row":
+            private = self.private.gradients(random)
+            return private, private.draw(rows, task)
+        plain = PlainGradients()
+        return plain, plain.draw(rows, task, torch_stream(self.agreed.seed, "batches", number, self.client))
 
     def _told(self, done: Trained, rows: Rows) -> dict[str, float]:
         """What the site says of its training where its rows have no formal privacy."""

@@ -6,12 +6,14 @@ The server is not trusted with any of it: it sees neither the rows, their number
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fedloom.agreed import Agreed
@@ -19,12 +21,16 @@ from fedloom.data.records import Provenance, Record, content_digest
 from fedloom.errors import RecipeError
 from fedloom.federation.messages import Envelope, Message
 from fedloom.federation.site_folder import SiteFolder, SiteRows
+from fedloom.privacy.clients import clipped, noised
 from fedloom.privacy.gradients import PrivateGradients
 from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account
 from fedloom.privacy.noise import keyed_stream, machine_secret
-from fedloom.privacy.terms import PrivacyTerms, SitePlan, planned, refuse_overspending
+from fedloom.privacy.terms import PrivacyTerms, SitePlan, event_of, planned, planned_client, refuse_overspending
 from fedloom.state import State
 from fedloom.tasks import Task
+
+ALL_ROUNDS = "all rounds"
+"""The question that is charged where some clients are drawn for a round: one for the whole run."""
 
 
 def plan_site(terms: PrivacyTerms, task: Task, records: Sequence[Record], envelope: Envelope, folder: SiteFolder) -> None:
@@ -41,7 +47,11 @@ def plan_site(terms: PrivacyTerms, task: Task, records: Sequence[Record], envelo
     if folder.plan(envelope) is None:
         earlier = [entry.charge.event for entry in entries if entry.charge.run != envelope.run]
         expected = task.batch_size * task.accumulation
-        folder.keep_plan(envelope, planned(terms, ledger.account, len(records), expected, task.steps, earlier))
+        if terms.unit == "row":
+            plan = planned(terms, ledger.account, len(records), expected, task.steps, earlier)
+        else:
+            plan = planned_client(terms, ledger.account, earlier)
+        folder.keep_plan(envelope, plan)
 
 
 @dataclass(frozen=True)
@@ -56,24 +66,38 @@ class PrivateWork:
     rows: SiteRows
     folder: SiteFolder
 
-    def gradients(self, message: Message, memory: Mapping[str, State]) -> PrivateGradients:
-        """The gradients for the round of `message`, after the ledger was charged for all of its steps.
+    def gradients(self, random: np.random.Generator) -> PrivateGradients:
+        """The gradients of a round, with `random` as `charge` gave it."""
+        task = self.agreed.task
+        return PrivateGradients(
+            self.terms.clip, self.plan.noise_multiplier, self.plan.sample_rate, task.batch_size * task.accumulation, random
+        )
 
-        Rows and noise are drawn from a stream that is decided by all that decides the sums: asked again, the site gives the same bytes.
+    def released(self, update: State, random: np.random.Generator) -> State:
+        """The update as it is sent where the whole of it is protected: clipped, and with the client's share of the noise where clients add
+        it. Of the fewest updates that a round may have, the shares together are the noise of the terms."""
+        update = clipped(update, self.terms.clip)
+        if self.terms.noise_at == "server":
+            return update
+        return noised(update, self.plan.noise_multiplier * self.terms.clip / math.sqrt(self.terms.quorum), random)
+
+    def charge(self, message: Message, memory: Mapping[str, State]) -> np.random.Generator:
+        """Charge the ledger for the round of `message`, before anything is drawn; gives the stream that rows and noise are drawn from.
+
+        It is decided by all that decides the sums: asked again, the site gives the same bytes.
         """
         key = self._key(message, memory)
+        event = event_of(self.terms, self.plan)
+        paid_for = ALL_ROUNDS if event.sampling == "without_replacement" else key
         ledger = Ledger(self.plan.account, ledgers_folder())
         charged = self.folder.charged(self.envelope)
         if charged and not any(entry.charge.run == self.envelope.run for entry in ledger.entries()):
             raise LedgerError(f"{ledger.path}: was removed, though this run is known to have spent something; put it back")
-        charge = Charge(self.envelope.run, self.envelope.federation, message.round, key, self.terms.unit, self.terms.clip, self.plan.event)
+        charge = Charge(self.envelope.run, self.envelope.federation, message.round, paid_for, self.terms.unit, self.terms.clip, event)
         ledger.charge(charge, lambda events: refuse_overspending(self.terms, self.plan, events))
         if not charged:
             self.folder.note_charged(self.envelope)
-        task = self.agreed.task
-        expected = task.batch_size * task.accumulation
-        stream = keyed_stream(machine_secret(), bytes.fromhex(key))
-        return PrivateGradients(self.terms.clip, self.plan.noise_multiplier, self.plan.sample_rate, expected, stream)
+        return keyed_stream(machine_secret(), bytes.fromhex(key))
 
     def _key(self, message: Message, memory: Mapping[str, State]) -> str:
         """A hash of all that decides what the site releases in this round."""

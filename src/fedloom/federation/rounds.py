@@ -25,6 +25,8 @@ from fedloom.federation.monitor import UpdateMonitor
 from fedloom.federation.observer import Observer
 from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.schedule import learning_rate
+from fedloom.privacy.clients import NoisedSum
+from fedloom.privacy.noise import keyed_stream, machine_secret
 from fedloom.recipe import FederationRecipe
 from fedloom.sampling import draw_clients
 from fedloom.state import State
@@ -295,6 +297,7 @@ def _collect(
     stage = f"{federation.name} round {number}/{terms.rounds}".strip()
     late = _late_replies(federation, before.waiting, number)
     federation.observer.stage(stage, len(late) + len(drawn))
+    summed = _noised_sum(federation, algorithm.state, number, attempt)
     handout, down = Handout(number, algorithm.steps_taken), dict.fromkeys(drawn, 0)
     intake = _Intake(dict(before.waiting), UpdateMonitor(algorithm.state.layout, federation.seed))
 
@@ -308,17 +311,18 @@ def _collect(
     def take(reply: Reply, begun: Handout) -> bool:
         intake.up_bytes += len(reply.message or b"")
         try:
-            message = _add(federation, reply, begun)
+            message = _add(federation, reply, begun, summed)
         except FedloomError as error:
             broadcast.lost(reply.client)
             federation.metric(number, reply.client, "client/failed", 1)
             federation.folder.audit.enter("client failed", round=number, attempt=attempt, client=reply.client, reason=str(error))
             federation.observer.client_done(stage, reply.client, str(error))
             return False
-        intake.norms[reply.client] = _record_training(federation, number, message, len(reply.message or b""))
+        intake.norms[reply.client] = _record_training(federation, number, message, len(reply.message or b""), summed is None)
         if algorithm.takes_late:
             federation.metric(number, reply.client, "update/rounds_late", number - begun.round)
-        intake.monitor.note(reply.client, message.sections["update"])
+        if summed is None:
+            intake.monitor.note(reply.client, message.sections["update"])
         intake.replies += 1
         if federation.agreed.privacy is None:
             intake.loss += float(message.report["loss"]) * float(message.report["examples"])
@@ -355,7 +359,17 @@ def _late_replies(federation: Federation, waiting: Mapping[str, Handout], number
     return [reply for reply in replies if reply.client in waiting and reply.round == waiting[reply.client].round]
 
 
-def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
+def _noised_sum(federation: Federation, state: State, number: int, attempt: int) -> NoisedSum | None:
+    """Where updates are protected as a whole: what clips them here, too, and adds the noise of their sum. None: nothing is done to them."""
+    terms = federation.agreed.privacy
+    if terms is None or terms.unit != "client":
+        return None
+    noise = (terms.noise_multiplier or 0.0) * terms.clip if terms.noise_at == "server" else 0.0
+    decided_by = f"{federation.run} {federation.name} {federation.agreed.sha256} {number} {attempt} {state.sha256()}"
+    return NoisedSum(terms.clip if noise else math.inf, noise, keyed_stream(machine_secret(), b"server", decided_by.encode()))
+
+
+def _add(federation: Federation, reply: Reply, begun: Handout, summed: NoisedSum | None) -> Message:
     """Check the reply to the work handed out in `begun`, and add it to the algorithm's sums. Raises FedloomError with the reason not to."""
     algorithm, codec = federation.algorithm, codecs.get(federation.terms.codec)
     layout, sections = algorithm.layout_of(reply.client), frozenset({"update", *algorithm.needs_extras})
@@ -373,18 +387,21 @@ def _add(federation: Federation, reply: Reply, begun: Handout) -> Message:
     extras = {name: state for name, state in message.sections.items() if name != "update"}
     numbers = {key: float(value) for key, value in message.report.items()}
     numbers["staleness"] = float(algorithm.steps_taken - begun.steps_taken)
-    algorithm.add(message.sections["update"], weight, extras, numbers, reply.client)
+    update = message.sections["update"]
+    algorithm.add(summed.taken(update) if summed else update, weight, extras, numbers, reply.client)
     return message
 
 
-def _record_training(federation: Federation, number: int, message: Message, size: int) -> float:
-    """Record what a client says of its training, the length of its update and the bytes of its message. Gives that length."""
+def _record_training(federation: Federation, number: int, message: Message, size: int, told: bool) -> float:
+    """Record what a client says of its training, the length of its update where that may be `told`, and the bytes of its message. Gives
+    that length."""
     for name in (
         REPORTED_UNDER_PRIVACY if federation.agreed.privacy else ("loss", "seconds", "steps", "examples", "tokens", "truncated_share")
     ):
         federation.metric(number, message.client, f"train/{name}", float(message.report[name]))
     norm = message.sections["update"].norm()
-    federation.metric(number, message.client, "update/norm", norm)
+    if told:
+        federation.metric(number, message.client, "update/norm", norm)
     federation.metric(number, message.client, "traffic/up_bytes", size)
     return norm
 

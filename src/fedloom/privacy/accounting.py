@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fedloom.errors import MissingExtraError, RecipeError
@@ -102,18 +102,27 @@ def solved(planned: Callable[[float], Sequence[Event]], epsilon: float, delta: f
 def spent(events: Sequence[Event], delta: float, accountant: Accountant = "pld") -> float:
     """Epsilon of all `events` together at `delta`; 0 of none. Raises RecipeError for a delta out of range or an accountant that cannot.
 
-    Events that draw without replacement have neighbours of another kind: they are accounted by Renyi accounting, and not beside others.
+    Events that draw without replacement have neighbours of another kind (replace-one): they are accounted by Renyi accounting, and beside
+    them sums over all units, but no Poisson draws.
     """
     _check_delta(delta)
     events = [event for event in events if event.steps]
     if not events:
         return 0.0
-    if len({event.sampling for event in events}) > 1:
+    if all(event.sampling == "poisson" for event in events):
+        return _ACCOUNTANTS[accountant](events, delta)
+    return _by_rdp([_replace_one(event) for event in events], delta)
+
+
+def _replace_one(event: Event) -> Event:
+    """`event` as it is accounted beside draws without replacement: a sum over all units is one, too."""
+    if event.sampling == "without_replacement":
+        return event
+    if event.sample_rate < 1:
         raise RecipeError(
             "privacy: Poisson draws and draws without replacement have neighbouring data of another kind and cannot be added up"
         )
-    fixed = events[0].sampling == "without_replacement"
-    return _ACCOUNTANTS["rdp" if fixed else accountant](events, delta)
+    return replace(event, sampling="without_replacement", drawn=1, of=1)
 
 
 def _by_pld(events: Sequence[Event], delta: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fedloom.errors import RecipeError
@@ -16,15 +16,23 @@ LEAST_LEFT = 0.01
 
 @dataclass(frozen=True)
 class PrivacyTerms:
-    """The part `privacy` of the terms. `rounds` are the rounds that a client takes part in at the most."""
+    """The part `privacy` of the terms.
+
+    `rounds` are the rounds that are paid for: with unit row those that a client takes part in at the most, with unit client all. Of the
+    `clients`, as many as are `drawn` take part in one, and at least `quorum` answer.
+    """
 
     unit: str
     epsilon: float | None
     delta: float
     clip: float
     noise_multiplier: float | None
+    noise_at: str
     ledger: str
     rounds: int
+    clients: int
+    drawn: int
+    quorum: int
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> PrivacyTerms | None:
@@ -50,10 +58,68 @@ class SitePlan:
     def plain(self) -> dict[str, Any]:
         return asdict(self)
 
-    @property
-    def event(self) -> Event:
-        """What one round releases."""
-        return Event(self.noise_multiplier, self.sample_rate, self.steps)
+
+def for_clients(terms: PrivacyTerms) -> PrivacyTerms:
+    """Terms of unit client with their noise: given, or the least that keeps epsilon over all rounds.
+
+    Raises RecipeError for a delta that is no promise for so few clients, or a noise that spends more than epsilon.
+    """
+    if terms.delta >= 1 / terms.clients:
+        raise RecipeError(
+            f"privacy.delta: is {terms.delta:g}, and there are {terms.clients} clients; below 1 / clients ({1 / terms.clients:.2g}) it"
+            " promises something"
+        )
+    noise = terms.noise_multiplier
+    if noise is None:
+        assert terms.epsilon is not None
+        noise = solved(lambda found: [_of_all_rounds(terms, found)], terms.epsilon, terms.delta)
+    found = replace(terms, noise_multiplier=noise)
+    _refuse_too_little(found, noise, [_of_all_rounds(terms, noise)])
+    return found
+
+
+def planned_client(terms: PrivacyTerms, account: str, earlier: Sequence[Event]) -> SitePlan:
+    """The plan of a site whose whole update is protected, after the events `earlier`.
+
+    Where all clients take part in every round, a round costs one sum. Where some are drawn, every round costs something, whoever is
+    drawn: the first one that the site takes part in is charged with all. Raises RecipeError where that is more than the terms allow.
+    """
+    noise = terms.noise_multiplier
+    assert noise is not None, "the terms of unit client have their noise"
+    whole = _of_all_rounds(terms, noise)
+    before = total_epsilon(earlier, terms.delta)
+    if terms.epsilon is not None and total_epsilon([*earlier, whole], terms.delta) > terms.epsilon:
+        raise RecipeError(
+            f"privacy.epsilon: is {terms.epsilon:g}, and {before:.4g} was spent on these rows by earlier runs; this run does not fit beside"
+            " it; see `fedloom privacy ledger`"
+        )
+    steps = 1 if whole.sampling == "poisson" else terms.rounds
+    return SitePlan(account, noise, whole.sample_rate, steps, before, total_epsilon([*earlier, whole], terms.delta))
+
+
+def event_of(terms: PrivacyTerms, plan: SitePlan) -> Event:
+    """What is charged at a time."""
+    if terms.unit == "row" or terms.drawn == terms.clients:
+        return Event(plan.noise_multiplier, plan.sample_rate, plan.steps)
+    return _of_all_rounds(terms, plan.noise_multiplier)
+
+
+def _of_all_rounds(terms: PrivacyTerms, noise: float) -> Event:
+    if terms.drawn == terms.clients:
+        return Event(noise, 1.0, terms.rounds)
+    rate = terms.drawn / terms.clients
+    return Event(noise, rate, terms.rounds, "without_replacement", terms.drawn, terms.clients)
+
+
+def _refuse_too_little(terms: PrivacyTerms, noise: float, events: Sequence[Event]) -> None:
+    """Raise RecipeError where the `events` with this `noise` spend more than epsilon."""
+    total = total_epsilon(events, terms.delta)
+    if terms.epsilon is not None and total > terms.epsilon:
+        steps = events[-1].steps
+        raise RecipeError(
+            f"privacy.noise_multiplier: {noise:g} over all {steps} sums spends epsilon {total:.3g}, more than privacy.epsilon"
+            f" {terms.epsilon:g}; write more, or leave it out"
+        )
 
 
 def planned(terms: PrivacyTerms, account: str, rows: int, expected_rows: int, steps: int, earlier: Sequence[Event]) -> SitePlan:
