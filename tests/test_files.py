@@ -87,6 +87,44 @@ def test_a_torn_last_line_is_left_out_and_cut_off_by_the_next(tmp_path, torn):
     assert read_lines(path) == [{"round": 1}, {"round": 3}]
 
 
+APPENDER = """
+import sys
+from pathlib import Path
+from fedloom.files import append_line
+for number in range(200):
+    append_line(Path(sys.argv[1]), {"writer": sys.argv[2], "number": number, "text": "x" * 2000})
+"""
+
+
+def test_several_processes_append_to_one_file_and_no_line_is_lost(tmp_path):
+    path = tmp_path / "log"
+    writers = [subprocess.Popen([sys.executable, "-c", APPENDER, str(path), str(writer)]) for writer in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    numbers = {str(writer): [] for writer in range(4)}
+    for line in read_lines(path):
+        numbers[line["writer"]].append(line["number"])
+    assert numbers == {str(writer): list(range(200)) for writer in range(4)}
+
+
+HALF = """
+import resource, sys
+from pathlib import Path
+from fedloom.files import append_line
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+append_line(Path(sys.argv[1]), {"text": "x" * 2000})
+"""
+
+
+def test_a_line_that_only_half_fits_on_the_disk_is_an_error_and_cut_off_by_the_next(tmp_path):
+    path = tmp_path / "log"
+    append_line(path, {"round": 1})
+    done = subprocess.run([sys.executable, "-c", HALF, str(path)], capture_output=True, text=True, check=False)
+    assert f"DiskError: {path}: the disk is full" in done.stderr
+    assert path.stat().st_size == 1000
+    append_line(path, {"round": 3})
+    assert read_lines(path) == [{"round": 1}, {"round": 3}]
+
+
 def test_a_file_that_is_one_torn_line_starts_afresh(tmp_path):
     path = tmp_path / "log"
     path.write_text('{"rou')

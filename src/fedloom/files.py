@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -179,28 +180,34 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one JSON object as a line. A torn line that a killed writer left at the end is cut off first."""
-    with disk_errors_named(path), path.open("a+b") as file:
-        if end := file.tell():
+    """Append one JSON object as a line; several processes may write to one file. A torn line that a killed writer left at the end is cut
+    off first."""
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    with disk_errors_named(path), path.open("a+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if end := file.seek(0, os.SEEK_END):
             file.seek(end - 1)
             if file.read(1) != b"\n":
                 file.seek(0)
                 file.truncate(file.read().rfind(b"\n") + 1)
-        file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        if file.write(line) < len(line):  # a disk takes what still fits
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file of our own that `append_line` wrote; none when there is no file. A torn last line is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")
     found = []
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate(whole_lines(path), start=1):
         try:
             found.append(json.loads(line))
         except (ValueError, RecursionError):
             raise FedloomError(f"{path}:{number}: is damaged; put the file of the run back, or remove the line") from None
     return found
+
+
+def whole_lines(path: Path) -> list[bytes]:
+    """The lines of a file, whatever they hold, without a torn last one; none when there is no file."""
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
 def sha256_of(path: Path) -> str:

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Server:
     """An OpenAI-compatible server on loopback that answers as `reply(turns)` says; `asked` are the requests it got.
 
-    Its first replies have the `statuses`, a text in place of a number being the whole body of a reply with status 200. `usage` and `finish`
-    stand in its replies, and each takes `seconds`.
+    A number in place of a text is the status of the reply. Its first replies have the `statuses`, a text in place of a number being the
+    whole body of a reply with status 200. `usage` and `finish` stand in its replies, and each takes `seconds`.
     """
 
     def __init__(self, reply, statuses=(), usage=None, finish="stop", seconds=0.0):
@@ -21,7 +21,9 @@ class Server:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 server.asked.append((self.path, dict(self.headers), body))
                 status = statuses.pop(0) if statuses else 200
-                choice = {"message": {"content": reply(body["messages"])}, "finish_reason": finish}
+                said = reply(body["messages"])
+                status = said if isinstance(said, int) else status
+                choice = {"message": {"content": said}, "finish_reason": finish}
                 content = json.dumps({"choices": [choice], "usage": usage}).encode()
                 if isinstance(status, str):
                     status, content = 200, status.encode()

@@ -2,11 +2,12 @@
 
 import socket
 import threading
+import time
 
 import pytest
 
 from fedloom.errors import ModelError
-from fedloom.models.endpoint import TRIES, Endpoint
+from fedloom.models.endpoint import TRIES, Endpoint, TextRefusedError
 
 
 def test_an_endpoint_is_asked_with_the_key_of_its_variable_and_tried_again_when_busy(serve, monkeypatch):
@@ -53,6 +54,84 @@ def test_a_slow_server_is_given_up(serve, monkeypatch):
         Endpoint(server.url, "m").ask([{"role": "user", "content": "x"}], 8, timeout=0.05)
 
 
+@pytest.mark.parametrize("at_once", [0, b"\r\n\r\n"], ids=["head", "body"])
+def test_a_server_that_gives_byte_after_byte_is_late_and_asked_again(at_once, serve, monkeypatch):
+    content = b'{"choices": [{"message": {"content": "late"}}]}'
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(content), content)
+    begun = reply.index(at_once) + len(at_once) if at_once else 0
+    server, asked, over = socket.create_server(("127.0.0.1", 0)), [], threading.Event()
+
+    def drip(line):
+        line.recv(1 << 16)
+        line.sendall(reply[:begun])
+        for byte in reply[begun:]:
+            over.wait(0.1)
+            try:
+                line.sendall(bytes([byte]))
+            except OSError:  # the asker has gone
+                return
+        asked.append("to its end")
+
+    def answer():
+        while not over.is_set():
+            line, _ = server.accept()
+            asked.append("begun")
+            with line:
+                drip(line)
+
+    monkeypatch.setattr("fedloom.models.endpoint.TRIES", 2)
+    threading.Thread(target=answer, daemon=True).start()
+    begin = time.monotonic()
+    with pytest.raises(ModelError, match=r"cannot be asked .*timed out"):
+        Endpoint(f"http://127.0.0.1:{server.getsockname()[1]}/v1", "m").ask([{"role": "user", "content": "x"}], 8, timeout=0.3)
+    over.set()
+    server.close()
+    assert time.monotonic() - begin < 4  # one alone would take 4.7 s and more
+    assert asked[:2] == ["begun", "begun"]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_text_that_the_server_does_not_take_is_told_from_a_server_that_cannot_be_asked(status, serve):
+    server = serve(lambda _: status)
+    with pytest.raises(TextRefusedError, match=f"HTTP {status}"):
+        Endpoint(server.url, "m").chat([{"role": "user", "content": "x"}], 8)
+    assert len(server.asked) == 1
+    with pytest.raises(ModelError) as caught:
+        Endpoint(serve(lambda _: 404).url, "m").chat([{"role": "user", "content": "x"}], 8)
+    assert not isinstance(caught.value, TextRefusedError)
+
+
+@pytest.mark.parametrize("name", ["localhost", "LocalHost"])
+def test_localhost_is_asked_on_this_machine_whatever_a_name_server_says(name, serve, monkeypatch):
+    server, known, looked_up = serve(lambda _: "here"), socket.getaddrinfo, []
+
+    def rebound(host, *how, **more):
+        looked_up.append(host)
+        return known("192.0.2.1" if host.lower() == "localhost" else host, *how, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    endpoint = Endpoint(server.url.replace("127.0.0.1", name), "m")
+    assert endpoint.is_loopback
+    assert looked_up == []
+    assert endpoint.ask([{"role": "user", "content": "x"}], 8, timeout=5).text == "here"
+    assert looked_up == ["127.0.0.1"]
+    assert server.asked[0][1]["Host"] == f"{name}:{server.http.server_port}"
+
+
+def test_localhost_is_asked_at_the_other_address_where_nobody_listens_at_the_first(monkeypatch):
+    asked = []
+
+    def connect(address, *_):
+        asked.append(address)
+        raise ConnectionRefusedError(f"{address[0]} refuses")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr("fedloom.models.endpoint.TRIES", 1)
+    with pytest.raises(ModelError, match="::1 refuses"):
+        Endpoint("http://localhost:8000/v1", "m").chat([{"role": "user", "content": "x"}], 8)
+    assert asked == [("127.0.0.1", 8000), ("::1", 8000)]
+
+
 def test_what_goes_to_loopback_goes_through_no_proxy(serve, monkeypatch):
     server, proxy = serve(lambda _: "direct"), serve(lambda _: "by the proxy")
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
@@ -71,9 +150,13 @@ def test_what_goes_to_loopback_goes_through_no_proxy(serve, monkeypatch):
         ("http://192.0.2.1/v1", False),
         ("http://0.0.0.0:8000/v1", False),
         ("https://no-such-host.invalid/v1", False),
+        ("http://this-machine.example/v1", False),
+        ("http://localhost.example/v1", False),
+        ("http://[::1%5D.example]/v1", False),
     ],
 )
-def test_loopback_is_known_by_its_addresses(url, loopback):
+def test_loopback_is_known_by_its_addresses_and_no_look_up(url, loopback, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))])
     assert Endpoint(url, "m").is_loopback is loopback
 
 
@@ -103,3 +186,8 @@ def test_a_server_that_answers_nonsense_is_one_line(reply, serve):
     threading.Thread(target=answer, daemon=True).start()
     with server, pytest.raises(ModelError, match=r"it gave no chat completion; is it an OpenAI-compatible server\?"):
         Endpoint(f"http://127.0.0.1:{server.getsockname()[1]}/v1", "judge").chat([{"role": "user", "content": "x"}], 8)
+
+
+def test_half_a_character_in_a_reply_becomes_a_question_mark(serve):
+    server = serve(lambda _: "a\ud800b")
+    assert Endpoint(server.url, "m").chat([{"role": "user", "content": "x"}], 8) == "a?b"

@@ -5,6 +5,7 @@ or answers with something else, such as the page of a gateway.
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
 import json
 import os
@@ -15,6 +16,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,18 +30,12 @@ ALLOWED = "FEDLOOM_KEY_VARIABLES"
 TRIES = 4
 TIMEOUT = 120.0
 BUSY = (408, 409, 429, 500, 502, 503, 504)
+REFUSED = (400, 413, 422)
+LOCALHOST = "localhost"
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key and the texts to another host."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-OPENER = urllib.request.build_opener(_NoRedirects)
-NO_PROXY = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
-"""For this machine's loopback: a proxy would be another machine."""
+class TextRefusedError(ModelError):
+    """The server does not take this request, and would not the next time: its text is too long, or is objected to."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,13 +80,15 @@ class Endpoint:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether every address that the URL stands for is this machine's own loopback."""
-        parts = urlsplit(self.url)
+        """Whether the URL names this machine's own loopback, by its address or as `localhost`. No other name is trusted, whatever it is
+        looked up as: the next look-up may give another machine."""
+        host = str(urlsplit(self.url).hostname)
+        if host == LOCALHOST:
+            return True
         try:
-            found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
-        except OSError:
+            return "%" not in host and ipaddress.ip_address(host).is_loopback  # urllib would read %5D, behind an address, as a bracket
+        except ValueError:
             return False
-        return bool(found) and all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
 
     def chat(self, turns: Sequence[dict[str, str]], max_tokens: int, temperature: float = 0.0) -> str:
         """The text of `ask`."""
@@ -104,7 +103,10 @@ class Endpoint:
         stop: Sequence[str] = (),
         timeout: float = TIMEOUT,
     ) -> ChatReply:
-        """The answer to `turns`. Raises ModelError, without the text that was sent, when there is none."""
+        """The answer to `turns`, which may take `timeout` seconds from the request to its last byte.
+
+        Raises ModelError, without the text that was sent, when there is none; TextRefusedError when others may have one.
+        """
         body: dict[str, Any] = {"model": self.model, "messages": list(turns), "max_tokens": max_tokens, "temperature": temperature}
         body |= {"seed": seed} if seed is not None else {}
         body |= {"stop": list(stop)} if stop else {}
@@ -112,7 +114,7 @@ class Endpoint:
         if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
-        opener = NO_PROXY if self.is_loopback else OPENER
+        opener, kind = NO_PROXY if self.is_loopback else OPENER, ModelError
         for attempt in range(1, TRIES + 1):
             try:
                 with opener.open(request, timeout=timeout) as response:
@@ -120,6 +122,7 @@ class Endpoint:
             except urllib.error.HTTPError as error:
                 moved = " to another address, which keys do not follow; give that one" if 300 <= error.code < 400 else ""
                 reason, busy = f"HTTP {error.code}{moved}", error.code in BUSY
+                kind = TextRefusedError if error.code in REFUSED else ModelError
             except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
                 reason, busy = str(getattr(error, "reason", error)), True
             except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, http.client.HTTPException):
@@ -127,9 +130,7 @@ class Endpoint:
             if not busy or attempt == TRIES:
                 break
             time.sleep(2.0**attempt)
-        raise ModelError(
-            f"{self.url}: cannot be asked ({reason}); check the address, the model's name and ${self.key_variable}{self._unsent()}"
-        )
+        raise kind(f"{self.url}: cannot be asked ({reason}); check the address, the model's name and ${self.key_variable}{self._unsent()}")
 
     def _key(self) -> str | None:
         """The key, where it may be sent to this address."""
@@ -145,8 +146,78 @@ def _reply(found: Any) -> ChatReply:
     choice, usage = found["choices"][0], found.get("usage") or {}
     ended = choice.get("finish_reason") != "length"
     tokens, prompt_tokens = (int(usage.get(name) or 0) for name in ("completion_tokens", "prompt_tokens"))
-    return ChatReply(str(choice["message"]["content"] or ""), tokens, prompt_tokens, ended)
+    text = str(choice["message"]["content"] or "").encode(errors="replace").decode()  # JSON may hold halves of a character, files may not
+    return ChatReply(text, tokens, prompt_tokens, ended)
 
 
 def _allowed() -> set[str]:
     return {name.strip() for name in os.environ.get(ALLOWED, "").split(",")} - {""}
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the key and the texts to another host."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_connection, http.client.HTTPConnection), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(partial(_connection, http.client.HTTPSConnection), req)
+
+
+def _connection(kind: type[http.client.HTTPConnection], host: str, **how: Any) -> http.client.HTTPConnection:
+    connection = kind(host, **how)
+    connection.response_class = _TimelyResponse
+    connection._create_connection = _connected  # type: ignore[attr-defined]
+    return connection
+
+
+def _connected(address: tuple[str, int], *how: Any) -> socket.socket:
+    """A socket to `address`. `localhost` is not looked up: a name server could name another machine."""
+    host, port = address
+    if host.lower() != LOCALHOST:
+        return socket.create_connection(address, *how)
+    try:
+        return socket.create_connection(("127.0.0.1", port), *how)
+    except ConnectionRefusedError:
+        return socket.create_connection(("::1", port), *how)
+
+
+class _TimelyResponse(http.client.HTTPResponse):
+    """A response that has to be there, to its last byte, within the socket's timeout, which by itself begins anew with every byte."""
+
+    def __init__(self, sock: socket.socket, *how: Any, **more: Any) -> None:
+        super().__init__(sock, *how, **more)
+        self.fp: io.BufferedReader = io.BufferedReader(_Timely(sock, self.fp.detach()))
+
+
+class _Timely(io.RawIOBase):
+    """What comes from `sock` by `file` within the timeout of `sock`."""
+
+    def __init__(self, sock: socket.socket, file: io.RawIOBase) -> None:
+        self._sock, self._file, self._end = sock, file, monotonic() + (sock.gettimeout() or TIMEOUT)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._end - monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+OPENER = urllib.request.build_opener(_NoRedirects, _Http, _Https)
+NO_PROXY = urllib.request.build_opener(_NoRedirects, _Http, _Https, urllib.request.ProxyHandler({}))
+"""For this machine's loopback: a proxy would be another machine."""

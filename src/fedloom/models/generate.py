@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -228,11 +229,20 @@ def _draw(logits: Tensor, temperature: float, streams: Sequence[torch.Generator]
 
 
 def _prompt(model: Any, tokenizer: Any, text: str | Rendered, max_new_tokens: int) -> list[int]:
+    """The tokens of a prompt; the last ones alone when it does not fit into the model's context."""
+    tokens = prompt_tokens(tokenizer, text)
+    return tokens[max(len(tokens) - prompt_room(model, max_new_tokens), 0) :] or [tokenizer.eos_token_id]
+
+
+def prompt_tokens(tokenizer: Any, text: str | Rendered) -> list[int]:
     """The tokens of a prompt: of a rendered one, those that training has before the answer."""
-    tokens = list(tokenizer(text, add_special_tokens=False).input_ids) if isinstance(text, str) else prompt_ids(text, tokenizer)
-    if context := getattr(model.config, "max_position_embeddings", None):
-        tokens = tokens[-max(context - max_new_tokens, 1) :]
-    return tokens or [tokenizer.eos_token_id]
+    return list(tokenizer(text, add_special_tokens=False).input_ids) if isinstance(text, str) else prompt_ids(text, tokenizer)
+
+
+def prompt_room(model: Any, max_new_tokens: int) -> int:
+    """The most tokens of a prompt that leave `max_new_tokens` of the model's context for the answer."""
+    context = getattr(model.config, "max_position_embeddings", None)
+    return max(context - max_new_tokens, 1) if context else sys.maxsize
 
 
 def _decoded(tokenizer: Any, tokens: Sequence[int], asked: str | Rendered) -> str:

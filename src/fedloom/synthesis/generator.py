@@ -60,6 +60,10 @@ class Reply:
     ended: bool
 
 
+class BudgetSpentError(Exception):
+    """What `Generator.replies` meets at a `yield` when nothing more is to be begun. It may catch it and give what is under way."""
+
+
 class Generator:
     """Writes replies. Kinds are dataclasses whose fields are their settings: all that decides a reply, or how fast it comes."""
 
@@ -78,8 +82,8 @@ class Generator:
     ) -> Iterator[tuple[int, Reply]]:
         """(place in `prompts`, reply) of every prompt whose place is not among `known`, in any order, as they come.
 
-        A reply ends before the first of the texts in `stop`. `lent` is a place for a model that is loaded once for all clients of this
-        machine.
+        A reply ends before the first of the texts in `stop`; that of a prompt which the model cannot take is empty. `lent` is a place for a
+        model that is loaded once for all clients of this machine.
         """
         raise NotImplementedError
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from fedloom.errors import ModelError, RunStoppedError
-from fedloom.models.endpoint import Endpoint
-from fedloom.synthesis.generator import LEAVING, Generator, MaxNewTokens, Prompt, Reply, Seed, Temperature, generators, refuse_leaving
+from fedloom.models.endpoint import Endpoint, TextRefusedError
+from fedloom.synthesis.generator import (
+    LEAVING,
+    BudgetSpentError,
+    Generator,
+    MaxNewTokens,
+    Prompt,
+    Reply,
+    Seed,
+    Temperature,
+    generators,
+    refuse_leaving,
+)
 
 
 @generators.register("endpoint")
@@ -20,7 +32,8 @@ class EndpointGenerator(Generator):
     """A model behind an OpenAI-compatible server.
 
     PRIVATE text is refused by its type, unless the server is on this machine's loopback and `private_on_loopback` says that it may be sent
-    there. A server that is busy, down or says something else is asked again, then the run stops and can be resumed.
+    there. A server that is busy, down or says something else is asked again, then the run stops and can be resumed. A prompt that it does
+    not take, such as one that is too long, gets an empty reply, unless it takes none at all.
     """
 
     url: Annotated[str, Field(description="address up to /v1, such as http://127.0.0.1:8000/v1")] = field(kw_only=True)
@@ -50,15 +63,25 @@ class EndpointGenerator(Generator):
     def replies(
         self, prompts: Sequence[Prompt], stop: Sequence[str], known: Collection[int], lent: dict[str, Any]
     ) -> Iterator[tuple[int, Reply]]:
-        with ThreadPoolExecutor(self.at_once) as pool:
-            asked = {pool.submit(self._reply, prompts[place], stop): place for place in range(len(prompts)) if place not in known}
+        """See `Generator.replies`. When a request fails or the budget is spent, no other is begun, and those under way, which are paid for,
+        are taken in."""
+        left = deque(place for place in range(len(prompts)) if place not in known)
+        takes_prompts, refused, stopped = bool(known), dict[int, TextRefusedError](), None
+        for place, request in _as_they_come(lambda place: self._reply(prompts[place], stop), left, self.at_once):
             try:
-                for done in as_completed(asked):
-                    yield asked[done], done.result()
-            except ModelError as error:
-                raise RunStoppedError(f"generator: {error}; mend it and resume, what was written is kept") from None
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                yield place, request.result()
+                takes_prompts = True
+            except TextRefusedError as error:
+                refused[place] = error
+            except (ModelError, BudgetSpentError) as error:
+                stopped = stopped or error
+                left.clear()
+        if refused and not takes_prompts:  # then it is the request that is wrong, and no single text
+            stopped = stopped or next(iter(refused.values()))
+        if isinstance(stopped, ModelError):
+            raise RunStoppedError(f"generator: {stopped}; mend it and resume, what was written is kept") from None
+        if stopped is None:
+            yield from ((place, Reply("", 0, 0, ended=True)) for place in refused)
 
     @property
     def _server(self) -> Endpoint:
@@ -72,3 +95,15 @@ class EndpointGenerator(Generator):
         text = said.text.lstrip()
         begun = "" if text.startswith(prompt.begun) else f"{prompt.begun} "
         return Reply(begun + text, said.tokens, said.prompt_tokens, said.ended)
+
+
+def _as_they_come(ask: Callable[[int], Reply], left: deque[int], at_once: int) -> Iterator[tuple[int, Future[Reply]]]:
+    """(place, request) of each place that is `left`, as soon as it is answered. Whoever empties `left` ends it with those under way."""
+    with ThreadPoolExecutor(at_once) as pool:
+        under_way: dict[Future[Reply], int] = {}
+        while left or under_way:
+            while left and len(under_way) < at_once:
+                place = left.popleft()
+                under_way[pool.submit(ask, place)] = place
+            for request in wait(under_way, return_when=FIRST_COMPLETED).done:
+                yield under_way.pop(request), request

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from fedloom.data.templates import Rendered, render_prompt
 from fedloom.errors import DataError, ModelError
-from fedloom.files import content_sha256, local_path, version_of
-from fedloom.models.generate import Continuation, continuations
+from fedloom.files import local_path
+from fedloom.models.generate import Continuation, continuations, prompt_room, prompt_tokens
 from fedloom.models.load import LoadedModel, load_model, require_model
 from fedloom.models.quiet import quiet
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
 from fedloom.synthesis.generator import Generator, MaxNewTokens, Prompt, Reply, Seed, Temperature, generators
+from fedloom.synthesis.generators.weights import Weights, adapter_sha256, weights_of
 
 
 @generators.register("transformers")
@@ -39,30 +41,46 @@ class TransformersGenerator(Generator):
         require_model(self._recipe)
 
     def identity(self) -> Mapping[str, Any]:
-        settings = {name: value for name, value in vars(self).items() if name not in ("batch_size", "device", "model", "adapter")}
-        adapter = content_sha256(local_path(self.adapter)) if self.adapter else None
-        return {"kind": "transformers", "model": version_of(self.model), "adapter": adapter, **settings}
+        """All but the device and the batch: in bfloat16 they decide last digits, which can change a word, and a reply that was written in
+        another batch is as good."""
+        left_out = ("batch_size", "device", "model", "revision", "adapter")
+        settings = {name: value for name, value in vars(self).items() if name not in left_out}
+        return {"kind": "transformers", "model": asdict(self._weights), "adapter": adapter_sha256(self.adapter), **settings}
 
     def replies(
         self, prompts: Sequence[Prompt], stop: Sequence[str], known: Collection[int], lent: dict[str, Any]
     ) -> Iterator[tuple[int, Reply]]:
         loaded = self._loaded(lent)
         texts = [_begun(prompt, loaded.tokenizer, self.template) for prompt in prompts]
+        lengths = [len(prompt_tokens(loaded.tokenizer, text)) for text in texts]
+        room = prompt_room(loaded.model, self.max_new_tokens)
+        for place, length in enumerate(lengths):
+            if length > room and place not in known:
+                yield place, Reply("", 0, length, ended=True)  # without its beginning, the rules, the model would write something else
+        fitting = [place for place, length in enumerate(lengths) if length <= room]
+        skip = {number for number, place in enumerate(fitting) if place in known}
+        asked = [texts[place] for place in fitting]
         found = continuations(
-            loaded.model, loaded.tokenizer, texts, self.max_new_tokens, self.batch_size, self.temperature, self.seed, stop, known
+            loaded.model, loaded.tokenizer, asked, self.max_new_tokens, self.batch_size, self.temperature, self.seed, stop, skip
         )
-        for place, written in found:
-            if place not in known:
-                yield place, _reply(prompts[place], written)
+        for number, written in found:
+            if number not in skip:
+                yield fitting[number], _reply(prompts[fitting[number]], written)
 
     @property
     def _recipe(self) -> ModelRecipe:
         return ModelRecipe(id=self.model, revision=self.revision, dtype=self.dtype, device=self.device, adapter=None)
 
+    @property
+    def _weights(self) -> Weights:
+        return weights_of(self.model, self.revision)
+
     def _loaded(self, lent: dict[str, Any]) -> LoadedModel:
-        key = f"transformers {self._recipe.model_dump_json()} {self.adapter}"
+        """The model with the very weights and adapter that the identity names."""
+        weights = self._weights
+        key = json.dumps(["transformers", asdict(weights), adapter_sha256(self.adapter), self.dtype, self.device])
         if key not in lent:
-            loaded = load_model(self._recipe)
+            loaded = load_model(self._recipe.model_copy(update={"revision": weights.revision}))
             lent[key] = replace(loaded, model=_adapted(loaded.model, self.adapter)) if self.adapter else loaded
         found: LoadedModel = lent[key]
         return found

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from fedloom.errors import MissingExtraError
-from fedloom.files import content_sha256, local_path, version_of
+from fedloom.files import content_sha256, local_path
 from fedloom.registry import PLACE
-from fedloom.synthesis.generator import Generator, MaxNewTokens, Prompt, Reply, Seed, Temperature, generators
+from fedloom.synthesis.generator import (
+    BudgetSpentError,
+    Generator,
+    MaxNewTokens,
+    Prompt,
+    Reply,
+    Seed,
+    Temperature,
+    generators,
+)
+from fedloom.synthesis.generators.weights import Weights, adapter_sha256, weights_of
 
-ADAPTER = "fedloom"
+ASKED_TOGETHER = 256
+"""Prompts that vLLM is given at once. What it has written is on disk after each such lot."""
 
 
 @generators.register("vllm")
@@ -35,38 +47,56 @@ class VllmGenerator(Generator):
         _vllm()
 
     def identity(self) -> Mapping[str, Any]:
-        settings = {name: value for name, value in vars(self).items() if name not in ("memory_share", "model", "adapter")}
-        adapter = content_sha256(local_path(self.adapter)) if self.adapter else None
-        return {"kind": "vllm", "model": version_of(self.model), "adapter": adapter, **settings}
+        """All but what decides which prompts are worked on together: in bfloat16 that decides last digits, which can change a word, and a
+        reply that was written in another batch is as good."""
+        left_out = ("memory_share", "model", "revision", "adapter")
+        settings = {name: value for name, value in vars(self).items() if name not in left_out}
+        return {"kind": "vllm", "model": asdict(self._weights), "adapter": adapter_sha256(self.adapter), **settings}
 
     def replies(
         self, prompts: Sequence[Prompt], stop: Sequence[str], known: Collection[int], lent: dict[str, Any]
     ) -> Iterator[tuple[int, Reply]]:
+        places = [place for place in range(len(prompts)) if place not in known]
+        for start in range(0, len(places), ASKED_TOGETHER):
+            lot = places[start : start + ASKED_TOGETHER]
+            spent = None
+            for place, reply in zip(lot, self._written([prompts[place] for place in lot], stop, lent), strict=True):
+                try:
+                    yield place, reply
+                except BudgetSpentError as error:
+                    spent = error
+            if spent is not None:
+                raise spent
+
+    def _written(self, prompts: Sequence[Prompt], stop: Sequence[str], lent: dict[str, Any]) -> list[Reply]:
         vllm, engine = _vllm(), self._engine(lent)
         sampling = vllm.SamplingParams(
             temperature=self.temperature, max_tokens=self.max_new_tokens, stop=list(stop) or None, seed=self.seed
         )
-        places = [place for place in range(len(prompts)) if place not in known]
         adapter = {"lora_request": _lora_request(self.adapter)} if self.adapter else {}
-        conversations = [[{"role": turn.role, "content": turn.content} for turn in prompts[place].turns] for place in places]
-        begun = [prompts[place].begun for place in places]
-        for conversation, text in zip(conversations, begun, strict=True):
-            if text:
-                conversation.append({"role": "assistant", "content": text})
-        goes_on = any(begun)
+        goes_on = any(prompt.begun for prompt in prompts)
         found = engine.chat(
-            conversations, sampling, add_generation_prompt=not goes_on, continue_final_message=goes_on, use_tqdm=False, **adapter
+            [_conversation(prompt) for prompt in prompts],
+            sampling,
+            add_generation_prompt=not goes_on,
+            continue_final_message=goes_on,
+            use_tqdm=False,
+            **adapter,
         )
-        for place, text, output in zip(places, begun, found, strict=True):
-            said = output.outputs[0]
-            yield place, Reply(text + said.text, len(said.token_ids), len(output.prompt_token_ids), said.finish_reason != "length")
+        return [_reply(prompt, output) for prompt, output in zip(prompts, found, strict=True)]
+
+    @property
+    def _weights(self) -> Weights:
+        return weights_of(self.model, self.revision)
 
     def _engine(self, lent: dict[str, Any]) -> Any:
-        key = f"vllm {self.model} {self.revision} {self.dtype} {self.memory_share} {self.max_model_length} {bool(self.adapter)}"
+        """The engine with the very weights that the identity names."""
+        weights = self._weights
+        key = json.dumps(["vllm", asdict(weights), self.dtype, self.memory_share, self.max_model_length, bool(self.adapter)])
         if key not in lent:
             lent[key] = _vllm().LLM(
                 model=self.model,
-                revision=self.revision,
+                revision=weights.revision,
                 dtype=self.dtype,
                 gpu_memory_utilization=self.memory_share,
                 max_model_len=self.max_model_length,
@@ -87,6 +117,18 @@ def _vllm() -> Any:
 
 
 def _lora_request(adapter: str) -> Any:
+    """The adapter by its content: vLLM keeps the weights of a name and number that it has seen."""
     from vllm.lora.request import LoRARequest
 
-    return LoRARequest(ADAPTER, 1, str(local_path(adapter)))
+    sha256 = content_sha256(local_path(adapter))
+    return LoRARequest(sha256, 1 + int(sha256[:7], 16), str(local_path(adapter)))
+
+
+def _conversation(prompt: Prompt) -> list[dict[str, str]]:
+    turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
+    return [*turns, {"role": "assistant", "content": prompt.begun}] if prompt.begun else turns
+
+
+def _reply(prompt: Prompt, output: Any) -> Reply:
+    said = output.outputs[0]
+    return Reply(prompt.begun + said.text, len(said.token_ids), len(output.prompt_token_ids), said.finish_reason != "length")
