@@ -84,7 +84,7 @@ def check_same_data(data: FederatedData, folder: RunFolder) -> None:
 def holding_of(client: str, opened: Opened) -> dict[str, Any]:
     """What a client said of its rows, with the numbers of rows that it trains on and measures, and of those cut and left out."""
     holding, prepared = opened.holdings[client], opened.prepared[client]
-    counts = {name: int(prepared[name]) for name in ("train", "held_out", *ENCODED)}
+    counts = {name: int(prepared[name]) for name in ("train", "held_out", *ENCODED) if name in prepared}
     said = {**holding.numbers, **holding.counts}
     return {"client": client, **counts, **{name: value for name, value in said.items() if name not in ("client", *counts)}}
 

@@ -41,8 +41,8 @@ class Opened:
     """How long a forward pass over one batch takes at the first client."""
 
     def rows(self, name: str) -> int:
-        """The rows of all clients, `name` being train or held_out."""
-        return int(sum(report[name] for report in self.prepared.values()))
+        """The rows of all clients that tell, `name` being train or held_out."""
+        return int(sum(report.get(name, 0) for report in self.prepared.values()))
 
 
 def open_federation(federation: Federation, timed: bool = False) -> Opened:
@@ -155,7 +155,7 @@ def _rows_under_privacy(client: str, message: Message) -> dict[str, float]:
     held_out = message.report.get("held_out", -1)
     if not (float(held_out).is_integer() and held_out >= 0):
         raise FedloomError(f"client '{client}' gave no number of measured rows when it prepared")
-    return {**dict.fromkeys(("train", *ENCODED), 0.0), "held_out": held_out, "weight": 1.0}
+    return {"held_out": held_out, "weight": 1.0}
 
 
 def _record_measures(federation: Federation, client: str, message: Message) -> None:

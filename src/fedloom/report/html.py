@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fedloom.data.row_notes import ENCODED, REPEATED, found_counts
 from fedloom.files import write_atomic
 from fedloom.measures import Measure
-from fedloom.report import plots, safety, written
+from fedloom.report import plots, privacy, safety, written
 from fedloom.report.drawing import svg
 from fedloom.report.markup import SEARCH, Html, folded, joined, row, searchable, table, tag
 from fedloom.report.notes import notes
@@ -61,6 +61,7 @@ def page(record: RunRecord) -> str:
         _written(record),
         _samples(record),
         _holdings(record),
+        *([_section("Privacy", *content)] if (content := privacy.section(record)) else []),
         _section("What these numbers do and do not show", tag("ul", [tag("li", note) for note in notes(record)])),
         _section("How it was run", _recipe(record), _versions(record)),
     ]
