@@ -30,7 +30,7 @@ def fedloom(*words: object, cwd: Path, typed: str = "", **environment: str) -> s
 
 
 @contextmanager
-def started(*words: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+def started(*words: object, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """The command, running. On two cores, so that workers get one thread each on every machine.
 
     It takes Ctrl-C as in a terminal, even where these tests were started in the background, whose programs ignore it.
@@ -44,7 +44,7 @@ def started(*words: object, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         _command(words),
         cwd=cwd,
-        env=_environment({}),
+        env=_environment(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
