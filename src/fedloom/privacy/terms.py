@@ -37,7 +37,7 @@ class PrivacyTerms:
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> PrivacyTerms | None:
         """From the plain terms; None where they have no privacy."""
-        found = content["privacy"]
+        found = content.get("privacy")
         return None if found is None else cls(**found)
 
 
