@@ -159,3 +159,12 @@ def test_baselines_are_left_out(tmp_path):
 
     small(tmp_path / "run", Listens(), **NOISE | {"evaluate.baselines": ["base", "local"], "evaluate.every": 2})
     assert any("local left out: under privacy each would be a further release of what its client has" in note for note in notes)
+
+
+def test_a_client_with_a_huge_update_is_clipped_and_not_named_for_it(tmp_path):
+    """Who has a long update would tell of its rows."""
+    huge = {"clients.malicious": 1, "clients.behaviour": {"kind": "gaussian_noise", "scale": 1e6}}
+    run = small(tmp_path / "run", **NOISE | huge)
+    assert torch.isfinite(run.state.flat).all()
+    assert "norm" not in (run.folder / "audit.jsonl").read_text()
+    assert not [event for event in RunFolder(run.folder).metrics() if event["name"] == "client/failed"]

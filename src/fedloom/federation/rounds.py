@@ -318,7 +318,9 @@ def _collect(
             federation.folder.audit.enter("client failed", round=number, attempt=attempt, client=reply.client, reason=str(error))
             federation.observer.client_done(stage, reply.client, str(error))
             return False
-        intake.norms[reply.client] = _record_training(federation, number, message, len(reply.message or b""), summed is None)
+        norm = _record_training(federation, number, message, len(reply.message or b""), summed is None)
+        if summed is None:  # of an update that is protected as a whole the length is not told, and clipping bounds it
+            intake.norms[reply.client] = norm
         if algorithm.takes_late:
             federation.metric(number, reply.client, "update/rounds_late", number - begun.round)
         if summed is None:
