@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from local_runs import opened
 
 import fedloom
+from fedloom.agreed import Agreed
 from fedloom.errors import FedloomError, RecipeError, RunStoppedError
+from fedloom.federation.bodies import Terms
 from fedloom.federation.messages import Expected, Message, decode, encode
 from fedloom.federation.observer import Observer
+from fedloom.federation.opening import open_federation
 from fedloom.federation.rounds import run_rounds
 from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.site import Site
@@ -272,3 +276,33 @@ def test_without_privacy_no_ledger_is_written(tmp_path):
     assert not (tmp_path / "home" / "ledgers").exists()
     with pytest.raises(RecipeError, match="no client of it has spent anything"):
         spending_of(tmp_path / "run")
+
+
+def test_a_server_that_names_its_federation_anew_gets_no_new_account_of_private_rows(tmp_path):
+    with opened(load_recipe("tiny", SMALL | NOISE | {"data.provenance": "private"}), tmp_path / "run") as (local, _, _):
+        renamed = local.federation(local.recipe, RunFolder(tmp_path / "again"), name="another")
+        open_federation(renamed)
+        plans = [json.loads(path.read_text())["account"] for path in local.sites.folder.glob("east/*/privacy.json")]
+    assert len(plans) == 2
+    assert len(set(plans)) == 1
+
+
+def test_a_site_refuses_steps_that_its_server_should_not_have_sent(tmp_path):
+    recipe = load_recipe("u2s_tiny", {"evaluate.baselines": []})
+    with opened(recipe, tmp_path / "run") as (local, federation, _):
+        private = {
+            "unit": "row",
+            "epsilon": 8.0,
+            "delta": 1e-3,
+            "clip": 1.0,
+            "noise_multiplier": None,
+            "noise_at": "server",
+            "ledger": "rows",
+        }
+        content = {**federation.agreed.content, "privacy": private | {"rounds": 1, "clients": 3, "drawn": 3, "quorum": 1}}
+        agreed = Agreed(content)
+        envelope = replace(federation.envelope, agreed=agreed.sha256)
+        name = local.sites.owners[0]
+        reply = local.sites.answer(name, encode(Message("join", 0, name, {}, {}, envelope, Terms(content))))
+        told = decode(reply, Expected("failed", 0, name, envelope))
+    assert "these terms protect single rows" in told.body.reason

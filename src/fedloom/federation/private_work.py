@@ -18,7 +18,7 @@ import torch
 
 from fedloom.agreed import Agreed
 from fedloom.data.records import Provenance, Record, content_digest
-from fedloom.errors import RecipeError
+from fedloom.errors import RecipeError, RefusedMessageError
 from fedloom.federation.messages import Envelope, Message
 from fedloom.federation.site_folder import SiteFolder, SiteRows
 from fedloom.privacy.clients import clipped, noised
@@ -41,7 +41,7 @@ def plan_site(terms: PrivacyTerms, task: Task, records: Sequence[Record], envelo
     public = all(record.provenance is Provenance.PUBLIC for record in records)
     if terms.ledger == "run" and not public:
         raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
-    apart = f"{envelope.run}{envelope.federation}" if terms.ledger == "run" else envelope.federation
+    apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
     ledger = open_account([content_digest(record) for record in records], apart)
     entries = ledger.entries()
     if folder.plan(envelope) is None:
@@ -52,6 +52,17 @@ def plan_site(terms: PrivacyTerms, task: Task, records: Sequence[Record], envelo
         else:
             plan = planned_client(terms, ledger.account, earlier)
         folder.keep_plan(envelope, plan)
+
+
+def refuse_counting_steps(agreed: Agreed) -> None:
+    """Raise RefusedMessageError for terms whose prepare steps would undo their privacy, whatever the server has checked."""
+    if agreed.privacy is None:
+        return
+    for number, step in enumerate(agreed.prepare):
+        if step.exchanges:
+            raise RefusedMessageError(f"prepare.{number}: sends counts of rows up, which these terms protect")
+        if agreed.privacy.unit == "row" and not step.row_by_row:
+            raise RefusedMessageError(f"prepare.{number}: makes a row of several, or several of one, and these terms protect single rows")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from fedloom.federation.codec import codecs
 from fedloom.federation.local_work import LocalWork
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
 from fedloom.federation.preparing import Preparation, PreparedRecords, Progress
-from fedloom.federation.private_work import PrivateWork, plan_site
+from fedloom.federation.private_work import PrivateWork, plan_site, refuse_counting_steps
 from fedloom.federation.site_folder import SiteFolder, SiteRows
 from fedloom.models.bench import Bench
 from fedloom.models.kinds import kinds
@@ -147,6 +147,7 @@ class Site:
             refuse_paths(agreed)
         if not isinstance(self._bench.kind, kinds.get(agreed.task.model_kind)):
             raise FedloomError(f"this site's model is no {agreed.task.model_kind}, which the task of the terms trains")
+        refuse_counting_steps(agreed)
         bench = self._bench
         _compare("model", agreed.content["model"], model_terms(bench.recipe, bench.sha256))
         _compare("encoding of rows", agreed.content["data"], bench.encoder.terms)
