@@ -106,19 +106,26 @@ def disk_errors_named(path: Path) -> Iterator[None]:
         raise
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write `content` to `path` so that the file holds either the old bytes or the new ones, whatever happens in between."""
+def write_atomic(path: Path, content: bytes | str, private: bool = False) -> None:
+    """Write `content` to `path` so that the file holds either the old bytes or the new ones, whatever happens in between.
+
+    A `private` file can be read by its owner alone.
+    """
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     with disk_errors_named(path):
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "wb", opener=_for_owner if private else None) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def scratch_folder(parent: Path, name: str) -> tempfile.TemporaryDirectory[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from fedloom.agreed import agree, places_of
 from fedloom.data.measured_rows import federated_data
 from fedloom.data.records import Conversation, Record
 from fedloom.data.row_notes import source_notes
-from fedloom.errors import DataError, RecipeError, RunStoppedError
+from fedloom.errors import DataError, InterruptedRunError, RecipeError, RunStoppedError
 from fedloom.federation.opening import planned
 from fedloom.federation.preparing import Preparation, PreparedRecords
-from fedloom.files import disk_errors_named
+from fedloom.files import write_atomic
 from fedloom.hooks import ServerSide
 from fedloom.local_run import bench_plan, cores
 from fedloom.models.bench import make_bench
@@ -72,15 +72,14 @@ def prepare(
             yield PreparedClient(client.name, preparation(client.name).prepared(client.train, [], told[client.name]))
         except (DataError, RunStoppedError) as error:
             raise type(error)(f"client '{client.name}': {error}") from None
+        except KeyboardInterrupt:
+            raise InterruptedRunError("stopped; what was written is kept, and the same command goes on from it") from None
 
 
-def write_rows(path: Path, client: str, records: PreparedRecords) -> None:
-    """Add a client's rows to a JSON-lines file that its owner alone can read: question, answer, and where each comes from."""
-    with disk_errors_named(path):
-        path.touch(mode=0o600)
-        with path.open("a", encoding="utf-8") as file:
-            for record in records.train:
-                file.write(json.dumps(_plain(client, record), ensure_ascii=False) + "\n")
+def write_rows(path: Path, clients: Sequence[PreparedClient]) -> None:
+    """Write the clients' rows into a JSON-lines file that its owner alone can read: question, answer, and where each comes from."""
+    rows = [json.dumps(_plain(client.name, record), ensure_ascii=False) for client in clients for record in client.records.train]
+    write_atomic(path, "".join(f"{row}\n" for row in rows), private=True)
 
 
 def _plain(client: str, record: Record) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from commands import fedloom, result
+from commands import error_line, fedloom, result
 from document_kinds import docx, pdf
 
 TEXT = "{0} is a plain thing that is made of {1}. People use it every day."
@@ -50,6 +50,9 @@ def test_prepare_shows_pairs_with_their_source_and_writes_them_for_their_owner(f
     assert (desk / "pairs.jsonl").stat().st_mode & 0o077 == 0
     assert {row["client"] for row in rows} == {"mill", "forge"}
     assert {row["provenance"] for row in rows} == {"private"}
+    taken = fedloom("prepare", *words(folder), "--out", "pairs.jsonl", cwd=desk)
+    assert taken.returncode == 2
+    assert "--out pairs.jsonl: exists already; remove it, or choose another name" in error_line(taken.stderr)
     again = fedloom("prepare", *words(folder), "--json", cwd=desk)
     (first, _) = json.loads(again.stdout.splitlines()[-1])["clients"]
     assert first["measured"]["0/known"] == first["measured"]["0/pieces"]

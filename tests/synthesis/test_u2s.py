@@ -9,7 +9,7 @@ from local_runs import opened
 import fedloom
 from fedloom.data.records import Document, Provenance
 from fedloom.data.tiny_documents import TEXTS
-from fedloom.errors import DataError, FedloomError, RecipeError, RunStoppedError
+from fedloom.errors import DataError, FedloomError, InterruptedRunError, RecipeError, RunStoppedError
 from fedloom.hooks import PrepareContext
 from fedloom.local_run import bench_plan
 from fedloom.models.bench import make_bench
@@ -222,3 +222,15 @@ def test_an_endpoint_that_is_down_stops_the_run_and_resume_goes_on(private, tmp_
     asked = len(server.asked)
     assert fedloom.resume(tmp_path / "run").status == "finished"
     assert len(server.asked) - asked == 6 - 2  # both owners have the same six texts
+
+
+def test_a_preparation_that_is_interrupted_says_that_it_goes_on(tmp_path, monkeypatch):
+    from fedloom.preparing import prepare
+
+    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "home"))
+
+    def interrupts(client, done, total, pace):
+        raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedRunError, match="stopped; what was written is kept, and the same command goes on from it"):
+        list(prepare(load_recipe("u2s_tiny"), interrupts))

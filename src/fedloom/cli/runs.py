@@ -90,14 +90,16 @@ def prepare(
     from fedloom.resolve import load_recipe
 
     resolved = load_recipe(recipe, parse_overrides(overrides or []))
-    if out_file and (out_file.exists() or out_file.suffix != ".jsonl"):
-        raise RecipeError(f"--out {out_file}: should be a new file that ends in .jsonl")
+    if out_file and out_file.suffix != ".jsonl":
+        raise RecipeError(f"--out {out_file}: should be a file that ends in .jsonl")
+    if out_file and out_file.exists():
+        raise RecipeError(f"--out {out_file}: exists already; remove it, or choose another name")
     clients: list[PreparedClient] = []
     with stoppable(), LiveView(err) as view:
         for client in prepared(resolved, view.client_progress, view.note):
             clients.append(client)
-            if out_file:
-                write_rows(out_file, client.name, client.records)
+        if out_file:
+            write_rows(out_file, clients)
     facts = [
         {"client": one.name, "rows": len(one.records.train), "counts": one.reasons, "measured": one.records.measured} for one in clients
     ]
