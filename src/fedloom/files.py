@@ -115,17 +115,15 @@ def write_atomic(path: Path, content: bytes | str, private: bool = False) -> Non
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     with disk_errors_named(path):
         try:
-            with open(temporary, "wb", opener=_for_owner if private else None) as file:
+            if private:
+                temporary.touch(mode=0o600)
+            with temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def scratch_folder(parent: Path, name: str) -> tempfile.TemporaryDirectory[str]:
