@@ -9,7 +9,7 @@ from pathlib import Path
 from fedloom.agreed import Agreed
 from fedloom.errors import RecipeError
 from fedloom.federation.run_folder import RunFolder, existing_run
-from fedloom.federation.site_folder import OWN, PLAN, SiteFolder
+from fedloom.federation.site_folder import OWN, PLAN
 from fedloom.files import cache_folder, read_json
 from fedloom.privacy.ledger import Entry, Ledger, ledgers_folder, total_epsilon
 from fedloom.privacy.terms import PrivacyTerms, SitePlan
@@ -66,7 +66,7 @@ def _spending(folder: Path) -> Spending:
     entries = ledger.entries()
     own = [entry for entry in entries if entry.charge.run == run]
     return Spending(
-        SiteFolder(site).path.name,
+        site.name,
         _epsilon(entries, terms.delta),
         _epsilon(own, terms.delta),
         terms.epsilon,

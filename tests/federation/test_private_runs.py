@@ -111,7 +111,7 @@ def test_the_noise_is_solved_for_all_rounds_and_for_what_earlier_runs_spent(tmp_
 
 def test_noise_for_the_steps_of_one_round_is_refused_for_all_of_them(tmp_path):
     for_a_round = fedloom.privacy.noise_multiplier(epsilon=3.0, sample_rate=0.25, steps=2, delta=1e-3)
-    said = rf"privacy.noise_multiplier: {for_a_round:g} over all 6 steps spends epsilon .*, more than privacy.epsilon 3; it takes"
+    said = rf"privacy.noise_multiplier: {for_a_round:g} over all 6 sums spends epsilon .*, more than privacy.epsilon 3; it takes"
     with pytest.raises(FedloomError, match=said) as error:
         small(tmp_path / "run", **{"privacy.epsilon": 3.0, "privacy.noise_multiplier": for_a_round})
     assert error.value.exit_code == 2

@@ -23,7 +23,7 @@ from fedloom.federation.messages import Envelope, Message
 from fedloom.federation.site_folder import SiteFolder, SiteRows
 from fedloom.privacy.clients import clipped, noised
 from fedloom.privacy.gradients import PrivateGradients
-from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account
+from fedloom.privacy.ledger import APART, Charge, Ledger, ledgers_folder, open_account
 from fedloom.privacy.noise import keyed_stream, machine_secret
 from fedloom.privacy.terms import PrivacyTerms, SitePlan, event_of, planned, planned_client, refuse_overspending
 from fedloom.state import State
@@ -102,10 +102,8 @@ class PrivateWork:
         paid_for = ALL_ROUNDS if event.sampling == "without_replacement" else key
         ledger = Ledger(self.plan.account, ledgers_folder())
         charged = self.folder.charged(self.envelope)
-        if charged and not any(entry.charge.run == self.envelope.run for entry in ledger.entries()):
-            raise LedgerError(f"{ledger.path}: was removed, though this run is known to have spent something; put it back")
         charge = Charge(self.envelope.run, self.envelope.federation, message.round, paid_for, self.terms.unit, self.terms.clip, event)
-        ledger.charge(charge, lambda events: refuse_overspending(self.terms, self.plan, events))
+        ledger.charge(charge, lambda events: refuse_overspending(self.terms, self.plan, events), continued=charged)
         if not charged:
             self.folder.note_charged(self.envelope)
         return keyed_stream(machine_secret(), bytes.fromhex(key))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fedloom.errors import FedloomError
-from fedloom.files import cache_folder, disk_errors_named
+from fedloom.files import cache_folder, disk_errors_named, whole_lines
 from fedloom.hash_chain import BrokenChainError, HashChain, verify
 from fedloom.privacy.accounting import Event, spent
 
@@ -91,14 +91,17 @@ class Ledger:
         with _locked(self.folder), _index(self.folder) as index:
             return self._entries(index)
 
-    def charge(self, charge: Charge, allowed: Callable[[Sequence[Event]], None]) -> None:
+    def charge(self, charge: Charge, allowed: Callable[[Sequence[Event]], None], continued: bool = False) -> None:
         """Write `charge` to the disk, unless it stands there, before what it pays for is drawn.
 
         `allowed` is asked with all events, that of the charge included, and raises what it has to say against it: then nothing is written.
-        Raises DiskError where it cannot be written, LedgerError for a ledger that was changed.
+        A `continued` run has charged something before. Raises DiskError where it cannot be written, LedgerError for a ledger that was
+        changed, or that knows nothing of a continued run.
         """
         with _locked(self.folder), _index(self.folder) as index:
             entries = self._entries(index)
+            if continued and not any(one.charge.run == charge.run for one in entries):
+                raise LedgerError(f"{self.path}: was removed, though this run is known to have spent something; put it back")
             if any((one.charge.run, one.charge.key) == (charge.run, charge.key) for one in entries):
                 return
             allowed([*(one.charge.event for one in entries), charge.event])
@@ -165,9 +168,7 @@ def _read(ledger: Ledger, index: sqlite3.Connection) -> list[Entry]:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    return [json.loads(line) for line in whole_lines(path)]
 
 
 def _plain(charge: Charge) -> dict[str, Any]:

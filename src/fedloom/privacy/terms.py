@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -69,13 +69,7 @@ def for_clients(terms: PrivacyTerms) -> PrivacyTerms:
             f"privacy.delta: is {terms.delta:g}, and there are {terms.clients} clients; below 1 / clients ({1 / terms.clients:.2g}) it"
             " promises something"
         )
-    noise = terms.noise_multiplier
-    if noise is None:
-        assert terms.epsilon is not None
-        noise = solved(lambda found: [_of_all_rounds(terms, found)], terms.epsilon, terms.delta)
-    found = replace(terms, noise_multiplier=noise)
-    _refuse_too_little(found, noise, [_of_all_rounds(terms, noise)])
-    return found
+    return replace(terms, noise_multiplier=_noise(terms, lambda found: [_of_all_rounds(terms, found)]))
 
 
 def planned_client(terms: PrivacyTerms, account: str, earlier: Sequence[Event]) -> SitePlan:
@@ -111,15 +105,22 @@ def _of_all_rounds(terms: PrivacyTerms, noise: float) -> Event:
     return Event(noise, rate, terms.rounds, "without_replacement", terms.drawn, terms.clients)
 
 
-def _refuse_too_little(terms: PrivacyTerms, noise: float, events: Sequence[Event]) -> None:
-    """Raise RecipeError where the `events` with this `noise` spend more than epsilon."""
+def _noise(terms: PrivacyTerms, with_noise: Callable[[float], Sequence[Event]]) -> float:
+    """The noise of the terms, or the least with which the events `with_noise` gives for it stay at or below epsilon.
+
+    Raises RecipeError where the noise of the terms spends more.
+    """
+    if terms.noise_multiplier is None:
+        assert terms.epsilon is not None
+        return solved(with_noise, terms.epsilon, terms.delta)
+    events = with_noise(terms.noise_multiplier)
     total = total_epsilon(events, terms.delta)
     if terms.epsilon is not None and total > terms.epsilon:
-        steps = events[-1].steps
         raise RecipeError(
-            f"privacy.noise_multiplier: {noise:g} over all {steps} sums spends epsilon {total:.3g}, more than privacy.epsilon"
-            f" {terms.epsilon:g}; write more, or leave it out"
+            f"privacy.noise_multiplier: {terms.noise_multiplier:g} over all {events[-1].steps} sums spends epsilon {total:.3g}, more than"
+            f" privacy.epsilon {terms.epsilon:g}; it takes {solved(with_noise, terms.epsilon, terms.delta):.3g}, or fewer steps"
         )
+    return terms.noise_multiplier
 
 
 def planned(terms: PrivacyTerms, account: str, rows: int, expected_rows: int, steps: int, earlier: Sequence[Event]) -> SitePlan:
@@ -143,18 +144,7 @@ def planned(terms: PrivacyTerms, account: str, rows: int, expected_rows: int, st
             f"privacy.epsilon: is {terms.epsilon:g}, and {before:.4g} was spent on these rows by earlier runs, which leaves nothing;"
             " see `fedloom privacy ledger`, and raise it if the owner allows more"
         )
-    if terms.noise_multiplier is None:
-        assert terms.epsilon is not None
-        noise = solved(with_noise, terms.epsilon, terms.delta)
-    else:
-        noise = terms.noise_multiplier
-        total = total_epsilon(with_noise(noise), terms.delta)
-        if terms.epsilon is not None and total > terms.epsilon:
-            enough = solved(with_noise, terms.epsilon, terms.delta)
-            raise RecipeError(
-                f"privacy.noise_multiplier: {noise:g} over all {steps * terms.rounds} steps spends epsilon {total:.3g}, more than"
-                f" privacy.epsilon {terms.epsilon:g}; it takes {enough:.3g}, or fewer steps"
-            )
+    noise = _noise(terms, with_noise)
     return SitePlan(account, noise, rate, steps, before, total_epsilon(with_noise(noise), terms.delta))
 
 
