@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from fedloom.data.records import Conversation
 from fedloom.errors import FedloomError, PartError
 from fedloom.federation.opening import samples
 from fedloom.federation.rounds import Federation, evaluate
@@ -20,16 +22,28 @@ from fedloom.recipe import Recipe
 from fedloom.registry import gave, gave_numbers
 from fedloom.state import State
 
+SYNTHETIC, REJECTED = "synthetic.jsonl", "rejected.jsonl"
+"""Files of made-up rows: those that a finish step trained on, and those that it did not."""
+
 
 def made_steps(recipe: Recipe) -> list[FinishStep]:
     return [finish_steps.get(step.kind)(**step.settings) for step in recipe.finish]
 
 
+def needs_updates(recipe: Recipe) -> bool:
+    """Whether a finish step works with each client's own model of the last round."""
+    return any(step.needs_updates for step in made_steps(recipe))
+
+
 def take_finish_steps(
     recipe: Recipe, steps: Sequence[FinishStep], server: ServerSide, federation: Federation, state: State
 ) -> tuple[State, FedloomError | None]:
-    """Take every step in turn, up to one that fails, and measure the state that they leave. Gives that state and the failure."""
+    """Take every step in turn, up to one that fails, and measure the state that they leave. Gives that state and the failure.
+
+    Rows that they made up are written into the run's folder.
+    """
     failure, taken = None, 0
+    made_up: dict[str, list[Conversation]] = {SYNTHETIC: [], REJECTED: []}
     for number, (chosen, step) in enumerate(zip(recipe.finish, steps, strict=True)):
         try:
             done = _checked(step.apply(state, server), f"finish.{number}: {chosen.kind}.apply", step, state)
@@ -37,6 +51,10 @@ def take_finish_steps(
             failure = error
             break
         state, taken = done.state, taken + 1
+        for name, rows in ((SYNTHETIC, done.rows), (REJECTED, done.rejected)):
+            made_up[name] += rows
+            if made_up[name]:
+                _write_rows(federation.folder.path / name, made_up[name])
         for name, value in done.measured.items():
             federation.metric(recipe.federation.rounds, None, f"finish/{chosen.kind}/{name}", value)
     if taken:
@@ -58,7 +76,15 @@ def _checked(done: Any, who: str, step: FinishStep, before: State) -> Finished:
             raise PartError(f"{who} measured '{name}', which its `measures` do not declare")
         if not math.isfinite(value):
             raise PartError(f"{who} measured '{name}', and the value is not finite")
-    return Finished(state, measured)
+    for row in (*done.rows, *done.rejected):
+        if not row.provenance.may_leave:
+            raise PartError(f"{who} gave a {row.provenance} row to hand out, which may not leave its client")
+    return replace(done, state=state, measured=measured)
+
+
+def _write_rows(path: Path, rows: Sequence[Conversation]) -> None:
+    lines = [{"messages": [vars(turn) for turn in row.turns], "provenance": str(row.provenance), **row.fields} for row in rows]
+    write_atomic(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def keep_samples(recipe: Recipe, folder: RunFolder, federation: Federation, before: State, after: State, said: bool = True) -> None:

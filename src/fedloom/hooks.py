@@ -6,7 +6,7 @@ server. A behaviour is what malicious clients do in a red-team run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from fedloom.data.records import Conversation, Document, Record
+from fedloom.data.records import Conversation, Document, Provenance, Record
 from fedloom.measures import Measure
 from fedloom.models.bench import Bench
 from fedloom.models.encoders import Encoder
@@ -25,10 +25,18 @@ from fedloom.state import State
 
 @dataclass(frozen=True)
 class ServerSide:
-    """What probes and finish steps work with: the recipe, and the server's own model with its encoder and its trained parameters."""
+    """What probes and finish steps work with: the recipe, and the server's own model with its encoder and its trained parameters.
+
+    `start` is the state before round 1. `says` is the provenance of what the joined model says: PUBLIC where all rows that it was trained
+    on are, DP_RELEASED where they were protected by formal privacy, else PRIVATE, since it could say text of such a row. `updated` gives
+    (client, its own model of the last round), in a run whose finish steps ask for them.
+    """
 
     recipe: Recipe
     bench: Bench
+    start: State
+    says: Provenance = Provenance.PRIVATE
+    updated: Callable[[], Iterator[tuple[str, State]]] = lambda: iter(())
 
 
 @dataclass(frozen=True)
@@ -114,10 +122,16 @@ class PrepareStep:
 
 @dataclass(frozen=True)
 class Finished:
-    """The state that a finish step gives, and what it measured of its work (recorded as finish/STEP/NAME)."""
+    """The state that a finish step gives, and what it measured of its work (recorded as finish/STEP/NAME).
+
+    `rows` are made-up rows that it trained on, none of which is PRIVATE, and `rejected` those that it did not, each with the reason in its
+    field `reason`: both are handed out with the model.
+    """
 
     state: State
     measured: Mapping[str, float] = field(default_factory=dict)
+    rows: Sequence[Conversation] = ()
+    rejected: Sequence[Conversation] = ()
 
 
 class FinishStep:
@@ -126,8 +140,17 @@ class FinishStep:
     measures: ClassVar[tuple[Measure, ...]] = ()
     """What it measures of its work."""
 
+    @property
+    def needs_updates(self) -> bool:
+        """Whether it works with each client's own model of the last round (`ServerSide.updated`), and not with the joined one alone."""
+        return False
+
     def check(self, server: ServerSide) -> None:
         """Raise a FedloomError, before anything is trained, when the step cannot be taken."""
+
+    def described(self) -> Mapping[str, Any]:
+        """What the manifest of a run says of the step beside its settings, such as versions of prompts: plain values."""
+        return {}
 
     def apply(self, state: State, server: ServerSide) -> Finished:
         """The state that is handed out. A FedloomError here is told at the run's end, and the state is handed out as it was."""

@@ -22,6 +22,7 @@ from fedloom.data.records import Provenance
 from fedloom.data.summary import holding, shown_field
 from fedloom.errors import RecipeError
 from fedloom.federation.bodies import Holding
+from fedloom.federation.client_models import ClientModels
 from fedloom.federation.engine import Engine
 from fedloom.federation.engines.delays import LateReplies
 from fedloom.federation.engines.local import LocalEngine, LocalSites
@@ -32,6 +33,7 @@ from fedloom.federation.rounds import Federation
 from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.site import SiteData
 from fedloom.files import cache_folder, disk_errors_named, write_atomic
+from fedloom.finishing import needs_updates
 from fedloom.hooks import ServerSide
 from fedloom.models.bench import Bench, BenchPlan, make_bench
 from fedloom.recipe import Recipe
@@ -58,6 +60,15 @@ class LocalRun:
     worker_count: int
     threads: int
     malicious: frozenset[str]
+    client_models: ClientModels | None
+
+    @property
+    def says(self) -> Provenance:
+        """The provenance of what the joined model says, by the rows that it is trained on."""
+        trained_on = {one for client in self.data.clients for one in provenances(client.train)}
+        if trained_on <= {Provenance.PUBLIC}:
+            return Provenance.PUBLIC
+        return Provenance.PRIVATE if self.recipe.privacy is None else Provenance.DP_RELEASED
 
     @property
     def may_say_private_text(self) -> bool:
@@ -66,7 +77,8 @@ class LocalRun:
 
     @property
     def server(self) -> ServerSide:
-        return ServerSide(self.recipe, self.bench)
+        models, owners = self.client_models, self.sites.owners
+        return ServerSide(self.recipe, self.bench, self.start, self.says, lambda: models.of(owners) if models else iter(()))
 
     def federation(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), **how: Any) -> Federation:
         """The federation of `recipe`, this run's own or a baseline's, in `folder`; `how` are further fields of it.
@@ -114,7 +126,8 @@ def open_local(
     torch.set_num_threads(threads if count == 1 else cores())  # beside workers, this process works only while they wait
     workers = _workers(recipe, plan, bench, sites, count, threads)
     try:
-        yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious))
+        models = ClientModels(folder.path / "clients", recipe.federation.rounds) if needs_updates(recipe) else None
+        yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious), models)
     finally:
         workers.close()
         torch.set_num_threads(before)

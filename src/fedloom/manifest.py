@@ -64,6 +64,7 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
         },
         "files": versions_of([recipe.plain()["clients"], recipe.plain()["evaluate"]]),
         "prepare": [dict(step.described()) for step in agreed.steps_with(places_of(recipe))],
+        "finish": [dict(step.described()) for step in steps if step.described()],
         "workers": local.worker_count,
         "threads": local.threads,
         **_red_team(local),

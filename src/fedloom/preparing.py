@@ -60,7 +60,7 @@ def prepare(
     agreed, places, start = agree(recipe, bench, len(data.clients)), places_of(recipe), bench.parameters.state()
     steps = agreed.steps_with(places)
     for step in steps:
-        step.check(ServerSide(recipe, bench))
+        step.check(ServerSide(recipe, bench, start))
     sent = {str(number): rows for number, step in enumerate(steps) if (rows := step.sends())}
 
     def preparation(client: str) -> Preparation:

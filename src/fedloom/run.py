@@ -89,6 +89,8 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         if failure:
             raise FedloomError(f"{failure} (the model without this step is in {handed_out.parent})") from failure
         forget_memories(local.sites.folder)
+        if local.client_models:
+            local.client_models.clear()
 
 
 def own_federation(local: LocalRun, folder: RunFolder, observer: Observer, probes: Sequence[Probe]) -> Federation:
@@ -100,6 +102,7 @@ def own_federation(local: LocalRun, folder: RunFolder, observer: Observer, probe
         evaluate_every=recipe.evaluate.every,
         measure_start="base" in recipe.evaluate.baselines,
         probe=probing(probes, local.server, folder, observer),
+        client_models=local.client_models,
         observer=observer,
     )
 

@@ -16,7 +16,8 @@ def server_of():
 
     def made(source, overrides=None):
         recipe = load_recipe(source, overrides)
-        return ServerSide(recipe, make_bench(bench_plan(recipe)))
+        bench = make_bench(bench_plan(recipe))
+        return ServerSide(recipe, bench, bench.parameters.state())
 
     return made
 

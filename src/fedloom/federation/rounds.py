@@ -18,6 +18,7 @@ from fedloom.errors import DataError, FedloomError, PartError, RefusedMessageErr
 from fedloom.federation.bodies import Failure
 from fedloom.federation.broadcast import Broadcast
 from fedloom.federation.checkpoint import Checkpoint, Handout, last_checkpoint, save_checkpoint
+from fedloom.federation.client_models import ClientModels
 from fedloom.federation.codec import codecs
 from fedloom.federation.engine import Assignment, Engine, Reply
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, claims, decode, encode
@@ -65,7 +66,7 @@ class Federation:
     The joined state is measured on the clients `measured` every `evaluate_every` rounds, under the name `label`; with `measure_start`, so
     is the state that it starts from, under the name base. `probe` measures a state in further ways, on the server, and always the one that
     it starts from, so that a change for the worse is seen. `sent` are PUBLIC rows that prepare steps send to the clients, by the number of
-    the step.
+    the step. `client_models` keeps each client's own model of the last round; None: nothing does.
     """
 
     terms: FederationRecipe
@@ -80,6 +81,7 @@ class Federation:
     name: str = ""
     probe: Callable[[State], Mapping[str, float]] | None = None
     sent: Mapping[str, Sequence[Conversation]] = field(default_factory=dict)
+    client_models: ClientModels | None = None
     observer: Observer = field(default_factory=Observer)
     prepared: dict[str, Mapping[str, float]] = field(default_factory=dict, init=False)
     """client -> the numbers of rows, train and held_out, and the weight that it gave when it prepared: what it reports later is held
@@ -300,6 +302,9 @@ def _collect(
     summed = _noised_sum(federation, algorithm.state, number, attempt)
     handout, down = Handout(number, algorithm.steps_taken), dict.fromkeys(drawn, 0)
     intake = _Intake(dict(before.waiting), UpdateMonitor(algorithm.state.layout, federation.seed))
+    models = federation.client_models if number == terms.rounds else None
+    if models:
+        models.clear()
 
     def assignments() -> Iterator[Assignment]:
         for client in drawn:
@@ -325,6 +330,8 @@ def _collect(
             federation.metric(number, reply.client, "update/rounds_late", number - begun.round)
         if summed is None:
             intake.monitor.note(reply.client, message.sections["update"])
+        if models:
+            models.keep(reply.client, algorithm.state + message.sections["update"])
         intake.replies += 1
         if federation.agreed.privacy is None:
             intake.loss += float(message.report["loss"]) * float(message.report["examples"])

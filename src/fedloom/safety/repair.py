@@ -14,10 +14,9 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fedloom.algorithms.client import ClientHalf
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
-from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.errors import FedloomError, RecipeError
 from fedloom.evaluation.asking import check_like, rows_of, text_encoder
 from fedloom.files import version_of, versions_of
 from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
@@ -31,10 +30,8 @@ from fedloom.safety.policy import Kind, Policy, load_policy
 from fedloom.safety.rules import refuses
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
-from fedloom.tasks.encoding import encode_learnable
-from fedloom.tasks.gradients import PlainGradients
 from fedloom.tasks.sft import SFT
-from fedloom.tasks.training import train
+from fedloom.tuning import tuned
 
 Writer = Callable[[Sequence[str], float, int], list[str]]
 """Answers to requests at a temperature, from a seed."""
@@ -130,18 +127,10 @@ class Repair(FinishStep):
 
     def train(self, state: State, server: ServerSide, examples: Sequence[Conversation]) -> State:
         """The state after `steps` steps on `examples`, from `state`, by the run's own optimizer."""
-        recipe, bench = server.recipe, server.bench
+        recipe = server.recipe
         kept = {name: recipe.task.settings[name] for name in ("optimizer", "weight_decay", "max_grad_norm")}
         task = SFT(steps=self.steps, batch_size=self.batch_size, learning_rate=self.learning_rate, **kept)
-        encoded = encode_learnable(task, examples, text_encoder(server))
-        if not encoded.records:
-            raise DataError(f"finish: repair: what it trains on {task.why_untrainable}")
-        rows = task.load(encoded.path)
-        batches = PlainGradients().draw(len(rows), task, torch_stream(recipe.seed, "repair-batches", self.level))
-        bench.parameters.load(state)
-        half = ClientHalf(state, {}, {})
-        train(bench.model, bench.parameters, task, rows, batches, self.learning_rate, half, stream_seed(recipe.seed, "repair-dropout"))
-        return bench.parameters.state()
+        return tuned(state, server.bench, task, examples, recipe.seed, "repair", self.level)
 
     @property
     def _declined(self) -> int:

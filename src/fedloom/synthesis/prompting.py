@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,6 +18,8 @@ from fedloom.files import local_path
 from fedloom.registry import nearest, one_line
 from fedloom.synthesis.generator import Prompt, Reply
 from fedloom.yaml_text import YamlError, parse_yaml
+
+S = TypeVar("S", bound=BaseModel)
 
 PACKAGED = Path(__file__).parent / "prompts"
 
@@ -101,36 +104,37 @@ class PairPrompt:
         return Prompt.of(turns, [piece, *examples], self.file.begun)
 
     def read(self, reply: Reply) -> tuple[str, str] | str:
-        """(question, answer) of a reply in exactly the form that was asked for, two lines, else why not: `unparsed` or `cut_short`.
-
-        An answer that was cut at its greatest length is cut back to its last whole sentence.
-        """
-        found = self._form.fullmatch(reply.text.strip())
-        if found is None:
-            return "unparsed"
-        question, answer = (" ".join(part.split()) for part in (found["question"], found["answer"]))
-        labels = [label for label in self._labels if label]
-        if not question or not answer or any(label in part for label in labels for part in (question, answer)):
-            return "unparsed"
-        if not reply.ended:
-            ends = list(SENTENCES_END.finditer(answer))
-            if not ends:
-                return "cut_short"
-            answer = answer[: ends[-1].end()]
-        return question, answer
-
-    @property
-    def _labels(self) -> tuple[str, str]:
-        before, _, rest = self.file.reply.partition("{question}")
-        return before.strip(), rest.partition("{answer}")[0].strip()
-
-    @property
-    def _form(self) -> re.Pattern[str]:
-        first, second = (re.escape(label) for label in self._labels)
-        return re.compile(rf"{first}[^\S\n]*(?P<question>[^\n]+)\s*\n\s*{second}[^\S\n]*(?P<answer>[^\n]+)")
+        """(question, answer) of a reply, as `read_pair` reads it."""
+        return read_pair(self.file.reply, reply)
 
     def _reply(self, question: str, answer: str) -> str:
         return self.file.reply.replace("{question}", question).replace("{answer}", answer)
+
+
+def read_pair(form: str, reply: Reply) -> tuple[str, str] | str:
+    """(question, answer) of a reply in exactly this form, two lines, else why not: `unparsed` or `cut_short`.
+
+    An answer that was cut at its greatest length is cut back to its last whole sentence.
+    """
+    before, _, rest = form.partition("{question}")
+    labels = [before.strip(), rest.partition("{answer}")[0].strip()]
+    first, second = map(re.escape, labels)
+    found = re.fullmatch(rf"{first}[^\S\n]*([^\n]+)\s*\n\s*{second}[^\S\n]*([^\n]+)", reply.text.strip())
+    if found is None:
+        return "unparsed"
+    question, answer = (" ".join(part.split()) for part in found.groups())
+    if not question or not answer or any(label in part for label in labels if label for part in (question, answer)):
+        return "unparsed"
+    answer = whole_sentences(answer, reply.ended)
+    return (question, answer) if answer else "cut_short"
+
+
+def whole_sentences(text: str, ended: bool) -> str:
+    """`text`, or of one that was cut at its greatest length its whole sentences; empty where it has none."""
+    if ended:
+        return text
+    ends = list(SENTENCES_END.finditer(text))
+    return text[: ends[-1].end()] if ends else ""
 
 
 def document_of(example: Conversation) -> str:
@@ -146,20 +150,28 @@ def first_words(text: str, count: int) -> str:
 
 def load_prompt(name: str) -> PairPrompt:
     """The packaged prompt called `name`, or the one in a file. Raises RecipeError with the file and the key that is wrong."""
-    path = PACKAGED / f"{name}.yaml"
+    return PairPrompt(*read_prompts(name, "prompt", PACKAGED, PromptFile))
+
+
+def read_prompts(name: str, key: str, packaged: Path, schema: type[S]) -> tuple[S, str]:
+    """What the file called `name` in the folder `packaged`, or a file of the user's own, holds by `schema`, and the hash of its bytes.
+
+    Raises RecipeError with the recipe's `key`, or the file and what is wrong in it.
+    """
+    path = packaged / f"{name}.yaml"
     if not path.is_file():
         path = local_path(name)
         if not path.is_file():
-            known = sorted(one.stem for one in PACKAGED.glob("*.yaml"))
-            raise RecipeError(f"prompt: there is no packaged prompt and no file '{name}'{nearest(name, known)}")
-    return _load(path, path.stat().st_mtime_ns)
+            known = sorted(one.stem for one in packaged.glob("*.yaml"))
+            raise RecipeError(f"{key}: there is no packaged prompt and no file '{name}'{nearest(name, known)}")
+    return cast("tuple[S, str]", _read(path, path.stat().st_mtime_ns, schema))
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, _modified: int) -> PairPrompt:
+def _read(path: Path, _modified: int, schema: type[BaseModel]) -> tuple[BaseModel, str]:
     raw = path.read_bytes()
     try:
-        return PairPrompt(PromptFile.model_validate(parse_yaml(raw.decode("utf-8"))), hashlib.sha256(raw).hexdigest())
+        return schema.model_validate(parse_yaml(raw.decode("utf-8"))), hashlib.sha256(raw).hexdigest()
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: is not UTF-8 text") from None
     except YamlError as error:

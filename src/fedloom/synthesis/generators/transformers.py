@@ -9,15 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fedloom.data.templates import Rendered, render_prompt
-from fedloom.errors import DataError, ModelError
+from fedloom.errors import ModelError
 from fedloom.files import local_path
-from fedloom.models.generate import Continuation, continuations, prompt_room, prompt_tokens
 from fedloom.models.load import LoadedModel, load_model, require_model
 from fedloom.models.quiet import quiet
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
 from fedloom.synthesis.generator import Generator, MaxNewTokens, Prompt, Reply, Seed, Temperature, generators
+from fedloom.synthesis.generators.loaded import LoadedGenerator
 from fedloom.synthesis.generators.weights import Weights, adapter_sha256, weights_of
 
 
@@ -51,21 +50,8 @@ class TransformersGenerator(Generator):
         self, prompts: Sequence[Prompt], stop: Sequence[str], known: Collection[int], lent: dict[str, Any]
     ) -> Iterator[tuple[int, Reply]]:
         loaded = self._loaded(lent)
-        texts = [_begun(prompt, loaded.tokenizer, self.template) for prompt in prompts]
-        lengths = [len(prompt_tokens(loaded.tokenizer, text)) for text in texts]
-        room = prompt_room(loaded.model, self.max_new_tokens)
-        for place, length in enumerate(lengths):
-            if length > room and place not in known:
-                yield place, Reply("", 0, length, ended=True)  # without its beginning, the rules, the model would write something else
-        fitting = [place for place, length in enumerate(lengths) if length <= room]
-        skip = {number for number, place in enumerate(fitting) if place in known}
-        asked = [texts[place] for place in fitting]
-        found = continuations(
-            loaded.model, loaded.tokenizer, asked, self.max_new_tokens, self.batch_size, self.temperature, self.seed, stop, skip
-        )
-        for number, written in found:
-            if number not in skip:
-                yield fitting[number], _reply(prompts[fitting[number]], written)
+        settings = (self.template, self.batch_size, self.max_new_tokens, self.temperature, self.seed)
+        return LoadedGenerator(loaded.model, loaded.tokenizer, *settings, names={}).replies(prompts, stop, known, lent)
 
     @property
     def _recipe(self) -> ModelRecipe:
@@ -97,23 +83,3 @@ def _adapted(model: Any, adapter: str) -> Any:
             return PeftModel.from_pretrained(model, str(folder)).eval()
     except Exception as error:
         raise ModelError(f"generator.adapter: {folder}: does not go onto the writer ({type(error).__name__})") from error
-
-
-def _begun(prompt: Prompt, tokenizer: Any, template: str) -> Rendered:
-    """The prompt as text, with the beginning of the reply at its end. A template that knows no system turn has it before the question."""
-    try:
-        rendered = render_prompt(prompt.turns, tokenizer, template)
-    except DataError:
-        if prompt.turns[0].role != "system":
-            raise
-        rendered = render_prompt(prompt.merged.turns, tokenizer, template)
-    space = " " if prompt.begun and rendered.response_after_space else ""
-    return replace(
-        rendered,
-        text=f"{rendered.text}{space}{prompt.begun}",
-        response_after_space=False if prompt.begun else rendered.response_after_space,
-    )
-
-
-def _reply(prompt: Prompt, written: Continuation) -> Reply:
-    return Reply(prompt.begun + written.text, written.tokens, written.prompt_tokens, written.ended)
