@@ -16,13 +16,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from running import run_once
 from u2s_data import shortened, write_data
 from u2s_rows import write_row_losses
 from u2s_tables import EXAMPLES, TRAINED, kept_pairs, tables
 
-import fedloom
 from fedloom.errors import FedloomError
-from fedloom.report.live import LiveView
 
 SEEDS = (1, 2, 3)
 TUNED = "smollm2-135m-instruct"
@@ -89,7 +88,7 @@ class Study:
             recipe["evaluate"]["baselines"] = ["local"]
         if not gold:
             recipe["prepare"] = [self._u2s(name, writer or self.writer) | ({"pairs": pairs} if pairs else {})]
-        self._run(f"{'matched-' if pairs else 'own-' if writer else ''}{name}-{seed}", recipe)
+        run_once(self.out / f"{'matched-' if pairs else 'own-' if writer else ''}{name}-{seed}", recipe)
 
     def write_encyclopedia(self, name: str) -> None:
         """The yield on text of another domain: pairs are written, and one step is taken on them."""
@@ -97,7 +96,7 @@ class Study:
         recipe["data"] |= {"source": f"documents:{self.data / 'encyclopedia.jsonl'}", "held_out": 0}
         recipe["task"]["steps"], recipe["federation"]["rounds"] = 1, 1
         recipe["evaluate"] = {"every": 0, "baselines": [], "samples": 0}
-        self._run(f"encyclopedia-{name}", recipe)
+        run_once(self.out / f"encyclopedia-{name}", recipe)
 
     def _recipe(self, name: str, seed: int) -> dict[str, Any]:
         return json.loads(json.dumps(RECIPE)) | {"name": name, "seed": seed}
@@ -105,15 +104,6 @@ class Study:
     def _u2s(self, examples: str, writer: str) -> dict[str, Any]:
         generator = {"kind": "transformers", "model": writer, "max_new_tokens": 80}
         return {"kind": "u2s", "examples": examples, "pool": str(self.data / "pool.jsonl"), "piece_tokens": 256, "generator": generator}
-
-    def _run(self, name: str, recipe: dict[str, Any]) -> None:
-        folder = self.out / name
-        print(name, file=sys.stderr)
-        with LiveView() as view:
-            if (folder / "manifest.json").exists():
-                fedloom.resume(folder, observer=view)
-            else:
-                fedloom.run(recipe, out=folder, observer=view)
 
 
 if __name__ == "__main__":

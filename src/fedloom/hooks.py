@@ -29,7 +29,8 @@ class ServerSide:
 
     `start` is the state before round 1. `says` is the provenance of what the joined model says: PUBLIC where all rows that it was trained
     on are, DP_RELEASED where they were protected by formal privacy, else PRIVATE, since it could say text of such a row. `updated` gives
-    (client, its own model of the last round), in a run whose finish steps ask for them.
+    (client, its own model of the last round), in a run whose finish steps ask for them. `progress(what, done, total, pace)` tells how far a
+    long step is, as that of a prepare step does.
     """
 
     recipe: Recipe
@@ -37,6 +38,7 @@ class ServerSide:
     start: State
     says: Provenance = Provenance.PRIVATE
     updated: Callable[[], Iterator[tuple[str, State]]] = lambda: iter(())
+    progress: Callable[[str, int, int, str], None] = lambda what, done, total, pace: None
 
 
 @dataclass(frozen=True)

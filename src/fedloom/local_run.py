@@ -61,6 +61,7 @@ class LocalRun:
     threads: int
     malicious: frozenset[str]
     client_models: ClientModels | None
+    progress: Callable[[str, int, int, str], None]
 
     @property
     def says(self) -> Provenance:
@@ -78,7 +79,8 @@ class LocalRun:
     @property
     def server(self) -> ServerSide:
         models, owners = self.client_models, self.sites.owners
-        return ServerSide(self.recipe, self.bench, self.start, self.says, lambda: models.of(owners) if models else iter(()))
+        updated = lambda: models.of(owners) if models else iter(())  # noqa: E731
+        return ServerSide(self.recipe, self.bench, self.start, self.says, updated, self.progress)
 
     def federation(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), **how: Any) -> Federation:
         """The federation of `recipe`, this run's own or a baseline's, in `folder`; `how` are further fields of it.
@@ -127,7 +129,7 @@ def open_local(
     workers = _workers(recipe, plan, bench, sites, count, threads)
     try:
         models = ClientModels(folder.path / "clients", recipe.federation.rounds) if needs_updates(recipe) else None
-        yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious), models)
+        yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious), models, progress)
     finally:
         workers.close()
         torch.set_num_threads(before)

@@ -214,9 +214,7 @@ def test_a_template_without_a_system_turn_has_it_before_the_question(monkeypatch
     )
     asked = []
     monkeypatch.setattr("fedloom.synthesis.generators.transformers.load_model", lambda recipe: loaded)
-    monkeypatch.setattr(
-        "fedloom.synthesis.generators.loaded.continuations", lambda model, tokenizer, texts, *_: asked.extend(texts) or []
-    )
+    monkeypatch.setattr("fedloom.synthesis.generators.loaded.continuations", lambda model, tokenizer, texts, *_: asked.extend(texts) or [])
     assert isinstance(loaded, LoadedModel)
     replies(TransformersGenerator(model="tiny-llama"), prompts(PUBLIC))
     assert asked[0].text.startswith("<user>You write one question")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +110,8 @@ def read_new_instruction(reply: Reply) -> str | None:
 
 def says_yes(reply: Reply) -> bool | None:
     """Whether a reply says yes; None for one that says neither yes nor no at its beginning."""
-    word = reply.text.strip().strip("\"'*.").lower()
-    return True if word.startswith("yes") else False if word.startswith("no") else None
+    found = re.match(r"\W*(yes|no)\b", reply.text, re.IGNORECASE)
+    return found[1].lower() == "yes" if found else None
 
 
 def instruction_of(text: str, provenance: Provenance) -> Conversation:

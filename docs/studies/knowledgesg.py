@@ -1,0 +1,99 @@
+"""The study of KnowledgeSG in docs/studies/knowledgesg.md: one command, which goes on where it was stopped.
+
+    python docs/studies/knowledgesg.py --medquad medquad.jsonl.gz --out runs/knowledgesg
+
+Four institutes of MedQuAD hold 100 questions and answers each, which are private; their questions about other subjects are held out. The
+expert is SmolLM2, tuned on 200 pairs of five other institutes, which are public and are the examples of prompts, too. Every method of
+KnowledgeSG is run with each seed, beside training without privacy, training under privacy alone, and a poor expert: the base model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from knowledgesg_data import write_data
+from knowledgesg_tables import tables
+from running import run_once
+
+from fedloom.errors import FedloomError
+
+SEEDS = (1, 2, 3)
+TUNED = "smollm2-135m-instruct"
+
+RECIPE: dict[str, Any] = {
+    "model": {"id": TUNED, "dtype": "bfloat16", "adapter": {"rank": 16, "alpha": 32}},
+    "data": {"partition": {"kind": "by_field", "field": "client"}, "max_length": 384, "held_out": 0, "provenance": "public"},
+    "task": {"kind": "sft", "batch_size": 8, "steps": 5, "learning_rate": 1e-3},
+    "federation": {"rounds": 8},
+    "evaluate": {"every": 8, "samples": 0, "provenance": "public", "baselines": []},
+}
+PRIVACY: Mapping[str, Any] = {"epsilon": 8.0, "delta": 1e-3, "ledger": "run"}
+FINISH: Mapping[str, Any] = {
+    "kind": "knowledgesg", "domain": "medicine", "prompts": 160, "keep": 96, "max_new_tokens": 96, "steps": 48, "batch_size": 4,
+    "learning_rate": 1e-3,
+}  # fmt: skip
+
+WITHOUT_PRIVATE = ("icl", "self_instruct", "self_instruct_icl")
+"""Methods that ask the base model alone: their runs train for one step, which is not used."""
+METHODS = ("non_private", "dp", *WITHOUT_PRIVATE, "dp_gen", "dp_instruct", "dp_instruct_icl", "knowledgesg", "poor_expert")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--medquad", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    given = parser.parse_args()
+    data = given.out / "data"
+    if not (data / "complete").exists():
+        write_data(data, given.medquad, SEEDS)
+    try:
+        run_once(given.out / "expert", expert_recipe(data))
+        for seed in given.seeds:
+            for method in given.methods:
+                run_once(given.out / f"{method}-{seed}", recipe_of(method, seed, data, given.out / "expert" / "adapter"))
+    except FedloomError as error:
+        sys.exit(f"{error}\nthe same command goes on from here")
+    table = "\n".join(tables(given.out, given.methods, given.seeds))
+    (given.out / "tables.md").write_text(table + "\n", encoding="utf-8")
+    print(table)
+
+
+def expert_recipe(data: Path) -> dict[str, Any]:
+    """The expert: SmolLM2 on the public pairs, dealt to clients of the private institutes' names, so that it is measured as they are."""
+    return _recipe("expert", 1, data / "expert.jsonl", data)
+
+
+def recipe_of(method: str, seed: int, data: Path, expert: Path) -> dict[str, Any]:
+    """One method with one seed."""
+    recipe = _recipe(method, seed, data / f"private-{seed}.jsonl", data)
+    finish = dict(FINISH) | {"method": method, "examples": str(data / "public.jsonl")}
+    if method in WITHOUT_PRIVATE:
+        recipe["task"]["steps"], recipe["federation"]["rounds"], recipe["evaluate"]["every"] = 1, 1, 1
+    elif method != "non_private":
+        recipe["privacy"] = dict(PRIVACY)
+    if method in ("knowledgesg", "poor_expert"):
+        adapter = str(expert) if method == "knowledgesg" else None
+        generator = {"kind": "transformers", "model": TUNED, "adapter": adapter, "max_new_tokens": 128}
+        finish |= {"method": "knowledgesg", "expert": generator}
+    if method not in ("non_private", "dp"):
+        recipe["finish"] = [finish]
+    return recipe
+
+
+def _recipe(name: str, seed: int, source: Path, data: Path) -> dict[str, Any]:
+    recipe: dict[str, Any] = json.loads(json.dumps(RECIPE)) | {"name": name, "seed": seed}
+    questions = str(data / "questions.jsonl")
+    recipe["data"]["source"], recipe["evaluate"]["source"] = str(source), questions
+    recipe["evaluate"]["probes"] = [{"kind": "answers", "source": questions, "prompts": 60, "max_new_tokens": 64}]
+    return recipe
+
+
+if __name__ == "__main__":
+    main()
