@@ -10,6 +10,7 @@ from local_runs import opened
 import fedloom
 from fedloom import tasks
 from fedloom.data.readers import readers
+from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.rows import Row, SourceRows
 from fedloom.data.sources import forms, load_records
 from fedloom.errors import FedloomError, PartError
@@ -122,6 +123,15 @@ def test_a_prepare_step_gives_records_and_counted_reasons(tmp_path, monkeypatch,
     assert "client 'east': prepare.0: prepares-what-it-is-given.apply" in str(caught.value)
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["rows", "rejected"])
+def test_a_finish_step_hands_out_no_private_row(tmp_path, monkeypatch, name):
+    private = Conversation((Turn("user", "a secret"),), Provenance.PRIVATE)
+    monkeypatch.setattr(Finishes, "what", lambda state: Finished(state, **{name: [private]}))
+    with pytest.raises(FedloomError, match="gave a private row to hand out, which may not leave its client"):
+        run(tmp_path / "run", finish=[{"kind": "finishes-what-it-is-given"}])
+    assert not list((tmp_path / "run").glob("*ed.jsonl"))
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path, monkeypatch):
