@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fedloom.data.row_notes import ENCODED, REPEATED, found_counts
 from fedloom.files import write_atomic
 from fedloom.measures import Measure
-from fedloom.report import plots, privacy, safety, written
+from fedloom.report import made_up, plots, privacy, safety, written
 from fedloom.report.drawing import svg
 from fedloom.report.markup import SEARCH, Html, folded, joined, row, searchable, table, tag
 from fedloom.report.notes import notes
@@ -177,12 +177,12 @@ def _probes(record: RunRecord) -> Html:
 
 
 def _finish(record: RunRecord) -> Html:
-    """What the finish steps measured."""
+    """What the finish steps measured, and rows that they made up."""
     rows = safety.finish_rows(record)
     if not rows:
         return Html()
     body = [row(f"{step}: {measure}", [value]) for step, measure, value in rows]
-    return _section("Finish steps", table("what the finish steps measured", ["measure", "value"], body))
+    return _section("Finish steps", table("what the finish steps measured", ["measure", "value"], body), *made_up.content(record))
 
 
 def _by_client(record: RunRecord) -> list[Html]:

@@ -61,6 +61,7 @@ class WireTotals:
 @dataclass(frozen=True)
 class RunRecord:
     """What one run folder holds. `pairs` were written from public documents: client, question, answer, text, file, place.
+    `synthetic` are rows that finish steps made up and trained on, `rejected` those that they did not, with their `reason`.
 
     `damaged` names the lines ("metrics.jsonl:12") that could not be read and are left out."""
 
@@ -70,6 +71,8 @@ class RunRecord:
     metrics: tuple[Event, ...] = ()
     samples: tuple[Sample, ...] = ()
     pairs: tuple[Mapping[str, str], ...] = ()
+    synthetic: tuple[Mapping[str, Any], ...] = ()
+    rejected: tuple[Mapping[str, Any], ...] = ()
     wire: WireTotals = WireTotals()
     damaged: tuple[str, ...] = ()
 
@@ -183,6 +186,7 @@ def read_run(path: str | Path) -> RunRecord:
     lines, damaged = _read_objects(folder / "metrics.jsonl")
     events, no_events = _events(lines)
     wire_lines, damaged_wire = _read_objects(folder / "wire.jsonl")
+    synthetic, rejected = (_read_objects(folder / name) for name in ("synthetic.jsonl", "rejected.jsonl"))
     return RunRecord(
         folder,
         _read_recipe(folder / "recipe.yaml"),
@@ -190,8 +194,10 @@ def read_run(path: str | Path) -> RunRecord:
         tuple(events),
         tuple(_sample(item) for item in _written(folder / "samples.json", list) if isinstance(item, dict)),
         tuple({key: str(text) for key, text in item.items()} for item in _written(folder / "pairs.json", list) if isinstance(item, dict)),
+        tuple(row for _, row in synthetic[0]),
+        tuple(row for _, row in rejected[0]),
         WireTotals(len(wire_lines), sum(int(line.get("bytes") or 0) for _, line in wire_lines)),
-        tuple(damaged + no_events + damaged_wire),
+        tuple(damaged + no_events + damaged_wire + synthetic[1] + rejected[1]),
     )
 
 
