@@ -34,7 +34,7 @@ RECIPE: dict[str, Any] = {
 }
 PRIVACY: Mapping[str, Any] = {"epsilon": 8.0, "delta": 1e-3, "ledger": "run"}
 FINISH: Mapping[str, Any] = {
-    "kind": "knowledgesg", "domain": "medicine", "prompts": 160, "keep": 96, "max_new_tokens": 96, "steps": 48, "batch_size": 4,
+    "kind": "knowledgesg", "domain": "general", "check_domain": False, "prompts": 160, "keep": 96, "max_new_tokens": 96, "steps": 48, "batch_size": 4,
     "learning_rate": 1e-3,
 }  # fmt: skip
 
@@ -80,7 +80,7 @@ def recipe_of(method: str, seed: int, data: Path, expert: Path) -> dict[str, Any
         recipe["privacy"] = dict(PRIVACY)
     if method in ("knowledgesg", "poor_expert"):
         adapter = str(expert) if method == "knowledgesg" else None
-        generator = {"kind": "transformers", "model": TUNED, "adapter": adapter, "max_new_tokens": 128}
+        generator = {"kind": "transformers", "model": TUNED, "adapter": adapter, "max_new_tokens": 128, "temperature": 0.7}
         finish |= {"method": "knowledgesg", "expert": generator}
     if method not in ("non_private", "dp"):
         recipe["finish"] = [finish]
