@@ -29,13 +29,13 @@ RECIPE: dict[str, Any] = {
     "model": {"id": TUNED, "dtype": "bfloat16", "adapter": {"rank": 16, "alpha": 32}},
     "data": {"partition": {"kind": "by_field", "field": "client"}, "max_length": 384, "held_out": 0, "provenance": "public"},
     "task": {"kind": "sft", "batch_size": 8, "steps": 5, "learning_rate": 1e-3},
-    "federation": {"rounds": 8},
+    "federation": {"rounds": 8, "deadline": "12h"},
     "evaluate": {"every": 8, "samples": 0, "provenance": "public", "baselines": []},
 }
 PRIVACY: Mapping[str, Any] = {"epsilon": 8.0, "delta": 1e-3, "ledger": "run"}
 FINISH: Mapping[str, Any] = {
-    "kind": "knowledgesg", "domain": "general", "check_domain": False, "prompts": 160, "keep": 96, "max_new_tokens": 96, "steps": 48, "batch_size": 4,
-    "learning_rate": 1e-3,
+    "kind": "knowledgesg", "domain": "general", "check_domain": False, "prompts": 160, "keep": 96, "max_new_tokens": 96,
+    "steps": 48, "batch_size": 4, "learning_rate": 1e-3,
 }  # fmt: skip
 
 WITHOUT_PRIVATE = ("icl", "self_instruct", "self_instruct_icl")

@@ -30,7 +30,7 @@ RECIPE: dict[str, Any] = {
     "model": {"id": TUNED, "dtype": "bfloat16", "adapter": {"rank": 16, "alpha": 32}},
     "data": {"partition": {"kind": "by_source"}, "max_length": 384},
     "task": {"kind": "sft", "batch_size": 4, "steps": 4, "learning_rate": 1e-3},
-    "federation": {"rounds": 6},
+    "federation": {"rounds": 6, "deadline": "12h"},
     "evaluate": {"every": 6, "samples": 0, "provenance": "public", "baselines": ["base", "local"]},
 }
 
