@@ -10,7 +10,7 @@ from fedloom.federation.run_folder import RunFolder
 
 SHOWN = {
     "loss (nats)": ("held_out/{}/loss", "{:.3f}"),
-    "token F1": ("probe/{}/token_f1", "{:.3f}"),
+    "token F1": ("probe/{}/f1", "{:.3f}"),
     "pairs": ("finish/knowledgesg/kept", "{:.0f}"),
     "seconds": ("seconds", "{:.0f}"),
 }

@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import fedloom
+from fedloom.errors import FedloomError
+from fedloom.federation.run_folder import RunFolder
 from fedloom.report.live import LiveView
 
 
 def run_once(folder: Path, recipe: Mapping[str, Any]) -> fedloom.Run:
-    """The run of `recipe` in `folder`, finished."""
+    """The run of `recipe` in `folder`, finished. Raises FedloomError for one in which a client failed: it cannot be compared."""
     print(folder.name, file=sys.stderr)
     with LiveView() as view:
         if (folder / "manifest.json").exists():
-            return fedloom.resume(folder, observer=view)
-        return fedloom.run(recipe, out=folder, observer=view)
+            run = fedloom.resume(folder, observer=view)
+        else:
+            run = fedloom.run(recipe, out=folder, observer=view)
+    if any(event["name"] == "client/failed" for event in RunFolder(folder).metrics()):
+        raise FedloomError(f"{folder}: a client failed in a round of this run, which cannot be compared; remove the folder")
+    return run
