@@ -16,6 +16,7 @@ from typing import Any
 
 from fedloom.errors import MissingExtraError, RecipeError
 from fedloom.files import cache_folder, disk_errors_named, scratch_folder
+from fedloom.privacy.patterns import OURS
 from fedloom.registry import nearest
 from fedloom.wheels import fetch_wheel
 
@@ -184,72 +185,39 @@ def _apart(text: str, results: Iterable[Any], keep: Collection[str]) -> list[Fou
     taken = [match.span() for match in PLACEHOLDER.finditer(text)]
     found = []
     for one in sorted(results, key=lambda one: (-one.score, one.start - one.end, one.start, one.entity_type)):
-        for start, end in (_trimmed(text, *span, one.entity_type) for span in free_of(one.start, one.end, taken)):
-            value = text[start:end]
-            if (
-                sum(map(str.isalnum, value)) > 1
-                and folded(value) not in kept
-                and not (one.entity_type == "PERSON" and _no_name(text, start, end))
-            ):
-                found.append(Found(start, end, one.entity_type))
-                taken.append((start, end))
+        for span in free_of(one.start, one.end, taken):
+            for start, end in _names(text, *span) if one.entity_type == "PERSON" else [_trimmed(text, *span)]:
+                if sum(map(str.isalnum, text[start:end])) > 1 and folded(text[start:end]) not in kept:
+                    found.append(Found(start, end, one.entity_type))
+                    taken.append((start, end))
     return sorted(found, key=lambda one: one.start)
-
-
-EPONYM = re.compile(r"(?:['’]s)?\s+(?:disease|syndrome|disorder|palsy|chorea|sign|test|score|scale|law|theorem)s?\b")
-"""What follows a name that is that of a thing."""
-
-
-def _no_name(text: str, start: int, end: int) -> bool:
-    """Whether what the model takes for a person is none: it has a figure in it, as names of genes do, or is the name of a disease."""
-    return any(map(str.isdigit, text[start:end])) or EPONYM.match(text, end) is not None
 
 
 AROUND = " \t\r\n,;:.\"'’“”()"
 """What stands around a name and is no part of it."""
+LINE = re.compile(r"[^\n]+")
 POSSESSIVE = re.compile(r"['’]s$")
+EPONYM = re.compile(r"(?:['’]s)?\s+(?:disease|syndrome|disorder|palsy|chorea|sign|test|score|scale|law|theorem)s?\b")
+"""What follows a name that is that of a thing."""
 
 
-def _trimmed(text: str, start: int, end: int, kind: str) -> tuple[int, int]:
-    """Start to end without white space; of a name also without what stands around it, and without the s of "Ann's"."""
-    around = AROUND if kind == "PERSON" else None
+def _names(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The names in what the model takes for a person: it runs over the ends of lines, and takes the names of genes, which have figures in
+    them, and those of diseases for people."""
+    for line in LINE.finditer(text, start, end):
+        first, last = _trimmed(text, *line.span(), AROUND)
+        if POSSESSIVE.search(text, first, last):
+            last -= len("'s")
+        if not any(map(str.isdigit, text[first:last])) and not EPONYM.match(text, last):
+            yield first, last
+
+
+def _trimmed(text: str, start: int, end: int, around: str | None = None) -> tuple[int, int]:
+    """`start` to `end` without the characters `around` at its ends; None: without white space."""
     value = text[start:end].rstrip(around)
-    if kind == "PERSON":
-        value = POSSESSIVE.sub("", value)
     return start + len(value) - len(value.lstrip(around)), start + len(value)
 
 
-MONTH = r"(?:Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sept?|Oct|Nov|Dec|January|February|March|April|August|September|October|November|December)"
-DAY = r"\d{1,2}(?:st|nd|rd|th)?"
-FIGURES = r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}-\d{1,2}-\d{1,2}"
-DATE = rf"(?:{FIGURES}|{DAY} (?:of )?{MONTH}\.?,? \d{{4}}|{MONTH}\.? {DAY},? \d{{4}})\b"
-BORN = r"(?<=\b(?:born(?: on)?|DOB|D\.O\.B\.|date of birth|birth ?date|birthday)\s*(?:is |was )?[:=]?\s*(?:on )?)"
-
-HOLDER = (
-    r"(?:MRN|(?:medical )?record|patient|case|account|acct|chart|hospital|admission|policy|claim|insurance|member(?:ship)?|customer|client"
-    r"|employee|passport|licen[cs]e|file)"
-)
-"""Whose or which number it is."""
-MARK = r"(?:(?:no|nr|num|number|id|identifier|code|reference|ref)\b\.?)"
-"""Words that say that a number follows."""
-TOKEN = r"(?=[A-Z/.-]*\d)(?=[\w/.-]{3}|\d+ \d{3})[A-Z0-9]+(?:[-/.][A-Z0-9]+)*(?: \d{3,})*\b"
-"""A number with at least three characters, which may have letters in it."""
-MARKED = rf"(?<=\b(?:{HOLDER}\s*(?:{MARK}\s*(?:is |was )?[:#=]?|[:#=])|MRN)\s*){TOKEN}"
-BARE = rf"(?<=\b{HOLDER}\s+)\d{{5,}}\b"
-
-NAMED = r"(?-i:[A-Z][\w'’-]*\.?|\d{1,3}(?:st|nd|rd|th)|of|the)"
-WAY = (
-    r"(?-i:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq|Terrace|Way|Close|Crescent|Row|Parkway"
-    r"|Pkwy|Highway|Hwy|Alley|Gardens|Grove|Mews)\b\.?"
-)
-WITHIN = r"(?:,? (?:Apt|Apartment|Flat|Unit|Suite|Ste)\b\.? ?#?\w+)?"
-TOWN = r"(?:,\s+(?-i:[A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*){0,3}),?\s+(?-i:[A-Z]{2} \d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}))?"
-"""A town, when it ends with a postcode of the US or the UK."""
-STREET = rf"\b\d{{1,5}}[A-Z]?(?:[-/]\d{{1,4}})? (?:{NAMED}\s){{1,4}}{WAY}{WITHIN}{TOWN}"
-BOX = r"\b(?-i:P\.? ?O\.?) Box \d+\b"
-
-OURS: Mapping[str, tuple[str, ...]] = {"BIRTH_DATE": (BORN + DATE,), "RECORD_NUMBER": (MARKED, BARE), "STREET_ADDRESS": (STREET, BOX)}
-"""Kind -> expressions, whatever the case of letters, for what presidio has no recogniser for."""
 OURS_SCORE = 0.9
 """More than that of what the model finds, .85: it takes parts of an address for places and people."""
 
