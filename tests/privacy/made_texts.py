@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-NAMES = (
-    """
-Margaret Whitfield|Daniel Okafor|Priya Raman|Tomasz Kowalczyk|Aisha Rahman|Lucas Moreau|Ingrid Halvorsen|Wei Zhang|Carlos Mendoza|Fatima Haddad
-Oluwaseun Adeyemi|Hannah Goldstein|Yuki Tanaka|Siobhan Murphy|Giulia Ferrari|Mehmet Yilmaz|Anna Schmidt|Peter Novak|Grace Mbeki|Robert O'Neill
-Jean-Luc Fontaine|Mary-Ann Lloyd|Nguyen Van Minh|Elena Petrova|Thomas Baker|Rose Field|Mark Hill|Emily Chen|Ahmed Mansour|Linda Gray
-""".replace("\n", "|")
-    .strip("|")
-    .split("|")
-)
+NAMES = [
+    "Margaret Whitfield",
+    "Daniel Okafor",
+    "Priya Raman",
+    "Tomasz Kowalczyk",
+    "Aisha Rahman",
+    "Lucas Moreau",
+    "Ingrid Halvorsen",
+    "Wei Zhang",
+    "Carlos Mendoza",
+    "Fatima Haddad",
+    "Oluwaseun Adeyemi",
+    "Hannah Goldstein",
+    "Yuki Tanaka",
+    "Siobhan Murphy",
+    "Giulia Ferrari",
+    "Mehmet Yilmaz",
+    "Anna Schmidt",
+    "Peter Novak",
+    "Grace Mbeki",
+    "Robert O'Neill",
+    "Jean-Luc Fontaine",
+    "Mary-Ann Lloyd",
+    "Nguyen Van Minh",
+    "Elena Petrova",
+    "Thomas Baker",
+    "Rose Field",
+    "Mark Hill",
+    "Emily Chen",
+    "Ahmed Mansour",
+    "Linda Gray",
+]
 
 OF_PEOPLE = (
     "{0} was admitted with chest pain on Monday and discharged two days later.",

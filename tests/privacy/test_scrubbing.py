@@ -5,6 +5,7 @@ import hmac
 import json
 import re
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import fedloom
 from fedloom.data.pieces import mark_at
 from fedloom.data.records import Conversation, Document, Mark, Picture, Provenance, Turn
 from fedloom.data.tiny_documents import TEXTS
-from fedloom.errors import DataError, RecipeError
+from fedloom.errors import DataError, MissingExtraError, RecipeError
 from fedloom.hooks import PrepareContext, Prepared, PrepareStep, prepare_steps
 from fedloom.housekeeping import kept, remove
 from fedloom.privacy.personal_data import PLACEHOLDER, Search, found_in
@@ -214,6 +215,12 @@ def test_pictures_are_refused():
 def test_a_wrong_setting_is_named_before_anything_is_loaded(settings, problem):
     with pytest.raises(RecipeError, match=problem):
         load_recipe("tiny", {"prepare": [{"kind": "scrub"} | settings]})
+
+
+def test_a_missing_library_is_told_before_anything_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    with pytest.raises(MissingExtraError, match=r"looking for personal data needs presidio-analyzer, .*fedloom\[scrub\]"):
+        fedloom.run("tiny", tmp_path / "run", prepare=[{"kind": "scrub"}])
 
 
 @pytest.fixture
