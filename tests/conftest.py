@@ -32,6 +32,24 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture
+def known_names(monkeypatch):
+    """Makes the search for personal data take these names, and no others, for people: a stand-in for its model, which is a download."""
+    from fedloom.privacy import personal_data
+
+    def know(*names):
+        import spacy
+
+        language = spacy.blank("en")
+        language.add_pipe("entity_ruler").add_patterns([{"label": "PERSON", "pattern": name} for name in names])
+        monkeypatch.setattr(personal_data, "_language", lambda: language)
+        monkeypatch.setattr(personal_data, "_model_folder", lambda: None)
+        personal_data._analyzer.cache_clear()
+
+    yield know
+    personal_data._analyzer.cache_clear()
+
+
+@pytest.fixture
 def serve(monkeypatch):
     """Starts model servers; whoever asks them waits for nothing between tries."""
     monkeypatch.setattr("fedloom.models.endpoint.time.sleep", lambda _: None)

@@ -86,7 +86,7 @@ class PrepareStep:
 
     row_by_row: ClassVar[bool] = False
     """Whether each row that it gives is made of one row alone, and no row makes two: what protects a row after such a step protects it
-    before."""
+    before. What the client counts for stays as the step before has said, unless it says otherwise."""
 
     measures: ClassVar[tuple[Measure, ...]] = ()
     """What it measures of its work at each client, recorded as prepare/STEP/NAME."""

@@ -75,6 +75,27 @@ def test_a_folder_without_a_private_run_is_one_line(finished, desk):
     assert "no client of it has spent anything on this machine" in error_line(shown.stderr)
 
 
+def test_an_unknown_kind_of_personal_data_is_one_line(desk):
+    wrong = fedloom("run", "tiny", "prepare=[{kind: scrub, kinds: [PERSN]}]", cwd=desk)
+    assert wrong.returncode == 2
+    assert error_line(wrong.stderr) == "error: prepare: scrub: kinds: unknown kind of personal data 'PERSN'; did you mean 'PERSON'?"
+
+
+@pytest.mark.slow
+def test_a_run_that_scrubs_leaves_its_owners_a_table(desk, tmp_path):
+    for owner in ("clinic", "ward"):
+        rows = [{"instruction": f"Who is on duty on day {day}?", "output": f"Dr. Anna Schmidt, {owner}."} for day in range(8)]
+        (tmp_path / f"{owner}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = (f"data.source={tmp_path}", "data.partition={kind: by_source}", "clients=null", "per_round=null", "quorum=1", *WORDS[-2:])
+    done = fedloom(
+        "run", "tiny", *words, "rounds=1", "prepare=[{kind: scrub}]", "--out", "scrubbed", cwd=desk, FEDLOOM_HOME=str(tmp_path / "h")
+    )
+    assert done.returncode == 0, done.stderr
+    assert "clinic: 7 of 7, " in done.stderr
+    (entry,) = json.loads((tmp_path / "h" / "placeholders" / "ward.json").read_text()).values()
+    assert entry == {"kind": "PERSON", "value": "Anna Schmidt"}
+
+
 def _trained(folder, number):
     """Whether a client has answered in round `number`."""
     return any(line["round"] == number and line["kind"] == "update" for line in read_lines(folder / "wire.jsonl"))

@@ -16,6 +16,7 @@ from fedloom.synthesis.filters import (
     Grounded,
     Lengths,
     NearDuplicates,
+    PersonalData,
     RewardFloor,
     SelfContained,
     filtered,
@@ -219,3 +220,21 @@ def test_a_reward_below_the_floor_is_left_out(tmp_path, tiny_tokenizer):
     model = scoring_model(tmp_path, tiny_tokenizer, ["score"])
     assert RewardFloor(model=model, floor=-1e9).reasons([pair()]) == [None]
     assert RewardFloor(model=model, floor=1e9).reasons([pair()]) == ["low_reward"]
+
+
+def test_personal_data_in_question_or_answer_is_left_out_and_a_placeholder_is_none(known_names):
+    known_names("Anna Schmidt", "Crohn")
+    pairs = [
+        pair(),
+        pair(question="Who treats Anna Schmidt?"),
+        pair(answer="Call 212-555-0187."),
+        pair(answer="[PERSON_K7QF2D3A] treats Crohn's disease."),
+        pair(answer="Ask at desk T-42."),
+    ]
+    assert PersonalData().reasons(pairs) == [None, "personal_data", "personal_data", None, None]
+    assert PersonalData(kinds=["PHONE_NUMBER"]).reasons(pairs) == [None, None, "personal_data", None, None]
+    own = PersonalData(keep=["anna schmidt"], patterns={"DESK": r"T-\d+"})
+    assert own.reasons(pairs) == [None, None, "personal_data", None, "personal_data"]
+    assert filtered(pairs, [PersonalData()])[1] == {"personal_data": 2}
+    with pytest.raises(RecipeError, match="filters: personal_data: kinds: unknown kind of personal data 'EMAILS'"):
+        PersonalData(kinds=["EMAILS"])

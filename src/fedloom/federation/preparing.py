@@ -113,7 +113,8 @@ class Preparation:
             if measured_on and kind_of_records(measured_on) != self.agreed.task.record != kind_of_records(records):
                 measured_on = self._checked(step.apply(self._context(number, measured_on, own, held_out=True)), number).records
             measured |= {f"{number}/{name}": value for name, value in done.measured.items()}
-            records, weight, shown = done.records, done.weight, done.shown or shown
+            weight = weight if step.row_by_row and done.weight is None else done.weight
+            records, shown = done.records, done.shown or shown
         if self.steps:
             for provenance in provenances(records):
                 counts.setdefault(str(provenance), Counter())[KEPT] += 1

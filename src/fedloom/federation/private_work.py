@@ -33,16 +33,19 @@ ALL_ROUNDS = "all rounds"
 """The question that is charged where some clients are drawn for a round: one for the whole run."""
 
 
-def plan_site(terms: PrivacyTerms, task: Task, records: Sequence[Record], envelope: Envelope, folder: SiteFolder) -> None:
+def plan_site(
+    terms: PrivacyTerms, task: Task, records: Sequence[Record], made_of: Sequence[Record], envelope: Envelope, folder: SiteFolder
+) -> None:
     """Plan the noise of a site that trains on `records`, and keep the plan in its `folder`; a plan that stands there stays.
 
+    Prepare steps have made them of the rows `made_of`, which count as spent with them: other steps make other rows, and no new budget.
     Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed.
     """
     public = all(record.provenance is Provenance.PUBLIC for record in records)
     if terms.ledger == "run" and not public:
         raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
     apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
-    ledger = open_account([content_digest(record) for record in records], apart)
+    ledger = open_account([content_digest(record) for record in (*records, *made_of)], apart)
     entries = ledger.entries()
     if folder.plan(envelope) is None:
         earlier = [entry.charge.event for entry in entries if entry.charge.run != envelope.run]

@@ -171,7 +171,8 @@ class Site:
         encoded = preparation.encoded(self._prepared[key])
         self.folder.keep_rows(message.envelope, encoded.rows)
         if agreed.privacy:
-            plan_site(agreed.privacy, agreed.task, encoded.records.train, message.envelope, self.folder)
+            made_of = data.train if agreed.prepare else ()
+            plan_site(agreed.privacy, agreed.task, encoded.records.train, made_of, message.envelope, self.folder)
         self._rows[message.envelope], self._records[message.envelope] = encoded.rows, encoded.records
         if agreed.privacy:  # every count is a function of its rows; those that it measures are PUBLIC
             told = {"held_out": float(encoded.counts["held_out"])}

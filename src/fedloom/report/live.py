@@ -97,7 +97,7 @@ class LiveView(Observer):
         if done >= total:
             self._progress.remove_task(self._working.pop(client))
             if not self.console.is_terminal:
-                self.console.print(f"{escape(client)}: {done} of {total} pieces{escape(f', {pace}' if pace else '')}")
+                self.console.print(f"{escape(client)}: {done} of {total}{escape(f', {pace}' if pace else '')}")
 
     def metric(self, round_number: int | None, client: str | None, name: str, value: float) -> None:
         if client is not None or not round_number:

@@ -15,6 +15,7 @@ from pydantic import Field
 from fedloom.errors import ModelError, RecipeError
 from fedloom.evaluation.judges import Reward
 from fedloom.models.load import load_model, require_model
+from fedloom.privacy.personal_data import DEFAULT_KINDS, KINDS, SCORE, Search, found_in, require_search, search_of
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE, Registry
 from fedloom.synthesis.prompting import Pair
@@ -256,6 +257,35 @@ class RewardFloor(PairFilter):
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
         verdicts = Reward(model=self.model).judge([(pair.question, pair.answer) for pair in pairs])
         return [None if verdict.score is not None and verdict.score >= self.floor else "low_reward" for verdict in verdicts]
+
+
+@pair_filters.register("personal_data")
+@dataclass(frozen=True)
+class PersonalData(PairFilter):
+    """Leaves out pairs with personal data in the question or the answer (`personal_data`). A placeholder of the step scrub is none."""
+
+    kinds: Annotated[list[str], Field(description=f"what is looked for, of {', '.join(KINDS)}")] = field(
+        default_factory=lambda: list(DEFAULT_KINDS)
+    )
+    score: Annotated[float, Field(ge=0, le=1, description="the least confidence")] = SCORE
+    keep: Annotated[list[str], Field(description="what is no personal data where it is all of what was found, in whatever case")] = field(
+        default_factory=list
+    )
+    patterns: Annotated[dict[str, str], Field(description="kinds of your own: NAME -> regular expression")] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _ = self._search
+
+    def check(self) -> None:
+        require_search()
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        found = found_in([text for pair in pairs for text in (pair.question, pair.answer)], self._search)
+        return ["personal_data" if found[2 * place] or found[2 * place + 1] else None for place in range(len(pairs))]
+
+    @property
+    def _search(self) -> Search:
+        return search_of("filters: personal_data", self.kinds, self.score, self.keep, self.patterns)
 
 
 DEFAULT: tuple[Mapping[str, Any], ...] = tuple(
