@@ -99,6 +99,16 @@ def test_pairs_are_made_up_in_one_reply_and_a_cut_answer_loses_its_last_sentence
     assert made.counts()["unparsed"] == 1
 
 
+def test_pairs_with_personal_data_are_left_out(known_names):
+    known_names("Anna Schmidt")
+    said = ("Question: Who is Anna Schmidt now?\nAnswer: A nurse.", "Question: Who is the nurse?\nAnswer: It is Anna Schmidt.")
+    made, _ = making(Says(*said, "Question: What is a nurse?\nAnswer: A profession."))
+    made.up([[]] * 3, RELEASED, pairs=True)
+    made.leave_out_personal_data()
+    assert texts(made) == ["What is a nurse?"]
+    assert made.counts()["personal_data"] == 2
+
+
 def test_clients_models_take_turns_and_answer_what_they_made_up_themselves():
     east, west = Says("Question: What of the east?"), Says("Question: What of the west?")
     made, loaded = making(east, west)

@@ -19,6 +19,7 @@ from fedloom.errors import DataError, FedloomError, RecipeError
 from fedloom.evaluation.asking import check_like, rows_of, text_encoder
 from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
 from fedloom.measures import Measure
+from fedloom.privacy.personal_data import require_search
 from fedloom.registry import PLACE, parts_of
 from fedloom.state import State
 from fedloom.streams import numpy_stream
@@ -105,6 +106,9 @@ class KnowledgeSG(FinishStep):
     most_like_example: Annotated[float, Field(ge=0, le=1, description="largest cosine with an example that was shown")] = 0.52
     most_alike: Annotated[float, Field(ge=0, le=1, description="largest cosine with an instruction that was kept before")] = 0.8
     check_domain: Annotated[bool, Field(description="whether the expert is asked if an instruction is one of the domain")] = True
+    check_personal_data: Annotated[bool, Field(description="whether pairs with personal data in them are left out (the extra `scrub`)")] = (
+        False
+    )
     adapters: Annotated[
         Literal["joined", "in_turn"],
         Field(description="which model makes up: the joined one, or each client's own of the last round, in turn"),
@@ -148,6 +152,8 @@ class KnowledgeSG(FinishStep):
             )
         self._check_in_turn(server)
         require_likeness(self.likeness)
+        if self.check_personal_data:
+            require_search()
         self._pool()
         if self._expert:
             self._expert.check()
@@ -179,6 +185,8 @@ class KnowledgeSG(FinishStep):
             made.answer_by_expert()
         elif method.answers != "pair":
             made.answer(with_examples=method.answers == "examples")
+        if self.check_personal_data:
+            made.leave_out_personal_data()
         if not made.left:
             told = ", ".join(f"{reason} {count}" for reason, count in made.counts().items() if count)
             raise FedloomError(f"finish: knowledgesg: none of {self.prompts} instructions that were made up can be used ({told})")

@@ -10,6 +10,7 @@ import numpy as np
 
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.models.bench import Bench
+from fedloom.privacy.personal_data import found_in
 from fedloom.state import State
 from fedloom.synthesis.domain import Domain, instruction_of, read_new_instruction, read_new_pair, says_yes
 from fedloom.synthesis.generator import Generator, Prompt, Reply, refuse_leaving
@@ -28,6 +29,7 @@ REASONS = {
     "domain_unparsed": "of which the expert says neither yes nor no",
     "over_limit": "beyond those that are kept",
     "no_answer": "without an answer",
+    "personal_data": "with personal data in it",
 }
 """Why something that was made up is not trained on, in the order in which it is looked at."""
 
@@ -116,6 +118,11 @@ class MakingUp:
         """Let whoever made an instruction up answer it, after the examples of its making or alone."""
         prompts = [self._domain.answer(item.instruction, item.examples if with_examples else ()) for item in self.left]
         self._answer(self._by_writers("answers", prompts, [item.writer for item in self.left], []))
+
+    def leave_out_personal_data(self) -> None:
+        """Leave out items with a name, an address or a number of a person in the instruction or the answer."""
+        found = found_in([text for item in self.left for text in (item.text, item.answer)])
+        self._leave_out(["personal_data" if found[2 * place] or found[2 * place + 1] else "" for place in range(len(self.left))])
 
     def counts(self) -> dict[str, int]:
         """How many were made up, how many are left, and how many were left out for which reason: these add up."""
