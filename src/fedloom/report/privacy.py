@@ -32,10 +32,18 @@ def _terms(privacy: PrivacyRecipe, record: RunRecord) -> list[tuple[str, str]]:
         ("protected", "every row that is trained on" if of_rows else "all that a client has"),
         ("epsilon, at the most", "no bound" if privacy.epsilon is None else f"{privacy.epsilon:g}"),
         ("delta", f"{privacy.delta:g}"),
-        ("clipped to the norm", f"{privacy.clip:g}, the gradient of every row" if of_rows else f"{privacy.clip:g}, the update of a client"),
+        ("clipped to the norm", _clipped(privacy)),
         ("noise, in clipping norms", f"{noise}{solved}"),
         ("sampling", "each row by itself in every step (Poisson)" if of_rows else "the clients that are drawn for a round"),
         ("accounted by", "privacy loss distributions; draws of clients without replacement by Renyi accounting"),
         ("rounds", rounds),
         ("counted together", "all runs on the same rows" if privacy.ledger == "rows" else "this run alone (public rows)"),
     ]
+
+
+def _clipped(privacy: PrivacyRecipe) -> str:
+    if privacy.unit == "row":
+        return f"{privacy.clip:g}, the gradient of every row"
+    if privacy.clip_quantile is None:
+        return f"{privacy.clip:g}, the update of a client"
+    return f"{privacy.clip:g} in round 1, then the length that a share of {privacy.clip_quantile:g} of the updates stays below"
