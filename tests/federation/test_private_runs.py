@@ -130,7 +130,7 @@ def test_a_round_that_would_overspend_is_refused_and_the_run_can_go_on_when_more
         small(tmp_path / "run", Spends(9), **{"privacy.epsilon": 4.0})
     reasons = [json.loads(line).get("reason", "") for line in (tmp_path / "run" / "audit.jsonl").read_text().splitlines()]
     assert any("the ledger refuses this round: with it, epsilon" in str(reason) for reason in reasons)
-    assert max(number for one in spending_of(tmp_path / "run") for number, _ in one.rounds) == 1
+    assert max(number for one in spending_of(tmp_path / "run") for number in one.rounds) == 1
 
 
 def test_a_ledger_that_was_removed_during_a_run_is_missed(tmp_path):
