@@ -10,8 +10,8 @@ from typing import Any
 from fedloom.agreed import Agreed
 from fedloom.errors import RecipeError
 from fedloom.federation.run_folder import RunFolder, existing_run
-from fedloom.federation.site_folder import OWN, PLAN
-from fedloom.files import cache_folder, read_json
+from fedloom.federation.site_folder import OWN, PLAN, sites_folder
+from fedloom.files import read_json
 from fedloom.privacy.accounting import Event
 from fedloom.privacy.ledger import Entry, Ledger, ledgers_folder, total_epsilon
 from fedloom.privacy.terms import PrivacyTerms, SitePlan
@@ -67,7 +67,7 @@ def spending_of(folder: Path) -> list[Spending]:
     """
     if (folder / "recipe.yaml").exists():
         run = RunFolder(existing_run(folder)).run_id()
-        plans = sorted((cache_folder() / "sites" / run).glob(f"*/{OWN}-{run}/{PLAN}"))
+        plans = sorted((sites_folder() / run).glob(f"*/{OWN}-{run}/{PLAN}"))
     else:
         plans = sorted(folder.glob(f"**/{OWN}-*/{PLAN}"))
     if not plans:

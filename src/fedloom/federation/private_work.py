@@ -20,10 +20,10 @@ from fedloom.agreed import Agreed
 from fedloom.data.records import Provenance, Record, content_digest
 from fedloom.errors import RecipeError, RefusedMessageError
 from fedloom.federation.messages import Envelope, Message
-from fedloom.federation.site_folder import SiteFolder, SiteRows
+from fedloom.federation.site_folder import CHARGED, SiteFolder, SiteRows, sites_folder
 from fedloom.privacy.clients import clipped, noised, within
 from fedloom.privacy.gradients import PrivateGradients
-from fedloom.privacy.ledger import APART, Charge, Ledger, ledgers_folder, open_account
+from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account
 from fedloom.privacy.noise import keyed_stream, machine_secret
 from fedloom.privacy.quantiles import bounds
 from fedloom.privacy.terms import PrivacyTerms, SitePlan, event_of, planned, planned_client, refuse_overspending
@@ -45,6 +45,7 @@ def plan_site(terms: PrivacyTerms, task: Task, records: Sequence[Record], envelo
     public = all(record.provenance is Provenance.PUBLIC for record in records)
     if terms.ledger == "run" and not public:
         raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
+    _refuse_removed_ledgers()
     apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
     ledger = open_account([content_digest(record) for record in records], apart)
     entries = ledger.entries()
@@ -56,6 +57,12 @@ def plan_site(terms: PrivacyTerms, task: Task, records: Sequence[Record], envelo
         else:
             plan = planned_client(terms, ledger.account, earlier)
         folder.keep_plan(envelope, plan)
+
+
+def _refuse_removed_ledgers() -> None:
+    """Raise LedgerError where this machine has no ledger at all, and keeps sites that have charged one."""
+    if not any(ledgers_folder().glob("*")) and any(sites_folder().glob(f"*/*/*/{CHARGED}")):
+        raise LedgerError(f"{ledgers_folder()}: was removed, though sites of this machine are known to have spent something; put it back")
 
 
 def refuse_counting_steps(agreed: Agreed) -> None:

@@ -215,7 +215,7 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
     else:
         raise RunStoppedError(
             f"round {number} had {taken.replies} usable replies in each of {terms.retries + 1} tries, federation.quorum is {needed}; "
-            f"mend the clients and resume, the checkpoint of round {before.round} stands"
+            f"mend the clients and resume, the checkpoint of round {before.round} stands" + (taken.failure and f"; {taken.failure}")
         )
     broadcast.close_round()
     for client, (cosine, projection) in taken.monitor.compare(state - before.state).items():
@@ -276,13 +276,15 @@ def _outliers(norms: Mapping[str, float]) -> dict[str, str]:
 
 @dataclass
 class _Intake:
-    """What a round has taken in so far. `waiting`: the clients that are still at work, from this round or an earlier one."""
+    """What a round has taken in so far. `waiting`: the clients that are still at work, from this round or an earlier one. `failure`: the
+    client that failed last, and why."""
 
     waiting: dict[str, Handout]
     monitor: UpdateMonitor
     norms: dict[str, float] = field(default_factory=dict)
     replies: int = 0
     within_clip: int = 0
+    failure: str = ""
     loss: float = 0.0
     examples: float = 0.0
     up_bytes: int = 0
@@ -323,6 +325,7 @@ def _collect(
             message = _add(federation, reply, begun, summed)
         except FedloomError as error:
             broadcast.lost(reply.client)
+            intake.failure = str(error) if f"client '{reply.client}'" in str(error) else f"client '{reply.client}': {error}"
             federation.metric(number, reply.client, "client/failed", 1)
             federation.folder.audit.enter("client failed", round=number, attempt=attempt, client=reply.client, reason=str(error))
             federation.observer.client_done(stage, reply.client, str(error))
