@@ -256,6 +256,13 @@ class PrivacyRecipe(Part):
         allow_inf_nan=False,
         description="Euclidean norm that the gradient of every row, or the update of a client, is clipped to",
     )
+    clip_quantile: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="with unit client and noise_at server: `clip` is the norm of the first round, and then follows this quantile of the"
+        " updates' norms, which is paid for; null: it stays",
+    )
     noise_multiplier: float | None = Field(
         None,
         gt=0,
@@ -274,6 +281,12 @@ class PrivacyRecipe(Part):
     def _bounded(self) -> PrivacyRecipe:
         if self.epsilon is None and self.noise_multiplier is None:
             raise ValueError("epsilon: is required, or noise_multiplier in its place; write epsilon: 8 for a start")
+        return self
+
+    @model_validator(mode="after")
+    def _server_counts(self) -> PrivacyRecipe:
+        if self.clip_quantile is not None and (self.unit, self.noise_at) != ("client", "server"):
+            raise ValueError("clip_quantile: goes with unit: client and noise_at: server, who counts the updates within the norm")
         return self
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fedloom.agreed import Agreed
 from fedloom.errors import RecipeError
 from fedloom.federation.run_folder import RunFolder, existing_run
-from fedloom.federation.site_folder import OWN, PLAN
-from fedloom.files import cache_folder, read_json
+from fedloom.federation.site_folder import OWN, PLAN, sites_folder
+from fedloom.files import read_json
+from fedloom.privacy.accounting import Event
 from fedloom.privacy.ledger import Entry, Ledger, ledgers_folder, total_epsilon
 from fedloom.privacy.terms import PrivacyTerms, SitePlan
+
+MOST_ROUNDS = 25
+"""Rounds for which epsilon is computed at the most: each takes a tenth of a second."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,8 @@ class Spending:
     """The account of one client's rows: epsilon at `delta` that all runs have `spent` on them, and `own`, this run alone.
 
     `budget` is the epsilon that the run may spend at the most, with what other runs spent; None: nothing bounds it. `steps` are the noised
-    sums of all runs, `rounds` what `own` came to after each round that the client took part in.
+    sums of all runs, `rounds` those of this run that were paid for. `events` are all that was paid for, by time: the round of this run, or
+    None for that of another, and what it cost.
     """
 
     client: str
@@ -30,13 +36,28 @@ class Spending:
     delta: float
     steps: int
     noise_multiplier: float
-    rounds: tuple[tuple[int, float], ...]
+    rounds: tuple[int, ...]
     ledger: str
+    events: tuple[tuple[int | None, Event], ...]
 
     @property
     def left(self) -> float | None:
         """What later steps may spend, by the difference of the two; None: nothing bounds it."""
         return None if self.budget is None else max(0.0, self.budget - self.spent)
+
+    def over_rounds(self, most: int = MOST_ROUNDS) -> list[tuple[int, float]]:
+        """(round of this run, epsilon that all runs had spent by then), for up to `most` rounds, the first and the last among them."""
+        places = [place for place, (number, _) in enumerate(self.events) if number is not None]
+        return [(self.events[place][0] or 0, _epsilon(self.events[: place + 1], self.delta)) for place in _spread(places, most)]
+
+    def earlier(self) -> float:
+        """Epsilon that other runs had spent before the first round of this one."""
+        first = next((place for place, (number, _) in enumerate(self.events) if number is not None), len(self.events))
+        return _epsilon(self.events[:first], self.delta)
+
+    def plain(self) -> dict[str, Any]:
+        """Its numbers, for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "events"} | {"left": self.left}
 
 
 def spending_of(folder: Path) -> list[Spending]:
@@ -46,7 +67,7 @@ def spending_of(folder: Path) -> list[Spending]:
     """
     if (folder / "recipe.yaml").exists():
         run = RunFolder(existing_run(folder)).run_id()
-        plans = sorted((cache_folder() / "sites" / run).glob(f"*/{OWN}-{run}/{PLAN}"))
+        plans = sorted((sites_folder() / run).glob(f"*/{OWN}-{run}/{PLAN}"))
     else:
         plans = sorted(folder.glob(f"**/{OWN}-*/{PLAN}"))
     if not plans:
@@ -63,20 +84,32 @@ def _spending(folder: Path) -> Spending:
     terms = Agreed(read_json(folder / "agreed.json", dict)).privacy
     assert isinstance(terms, PrivacyTerms)
     ledger = Ledger(plan.account, ledgers_folder())
-    entries = ledger.entries()
-    own = [entry for entry in entries if entry.charge.run == run]
+    events = [_of_run(entry, run) for entry in sorted(ledger.entries(), key=lambda entry: entry.time)]
+    own = [(number, event) for number, event in events if number is not None]
     return Spending(
         site.name,
-        _epsilon(entries, terms.delta),
+        _epsilon(events, terms.delta),
         _epsilon(own, terms.delta),
         terms.epsilon,
         terms.delta,
-        sum(entry.charge.event.steps for entry in entries),
+        sum(event.steps for _, event in events),
         plan.noise_multiplier,
-        tuple((entry.charge.round, _epsilon(own[: place + 1], terms.delta)) for place, entry in enumerate(own)),
+        tuple(number for number, _ in own),
         str(ledger.path),
+        tuple(events),
     )
 
 
-def _epsilon(entries: Sequence[Entry], delta: float) -> float:
-    return total_epsilon([entry.charge.event for entry in entries], delta)
+def _of_run(entry: Entry, run: str) -> tuple[int | None, Event]:
+    return entry.charge.round if entry.charge.run == run else None, entry.charge.event
+
+
+def _epsilon(events: Iterable[tuple[int | None, Event]], delta: float) -> float:
+    return total_epsilon([event for _, event in events], delta)
+
+
+def _spread(places: Sequence[int], most: int) -> list[int]:
+    """Up to `most` of `places`, evenly apart, the first and the last among them."""
+    if len(places) <= most:
+        return list(places)
+    return [places[i * (len(places) - 1) // (most - 1)] for i in range(most)]

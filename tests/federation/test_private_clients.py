@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from local_runs import opened
 
 import fedloom
 from fedloom.errors import FedloomError, RecipeError, RunStoppedError
-from fedloom.federation.messages import Expected, Message, decode, encode
+from fedloom.federation.checkpoint import last_checkpoint
+from fedloom.federation.messages import Expected, Message, claims, decode, encode, peek
 from fedloom.federation.observer import Observer
+from fedloom.federation.private_work import PrivateWork
 from fedloom.federation.run_folder import RunFolder
+from fedloom.federation.site import Site
+from fedloom.files import read_lines
 from fedloom.privacy import epsilon
 from fedloom.privacy.accounting import Event, spent
+from fedloom.privacy.clients import NoisedSum
+from fedloom.privacy.ledger import ledgers_folder
+from fedloom.privacy.quantiles import moved
 from fedloom.resolve import load_recipe
 from fedloom.spending import spending_of
+from fedloom.state import State
 
 SMALL = {
     "evaluate.baselines": [],
@@ -81,13 +91,9 @@ def test_the_joined_state_has_the_noise_of_one_sum(tmp_path):
 
 
 def test_a_client_that_is_lost_leaves_the_noise_as_it_is_accounted_for(tmp_path, monkeypatch):
-    from fedloom.federation.site import Site
-
     answer = Site.answer
 
     def lost(self, data):
-        from fedloom.federation.messages import peek
-
         if self.name == "west" and peek(data)[0] == "train":
             return b"nothing"
         return answer(self, data)
@@ -139,7 +145,7 @@ def test_a_stopped_run_ends_in_the_same_bytes(tmp_path):
         with pytest.raises(RunStoppedError):
             small(tmp_path / f"cut-{noise_at}", Stops(), **settings)
         resumed = fedloom.resume(tmp_path / f"cut-{noise_at}")
-        assert {one.rounds[-1][0] for one in spending_of(resumed.folder)} == {2}
+        assert {one.rounds[-1] for one in spending_of(resumed.folder)} == {2}
         if noise_at == "clients":  # the server's noise is that of its run alone
             assert resumed.adapter_sha256 == small(tmp_path / f"whole-{noise_at}", **settings).adapter_sha256
 
@@ -168,3 +174,127 @@ def test_a_client_with_a_huge_update_is_clipped_and_not_named_for_it(tmp_path):
     assert torch.isfinite(run.state.flat).all()
     assert "norm" not in (run.folder / "audit.jsonl").read_text()
     assert not [event for event in RunFolder(run.folder).metrics() if event["name"] == "client/failed"]
+
+
+ADAPTIVE = NOISE | {"privacy.clip_quantile": 0.5}
+
+
+def clips(folder):
+    return [event["value"] for event in RunFolder(folder).metrics() if event["name"] == "privacy/clip"]
+
+
+def update_of(name, folder, told, **settings):
+    """What the client `name` sends in round 1 when it is told the norm `told`, and what its ledger is charged with."""
+    with opened(load_recipe("tiny", SMALL | ADAPTIVE | settings), folder) as (local, federation, _):
+        message = Message("train", 1, name, {"state": local.start}, {"learning_rate": 5e-3, **told}, federation.envelope)
+        reply = local.sites.answer(name, encode(message))
+        failed = claims(reply, "failed")
+        return decode(reply, Expected("failed" if failed else "update", 1, name, federation.envelope))
+
+
+@pytest.mark.parametrize(("clip", "bit"), [(0.1, 0), (90.0, 1)])
+def test_a_client_clips_to_the_norm_of_the_round_and_tells_whether_it_was_within(clip, bit, tmp_path):
+    message = update_of("east", tmp_path / "a", {"clip": clip})
+    assert message.report == {"steps": 2, "within_clip": bit}
+    assert float(message.sections["update"].flat.double().norm()) <= clip
+    (entry,) = (line for path in ledgers_folder().glob("*.jsonl") for line in read_lines(path))
+    assert (entry["clip"], entry["noise_multiplier"]) == (clip, 2.0)
+
+
+@pytest.mark.parametrize("told", [{}, {"clip": 0.0}, {"clip": -1.0}, {"clip": 1e9}])
+def test_a_client_trains_for_no_norm_that_the_terms_do_not_lead_to(told, tmp_path):
+    assert "its report has no valid 'clip'" in update_of("east", tmp_path / "a", told).body.reason
+
+
+def test_the_norm_of_a_round_follows_from_the_bits_of_the_one_before(tmp_path, monkeypatch):
+    counted = []
+
+    def noted(clip, first, share, quantile):
+        counted.append((clip, first, share, quantile))
+        return moved(clip, first, share, quantile)
+
+    monkeypatch.setattr("fedloom.federation.rounds.moved", noted)
+    run = small(tmp_path / "run", **ADAPTIVE, rounds=3)
+    seen = clips(run.folder)
+    assert seen[0] == 0.1
+    assert seen[1:] == [moved(*each) for each in counted[:2]]
+    assert {(first, quantile) for _, first, _, quantile in counted} == {(0.1, 0.5)}
+    assert last_checkpoint(run.folder / "checkpoints").clip == moved(*counted[2])
+    assert not [event for event in RunFolder(run.folder).metrics() if "within" in event["name"]], "the bits are for their noised sum alone"
+
+
+def test_a_stopped_run_with_a_moving_norm_ends_in_the_same_bytes(tmp_path):
+    """One run, taken up again from a copy of its second checkpoint: the server's noise is that of its run alone."""
+
+    class Copies(Observer):
+        def stage(self, name, total):
+            if name == "round 3/3" and not (tmp_path / "copy").exists():
+                shutil.copytree(tmp_path / "run", tmp_path / "copy", ignore=shutil.ignore_patterns("lock*", ".lock*"))
+
+    run = small(tmp_path / "run", Copies(), **ADAPTIVE, rounds=3)
+    resumed = fedloom.resume(tmp_path / "copy")
+    assert resumed.adapter_sha256 == run.adapter_sha256
+    assert clips(resumed.folder) == clips(run.folder)
+    assert len(set(clips(run.folder))) == 3
+
+
+def test_both_releases_of_a_round_have_the_noise_that_is_paid_for_when_a_client_is_lost(tmp_path, monkeypatch):
+    """The number within the norm is 3 of the 3 that answer; its noise is that of the 4 that were drawn."""
+    answer = Site.answer
+    monkeypatch.setattr(Site, "answer", lambda self, data: b"" if (self.name, peek(data)[0]) == ("west", "train") else answer(self, data))
+    shares, drawn = [], iter(range(100))
+    monkeypatch.setattr("fedloom.federation.rounds.keyed_stream", lambda *of: np.random.default_rng(next(drawn)))
+    monkeypatch.setattr("fedloom.federation.rounds.moved", lambda clip, first, share, quantile: shares.append(share) or clip)
+    quiet = {"task.learning_rate": 1e-12, "task.min_learning_rate": 0.0, "privacy.clip": 1.0, "rounds": 20, "task.steps": 1}
+    with opened(load_recipe("tiny", SMALL | ADAPTIVE | quiet), tmp_path / "start") as (local, _, _):
+        start = local.start
+    run = small(tmp_path / "run", **ADAPTIVE | quiet)
+    moved_by = float((run.state.flat - start.flat).double().std())
+    assert moved_by == pytest.approx(2.0 * 2 / 3**0.5 / 3 * 20**0.5, rel=0.05), "z_u = 2 z / sqrt(3)"
+    assert np.mean(shares) == pytest.approx(1.0, abs=0.4)
+    assert np.std(shares) == pytest.approx(2.0 / 3, rel=0.3)
+    assert {one.steps for one in spending_of(run.folder) if one.client != "west"} == {20}
+
+
+@pytest.mark.parametrize("bit", [0.5, -1.0, 2.0, 1e9, None])
+def test_a_bit_that_is_none_is_refused_and_its_client_left_out(bit, tmp_path, monkeypatch):
+    told = PrivateWork.released
+
+    def lies(self, update, message, random):
+        update, report = told(self, update, message, random)
+        return update, report if self.client != "west" else {} if bit is None else {"within_clip": bit}
+
+    monkeypatch.setattr(PrivateWork, "released", lies)
+    run = small(tmp_path / "run", **ADAPTIVE, rounds=1)
+    failed = [event["client"] for event in RunFolder(run.folder).metrics() if event["name"] == "client/failed"]
+    assert failed == ["west"]
+    assert "its report has no 'within_clip' that is 0 or 1" in (run.folder / "audit.jsonl").read_text()
+
+
+def test_without_a_quantile_no_bit_is_sent_and_no_norm_recorded(tmp_path):
+    assert set(sent_by("east", tmp_path / "a", **NOISE).report) == {"steps"}
+    assert clips(small(tmp_path / "run", **NOISE, rounds=1).folder) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"privacy.unit": "row"}, "privacy: clip_quantile: goes with unit: client and noise_at: server"),
+        ({"privacy.noise_at": "clients"}, "privacy: clip_quantile: goes with unit: client and noise_at: server"),
+        ({"privacy.clip_quantile": 0}, "privacy.clip_quantile: input should be greater than 0"),
+        ({"privacy.clip_quantile": 1}, "privacy.clip_quantile: input should be less than 1"),
+        ({"privacy.clip_quantile": "half"}, "privacy.clip_quantile: input should be a valid number"),
+    ],
+)
+def test_quantiles_that_nobody_can_count_are_refused(settings, said):
+    with pytest.raises(RecipeError, match=said):
+        load_recipe("tiny", SMALL | ADAPTIVE | settings)
+
+
+def test_an_update_that_the_algorithm_refuses_does_not_take_the_noise_with_it():
+    summed = NoisedSum(1.0, 2.0, np.random.default_rng(0))
+    zero = State.of({"w": torch.zeros(4000)})
+    assert float(summed.taken(zero).flat.std()) == pytest.approx(2.0, rel=0.05)
+    assert float(summed.taken(zero).flat.std()) == pytest.approx(2.0, rel=0.05), "the first one is not in the sum"
+    summed.added()
+    assert summed.taken(zero).flat.tolist() == zero.flat.tolist()

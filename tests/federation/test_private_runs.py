@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -20,6 +23,7 @@ from fedloom.federation.opening import open_federation
 from fedloom.federation.rounds import run_rounds
 from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.site import Site
+from fedloom.hash_chain import HashChain
 from fedloom.privacy import epsilon
 from fedloom.resolve import load_recipe
 from fedloom.spending import spending_of
@@ -130,19 +134,17 @@ def test_a_round_that_would_overspend_is_refused_and_the_run_can_go_on_when_more
         small(tmp_path / "run", Spends(9), **{"privacy.epsilon": 4.0})
     reasons = [json.loads(line).get("reason", "") for line in (tmp_path / "run" / "audit.jsonl").read_text().splitlines()]
     assert any("the ledger refuses this round: with it, epsilon" in str(reason) for reason in reasons)
-    assert max(number for one in spending_of(tmp_path / "run") for number, _ in one.rounds) == 1
+    assert max(number for one in spending_of(tmp_path / "run") for number in one.rounds) == 1
 
 
 def test_a_ledger_that_was_removed_during_a_run_is_missed(tmp_path):
-    import shutil
+    class Removes(Observer):
+        def stage(self, name, total):
+            if name == "round 3/3" and (tmp_path / "home" / "ledgers").exists():
+                shutil.rmtree(tmp_path / "home" / "ledgers")
 
-    with pytest.raises(RunStoppedError):
-        small(tmp_path / "run", StopsAfter(2), **NOISE)
-    shutil.rmtree(tmp_path / "home" / "ledgers")
-    with pytest.raises(RunStoppedError):
-        fedloom.resume(tmp_path / "run")
-    reasons = (tmp_path / "run" / "audit.jsonl").read_text()
-    assert "was removed, though this run is known to have spent something; put it back" in reasons
+    with pytest.raises(RunStoppedError, match="was removed, though this run is known to have spent something; put it back"):
+        small(tmp_path / "run", Removes(), **NOISE)
 
 
 def test_what_leaves_a_site_holds_no_number_of_its_rows(tmp_path, monkeypatch):
@@ -240,6 +242,10 @@ def test_pictures_train_privately(tmp_path):
         ({"algorithm.name": "qfedavg"}, "algorithm.name: qfedavg weighs clients by their losses"),
         ({"privacy.epsilon": 0}, "privacy.epsilon: input should be greater than 0"),
         ({"privacy.epsilon": -1}, "privacy.epsilon: input should be greater than 0"),
+        ({"privacy.epsilon": math.nan}, "privacy.epsilon: should be a finite number"),
+        ({"privacy.epsilon": math.inf}, "privacy.epsilon: should be a finite number"),
+        ({"privacy.epsilon": "eight"}, "privacy.epsilon: input should be a valid number"),
+        ({"privacy.sampler": "shuffle"}, "privacy.sampler: unknown key"),
         ({"privacy.delta": 0}, "privacy.delta: input should be greater than 0"),
         ({"privacy.clip": 0}, "privacy.clip: input should be greater than 0"),
         ({"privacy.unit": "person"}, "privacy.unit: input should be"),
@@ -306,3 +312,39 @@ def test_a_site_refuses_steps_that_its_server_should_not_have_sent(tmp_path):
         reply = local.sites.answer(name, encode(Message("join", 0, name, {}, {}, envelope, Terms(content))))
         told = decode(reply, Expected("failed", 0, name, envelope))
     assert "these terms protect single rows" in told.body.reason
+
+
+def test_a_new_run_misses_ledgers_that_were_removed_all_together(tmp_path):
+    small(tmp_path / "run", **NOISE)
+    shutil.move(tmp_path / "home" / "ledgers", tmp_path / "kept")
+    with pytest.raises(
+        FedloomError, match="ledgers: was removed, though sites of this machine are known to have spent something; put it back"
+    ):
+        small(tmp_path / "again", **NOISE)
+    shutil.move(tmp_path / "kept", tmp_path / "home" / "ledgers")
+    small(tmp_path / "again", **NOISE)
+    assert spending_of(tmp_path / "again")[0].steps == 12
+
+
+def test_a_full_disk_under_the_ledger_is_named_in_the_line_that_ends_the_run_and_nothing_is_spent(tmp_path, monkeypatch):
+    def full(self, event, **facts):
+        if event == "spent":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return enter(self, event, **facts)
+
+    enter = HashChain.enter
+    monkeypatch.setattr(HashChain, "enter", full)
+    with pytest.raises(RunStoppedError, match=r"round 1 had 0 usable replies .*; client 'west': .*ledgers.*the disk is full"):
+        small(tmp_path / "run", **NOISE)
+    monkeypatch.undo()
+    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "home"))
+    assert {one.steps for one in spending_of(tmp_path / "run")} == {0}
+    assert fedloom.resume(tmp_path / "run").status == "finished"
+    assert {one.steps for one in spending_of(tmp_path / "run")} == {6}
+
+
+def test_a_unit_without_its_column_is_refused(tmp_path):
+    persons = {"privacy.unit": "client", "privacy.delta": 0.05, "data.partition": {"kind": "by_field", "field": "person"}}
+    with pytest.raises(FedloomError, match=r"data.partition: 160 of 160 rows have no field 'person'; known: owner") as error:
+        small(tmp_path / "run", **NOISE | persons)
+    assert error.value.exit_code == 2

@@ -231,7 +231,7 @@ def test_a_run_that_stays_below_quorum_stops_and_is_resumed_to_the_same_bytes(tm
         trained(tmp_path / "stopped", algorithm=algorithm, codec=codec, quorum=3, faults=away)
     assert str(caught.value) == (
         "round 2 had 2 usable replies in each of 2 tries, federation.quorum is 3; "
-        "mend the clients and resume, the checkpoint of round 1 stands"
+        "mend the clients and resume, the checkpoint of round 1 stands; client 'west': away"
     )
     assert last_checkpoint(tmp_path / "stopped" / "checkpoints").round == 1
     resumed = trained(tmp_path / "stopped", algorithm=algorithm, codec=codec, quorum=3)

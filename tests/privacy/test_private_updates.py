@@ -31,7 +31,10 @@ def test_the_noise_of_the_sum_is_on_it_once_whoever_answers():
     sums = []
     for seed in range(400):
         summed = NoisedSum(1.0, 2.0, np.random.default_rng(seed))
-        taken = [summed.taken(update(*[0.0] * 8)) for _ in range(3)]
+        taken = []
+        for _ in range(3):
+            taken.append(summed.taken(update(*[0.0] * 8)))
+            summed.added()
         sums.append(sum(one.flat for one in taken))
     values = torch.cat(sums).double()
     assert float(values.std()) == pytest.approx(2.0, rel=0.05)

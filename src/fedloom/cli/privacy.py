@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +26,8 @@ def privacy_ledger(
 ) -> None:
     """Show what every client has spent: epsilon of this run, of all runs on the same rows, and what is left.
 
-    Ledgers lie in FEDLOOM_HOME of the machine that holds the rows. With --json, `spent`, `budget` and `steps` are those of the client that
-    has spent the most.
+    Ledgers lie in FEDLOOM_HOME of the machine that holds the rows. With --json, `spent`, `budget`, `steps` and `rounds` are those of the
+    client that has spent the most; `rounds` are up to 25 pairs of a round and what all runs had spent by then.
 
     Example: `fedloom privacy ledger runs/mine`
     """
@@ -37,8 +36,8 @@ def privacy_ledger(
     found = spending_of(folder)
     if as_json:
         most = max(found, key=lambda one: one.spent)
-        clients = {one.client: {**asdict(one), "left": one.left} for one in found}
-        print(json.dumps({"spent": most.spent, "budget": most.budget, "steps": most.steps, "delta": most.delta, "clients": clients}))
+        shown = {"spent": most.spent, "budget": most.budget, "steps": most.steps, "delta": most.delta, "rounds": most.over_rounds()}
+        print(json.dumps(shown | {"clients": {one.client: one.plain() for one in found}}))
         return
     right = {"justify": "right"}
     headings = ("this run", "all runs", "may spend", "left", "sums", "noise")

@@ -14,6 +14,7 @@ from fedloom.state import State
 KEPT = 2
 SERVER = "server"
 MEMORY = "memory/"
+CLIP = "clip"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Handout:
 class Checkpoint:
     """The server after `round`: its state, the algorithm's memory, what clients hold, and how long the log files were.
 
-    `waiting`: the clients that are still at work. `used`: client -> the last round whose reply was taken in.
+    `waiting`: the clients that are still at work. `used`: client -> the last round whose reply was taken in. `clip`: the norm that updates
+    are clipped to in the next round, where that follows a quantile.
     """
 
     round: int
@@ -38,6 +40,7 @@ class Checkpoint:
     held: Mapping[str, int] = field(default_factory=dict)
     waiting: Mapping[str, Handout] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
+    clip: float | None = None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -45,7 +48,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     with disk_errors_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
     sections = {"state": checkpoint.state} | {MEMORY + name: state for name, state in checkpoint.memory.items()}
-    report = {f"length/{name}": n for name, n in checkpoint.lengths.items()} | {f"held/{name}": n for name, n in checkpoint.held.items()}
+    report: dict[str, float] = {} if checkpoint.clip is None else {CLIP: checkpoint.clip}
+    report |= {f"length/{name}": n for name, n in checkpoint.lengths.items()} | {f"held/{name}": n for name, n in checkpoint.held.items()}
     report |= {f"used/{name}": n for name, n in checkpoint.used.items()}
     for name, handout in checkpoint.waiting.items():
         report |= {f"waiting/{name}": handout.round, f"waited/{name}": handout.steps_taken}
@@ -68,9 +72,8 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
         memory = {name.removeprefix(MEMORY): value for name, value in sections.items()}
         taken = _numbers(message, "waited/")
         waiting = {client: Handout(begun, taken[client]) for client, begun in _numbers(message, "waiting/").items()}
-        return Checkpoint(
-            number, state, memory, _numbers(message, "length/"), _numbers(message, "held/"), waiting, _numbers(message, "used/")
-        )
+        lengths, held, used = (_numbers(message, f"{name}/") for name in ("length", "held", "used"))
+        return Checkpoint(number, state, memory, lengths, held, waiting, used, message.report.get(CLIP))
     if paths:
         raise FedloomError(f"{folder}: none of the {len(paths)} checkpoints can be read; start the run again in a new folder")
     return None

@@ -85,7 +85,8 @@ class LocalWork:
             raise FedloomError(LOST.format(used))
         sections = _on("cpu", {"update": result.update, **result.extras})
         if self.private and random and self.private.terms.unit == "client":
-            sections["update"] = self.private.released(sections["update"], random)
+            sections["update"], told = self.private.released(sections["update"], message, random)
+            report |= told
         for name, state in sections.items():
             if not bool(torch.isfinite(state.flat).all()):
                 raise FedloomError(f"the {name} of this client is not finite after its training; lower task.learning_rate")

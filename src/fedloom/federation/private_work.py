@@ -20,14 +20,18 @@ from fedloom.agreed import Agreed
 from fedloom.data.records import Provenance, Record, content_digest
 from fedloom.errors import RecipeError, RefusedMessageError
 from fedloom.federation.messages import Envelope, Message
-from fedloom.federation.site_folder import SiteFolder, SiteRows
-from fedloom.privacy.clients import clipped, noised
+from fedloom.federation.site_folder import CHARGED, SiteFolder, SiteRows, sites_folder
+from fedloom.privacy.clients import clipped, noised, within
 from fedloom.privacy.gradients import PrivateGradients
-from fedloom.privacy.ledger import APART, Charge, Ledger, ledgers_folder, open_account
+from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account
 from fedloom.privacy.noise import keyed_stream, machine_secret
+from fedloom.privacy.quantiles import bounds
 from fedloom.privacy.terms import PrivacyTerms, SitePlan, event_of, planned, planned_client, refuse_overspending
 from fedloom.state import State
 from fedloom.tasks import Task
+
+WITHIN_CLIP = "within_clip"
+"""What a client calls the bit that tells whether its update was within the clipping norm."""
 
 ALL_ROUNDS = "all rounds"
 """The question that is charged where some clients are drawn for a round: one for the whole run."""
@@ -44,6 +48,7 @@ def plan_site(
     public = all(record.provenance is Provenance.PUBLIC for record in records)
     if terms.ledger == "run" and not public:
         raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
+    _refuse_removed_ledgers()
     apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
     ledger = open_account([content_digest(record) for record in (*records, *made_of)], apart)
     entries = ledger.entries()
@@ -55,6 +60,12 @@ def plan_site(
         else:
             plan = planned_client(terms, ledger.account, earlier)
         folder.keep_plan(envelope, plan)
+
+
+def _refuse_removed_ledgers() -> None:
+    """Raise LedgerError where this machine has no ledger at all, and keeps sites that have charged one."""
+    if not any(ledgers_folder().glob("*")) and any(sites_folder().glob(f"*/*/*/{CHARGED}")):
+        raise LedgerError(f"{ledgers_folder()}: was removed, though sites of this machine are known to have spent something; put it back")
 
 
 def refuse_counting_steps(agreed: Agreed) -> None:
@@ -87,13 +98,22 @@ class PrivateWork:
             self.terms.clip, self.plan.noise_multiplier, self.plan.sample_rate, task.batch_size * task.accumulation, random
         )
 
-    def released(self, update: State, random: np.random.Generator) -> State:
-        """The update as it is sent where the whole of it is protected: clipped, and with the client's share of the noise where clients add
-        it. Of the fewest updates that a round may have, the shares together are the noise of the terms."""
-        update = clipped(update, self.terms.clip)
+    def released(self, update: State, message: Message, random: np.random.Generator) -> tuple[State, dict[str, float]]:
+        """The update as it is sent where the whole of it is protected, and what is reported of it.
+
+        It is clipped, and has the client's share of the noise where clients add it: of the fewest updates that a round may have, the shares
+        together are the noise of the terms. Where the norm follows a quantile, the report tells the server whether it was within.
+        """
+        clip = self._clip(message)
+        told = {} if self.terms.clip_quantile is None else {WITHIN_CLIP: float(within(update, clip))}
+        update = clipped(update, clip)
         if self.terms.noise_at == "server":
-            return update
-        return noised(update, self.plan.noise_multiplier * self.terms.clip / math.sqrt(self.terms.quorum), random)
+            return update, told
+        return noised(update, self.plan.noise_multiplier * clip / math.sqrt(self.terms.quorum), random), told
+
+    def _clip(self, message: Message) -> float:
+        """The norm of the round of `message`."""
+        return self.terms.clip if self.terms.clip_quantile is None else message.number("clip", *bounds(self.terms.clip))
 
     def charge(self, message: Message, memory: Mapping[str, State]) -> np.random.Generator:
         """Charge the ledger for the round of `message`, before anything is drawn; gives the stream that rows and noise are drawn from.
@@ -105,7 +125,7 @@ class PrivateWork:
         paid_for = ALL_ROUNDS if event.sampling == "without_replacement" else key
         ledger = Ledger(self.plan.account, ledgers_folder())
         charged = self.folder.charged(self.envelope)
-        charge = Charge(self.envelope.run, self.envelope.federation, message.round, paid_for, self.terms.unit, self.terms.clip, event)
+        charge = Charge(self.envelope.run, self.envelope.federation, message.round, paid_for, self.terms.unit, self._clip(message), event)
         ledger.charge(charge, lambda events: refuse_overspending(self.terms, self.plan, events), continued=charged)
         if not charged:
             self.folder.note_charged(self.envelope)
@@ -124,6 +144,7 @@ class PrivateWork:
             "sums": [self.plan.noise_multiplier, self.plan.sample_rate, self.plan.steps],
             "round": message.round,
             "learning_rate": message.report.get("learning_rate"),
+            "clip": self._clip(message),
             "states": states,
             "program": [version("fedloom"), torch.__version__],
         }

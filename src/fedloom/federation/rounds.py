@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
 
+import numpy as np
 import torch
 
 from fedloom.agreed import Agreed
@@ -24,10 +25,12 @@ from fedloom.federation.engine import Assignment, Engine, Reply
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, claims, decode, encode
 from fedloom.federation.monitor import UpdateMonitor
 from fedloom.federation.observer import Observer
+from fedloom.federation.private_work import WITHIN_CLIP
 from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.schedule import learning_rate
 from fedloom.privacy.clients import NoisedSum
 from fedloom.privacy.noise import keyed_stream, machine_secret
+from fedloom.privacy.quantiles import moved
 from fedloom.recipe import FederationRecipe
 from fedloom.sampling import draw_clients
 from fedloom.state import State
@@ -214,7 +217,7 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
     else:
         raise RunStoppedError(
             f"round {number} had {taken.replies} usable replies in each of {terms.retries + 1} tries, federation.quorum is {needed}; "
-            f"mend the clients and resume, the checkpoint of round {before.round} stands"
+            f"mend the clients and resume, the checkpoint of round {before.round} stands" + (taken.failure and f"; {taken.failure}")
         )
     broadcast.close_round()
     for client, (cosine, projection) in taken.monitor.compare(state - before.state).items():
@@ -229,7 +232,8 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
     memory = algorithm.server_memory()
     if broadcast.reference is not None:
         memory[REFERENCE] = broadcast.reference
-    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting, broadcast.used)
+    clip = _next_clip(federation, before, number, attempt, taken)
+    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting, broadcast.used, clip)
 
 
 def _try(federation: Federation, before: Checkpoint, number: int, attempt: int, needed: int) -> tuple[Broadcast, _Intake, State | None]:
@@ -274,12 +278,15 @@ def _outliers(norms: Mapping[str, float]) -> dict[str, str]:
 
 @dataclass
 class _Intake:
-    """What a round has taken in so far. `waiting`: the clients that are still at work, from this round or an earlier one."""
+    """What a round has taken in so far. `waiting`: the clients that are still at work, from this round or an earlier one. `failure`: the
+    client that failed last, and why."""
 
     waiting: dict[str, Handout]
     monitor: UpdateMonitor
     norms: dict[str, float] = field(default_factory=dict)
     replies: int = 0
+    within_clip: int = 0
+    failure: str = ""
     loss: float = 0.0
     examples: float = 0.0
     up_bytes: int = 0
@@ -294,12 +301,16 @@ def _collect(
     clients = [client for client in federation.engine.clients() if client not in before.waiting]
     drawn = [one for one in draw_clients(clients, terms.per_round or len(clients), federation.seed, number, attempt) if one not in barred]
     rate = learning_rate(federation.task, number, terms.rounds)
-    broadcast.open_round(number, algorithm.state, algorithm.broadcast(), {"learning_rate": rate, "deadline": terms.deadline})
+    told = {"learning_rate": rate, "deadline": terms.deadline}
     federation.metric(number, None, "train/learning_rate", rate)
+    if (clip := _moving_clip(federation, before)) is not None:
+        told["clip"] = clip
+        federation.metric(number, None, "privacy/clip", clip)
+    broadcast.open_round(number, algorithm.state, algorithm.broadcast(), told)
     stage = f"{federation.name} round {number}/{terms.rounds}".strip()
     late = _late_replies(federation, before.waiting, number)
     federation.observer.stage(stage, len(late) + len(drawn))
-    summed = _noised_sum(federation, algorithm.state, number, attempt)
+    summed = _noised_sum(federation, before, number, attempt)
     handout, down = Handout(number, algorithm.steps_taken), dict.fromkeys(drawn, 0)
     intake = _Intake(dict(before.waiting), UpdateMonitor(algorithm.state.layout, federation.seed))
     models = federation.client_models if number == terms.rounds else None
@@ -319,6 +330,7 @@ def _collect(
             message = _add(federation, reply, begun, summed)
         except FedloomError as error:
             broadcast.lost(reply.client)
+            intake.failure = str(error) if f"client '{reply.client}'" in str(error) else f"client '{reply.client}': {error}"
             federation.metric(number, reply.client, "client/failed", 1)
             federation.folder.audit.enter("client failed", round=number, attempt=attempt, client=reply.client, reason=str(error))
             federation.observer.client_done(stage, reply.client, str(error))
@@ -333,6 +345,7 @@ def _collect(
         if models:
             models.keep(reply.client, algorithm.state + message.sections["update"])
         intake.replies += 1
+        intake.within_clip += int(message.report.get(WITHIN_CLIP, 0)) if clip is not None else 0
         if federation.agreed.privacy is None:
             intake.loss += float(message.report["loss"]) * float(message.report["examples"])
             intake.examples += float(message.report["examples"])
@@ -368,14 +381,35 @@ def _late_replies(federation: Federation, waiting: Mapping[str, Handout], number
     return [reply for reply in replies if reply.client in waiting and reply.round == waiting[reply.client].round]
 
 
-def _noised_sum(federation: Federation, state: State, number: int, attempt: int) -> NoisedSum | None:
+def _noised_sum(federation: Federation, before: Checkpoint, number: int, attempt: int) -> NoisedSum | None:
     """Where updates are protected as a whole: what clips them here, too, and adds the noise of their sum. None: nothing is done to them."""
     terms = federation.agreed.privacy
     if terms is None or terms.unit != "client":
         return None
-    noise = (terms.noise_multiplier or 0.0) * terms.clip if terms.noise_at == "server" else 0.0
-    decided_by = f"{federation.run} {federation.name} {federation.agreed.sha256} {number} {attempt} {state.sha256()}"
-    return NoisedSum(terms.clip if noise else math.inf, noise, keyed_stream(machine_secret(), b"server", decided_by.encode()))
+    clip = _moving_clip(federation, before) or terms.clip
+    noise = terms.noise_on_updates * clip if terms.noise_at == "server" else 0.0
+    return NoisedSum(clip if noise else math.inf, noise, _noise_stream(federation, before, number, attempt, b"server"))
+
+
+def _moving_clip(federation: Federation, before: Checkpoint) -> float | None:
+    """The norm that updates are clipped to in the round after `before`, where it follows a quantile; None where it does not."""
+    terms = federation.agreed.privacy
+    return None if terms is None or terms.clip_quantile is None else before.clip or terms.clip
+
+
+def _next_clip(federation: Federation, before: Checkpoint, number: int, attempt: int, taken: _Intake) -> float | None:
+    """The norm of the round after `number`, from the noised share of the clients that were within that of this one."""
+    terms, clip = federation.agreed.privacy, _moving_clip(federation, before)
+    if terms is None or terms.clip_quantile is None or clip is None:
+        return None
+    noise = _noise_stream(federation, before, number, attempt, b"within clip").standard_normal() * terms.noise_on_count
+    return moved(clip, terms.clip, (taken.within_clip + float(noise)) / taken.replies, terms.clip_quantile)
+
+
+def _noise_stream(federation: Federation, before: Checkpoint, number: int, attempt: int, purpose: bytes) -> np.random.Generator:
+    """The server's noise for one try of a round."""
+    decided_by = f"{federation.run} {federation.name} {federation.agreed.sha256} {number} {attempt} {before.state.sha256()}"
+    return keyed_stream(machine_secret(), purpose, decided_by.encode())
 
 
 def _add(federation: Federation, reply: Reply, begun: Handout, summed: NoisedSum | None) -> Message:
@@ -387,9 +421,10 @@ def _add(federation: Federation, reply: Reply, begun: Handout, summed: NoisedSum
     longest = min(wanted, LONGEST_UPDATE) if isinstance(wanted, float | int) else LONGEST_UPDATE
     expected = Expected("update", begun.round, reply.client, federation.envelope, layout, sections, room, longest)
     message = take(federation, reply, expected)
-    private = federation.agreed.privacy is not None
-    bounds_of = REPORTED_UNDER_PRIVACY if private else REPORTED
+    bounds_of = REPORTED_UNDER_PRIVACY if federation.agreed.privacy else REPORTED
     reported = {name: message.number(name, *bounds) for name, bounds in bounds_of.items()}
+    if (terms := federation.agreed.privacy) and terms.clip_quantile is not None and message.report.get(WITHIN_CLIP) not in (0, 1):
+        raise RefusedMessageError(f"message of client '{reply.client}' refused: its report has no '{WITHIN_CLIP}' that is 0 or 1")
     weight = reported.get("examples", 1.0)
     if weight > federation.known_rows(reply.client, "weight"):
         raise RefusedMessageError(f"message of client '{reply.client}' refused: it reports more examples than it has rows")
@@ -398,6 +433,8 @@ def _add(federation: Federation, reply: Reply, begun: Handout, summed: NoisedSum
     numbers["staleness"] = float(algorithm.steps_taken - begun.steps_taken)
     update = message.sections["update"]
     algorithm.add(summed.taken(update) if summed else update, weight, extras, numbers, reply.client)
+    if summed:
+        summed.added()
     return message
 
 

@@ -37,6 +37,7 @@ from fedloom.federation.bodies import MOST_SAMPLES, Failure, Holding, Kept, Samp
 from fedloom.federation.codec import codecs
 from fedloom.federation.local_work import LocalWork
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
+from fedloom.federation.owner import refuse_less_privacy
 from fedloom.federation.preparing import Preparation, PreparedRecords, Progress
 from fedloom.federation.private_work import PrivateWork, plan_site, refuse_counting_steps
 from fedloom.federation.site_folder import SiteFolder, SiteRows
@@ -148,6 +149,7 @@ class Site:
         if not isinstance(self._bench.kind, kinds.get(agreed.task.model_kind)):
             raise FedloomError(f"this site's model is no {agreed.task.model_kind}, which the task of the terms trains")
         refuse_counting_steps(agreed)
+        refuse_less_privacy(agreed, self._held().train, self._held().held_out)
         bench = self._bench
         _compare("model", agreed.content["model"], model_terms(bench.recipe, bench.sha256))
         _compare("encoding of rows", agreed.content["data"], bench.encoder.terms)

@@ -10,7 +10,7 @@ from fedloom.agreed import Agreed
 from fedloom.errors import RefusedMessageError
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Envelope
-from fedloom.files import disk_errors_named, read_json, write_atomic
+from fedloom.files import cache_folder, disk_errors_named, read_json, write_atomic
 from fedloom.privacy.terms import SitePlan
 
 PLAN = "privacy.json"
@@ -18,6 +18,11 @@ CHARGED = "charged"
 
 OWN = ".own"
 """Name of a run's own federation in the folder; no baseline can be called so."""
+
+
+def sites_folder() -> Path:
+    """Where the folders of this machine's sites are, one folder for each run."""
+    return cache_folder() / "sites"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from fedloom.errors import MissingExtraError, RecipeError
@@ -106,7 +107,12 @@ def spent(events: Sequence[Event], delta: float, accountant: Accountant = "pld")
     them sums over all units, but no Poisson draws.
     """
     _check_delta(delta)
-    events = [event for event in events if event.steps]
+    return _spent(tuple(event for event in events if event.steps), delta, accountant)
+
+
+@lru_cache(maxsize=4096)
+def _spent(events: tuple[Event, ...], delta: float, accountant: Accountant) -> float:
+    """Clients with as many rows and rounds as another ask the same again, and it takes a tenth of a second."""
     if not events:
         return 0.0
     if all(event.sampling == "poisson" for event in events):

@@ -17,10 +17,19 @@ from fedloom.state import State
 
 def clipped(update: State, clip: float) -> State:
     """`update` scaled down to the Euclidean norm `clip` where it is longer; one that is not finite is zero."""
-    length = float(norms(update.flat.float()[None])[0])
+    length = _length(update)
     if not math.isfinite(length):
         return State(update.layout, torch.zeros_like(update.flat))
     return update if length <= clip * BELOW else State(update.layout, update.flat * (clip * BELOW / length))
+
+
+def within(update: State, clip: float) -> bool:
+    """Whether `update` is no longer than `clip`."""
+    return _length(update) <= clip
+
+
+def _length(update: State) -> float:
+    return float(norms(update.flat.float()[None])[0])
 
 
 def noised(update: State, deviation: float, random: np.random.Generator) -> State:
@@ -38,8 +47,10 @@ class NoisedSum:
         self._carried = False
 
     def taken(self, update: State) -> State:
+        """`update` as it belongs into the sum; to be followed by `added` when it is in it."""
         update = clipped(update, self._clip)
-        if self._carried:
-            return update
+        return update if self._carried else noised(update, self._deviation, self._random)
+
+    def added(self) -> None:
+        """The update that was taken last is in the sum. One that the algorithm has refused is not, and the next one carries the noise."""
         self._carried = True
-        return noised(update, self._deviation, self._random)

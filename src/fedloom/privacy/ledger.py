@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -137,12 +136,7 @@ def total_epsilon(events: Sequence[Event], delta: float) -> float:
     steps: Counter[tuple[Any, ...]] = Counter()
     for event in events:
         steps[event.noise_multiplier, event.sample_rate, event.sampling, event.drawn, event.of] += event.steps
-    return _cached(tuple(sorted((*one, count) for one, count in steps.items())), delta)
-
-
-@lru_cache(maxsize=256)
-def _cached(steps: tuple[tuple[Any, ...], ...], delta: float) -> float:
-    return spent([Event(noise, rate, count, sampling, drawn, of) for noise, rate, sampling, drawn, of, count in steps], delta)
+    return spent([Event(noise, rate, count, *others) for (noise, rate, *others), count in sorted(steps.items())], delta)
 
 
 def _read(ledger: Ledger, index: sqlite3.Connection) -> list[Entry]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fedloom.errors import RecipeError
 from fedloom.privacy.accounting import Event, solved
 from fedloom.privacy.ledger import LedgerError, total_epsilon
+from fedloom.privacy.quantiles import noise_on_count, noise_on_updates
 
 LEAST_LEFT = 0.01
 """The share of epsilon that has to be left for a run: with less, noise would hide everything."""
@@ -19,7 +20,7 @@ class PrivacyTerms:
     """The part `privacy` of the terms.
 
     `rounds` are the rounds that are paid for: with unit row those that a client takes part in at the most, with unit client all. Of the
-    `clients`, as many as are `drawn` take part in one, and at least `quorum` answer.
+    `clients`, as many as are `drawn` take part in one, and at least `quorum` answer. With a `clip_quantile`, `clip` is the norm of round 1.
     """
 
     unit: str
@@ -33,12 +34,29 @@ class PrivacyTerms:
     clients: int
     drawn: int
     quorum: int
+    clip_quantile: float | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> PrivacyTerms | None:
         """From the plain terms; None where they have no privacy."""
         found = content.get("privacy")
         return None if found is None else cls(**found)
+
+    @property
+    def noise_on_count(self) -> float:
+        """Standard deviation of the noise on the number of clients within the norm of a round."""
+        return noise_on_count(self._noise, self.drawn)
+
+    @property
+    def noise_on_updates(self) -> float:
+        """The noise on the sum of a round's updates, in clipping norms: with that on the number of clients, if there is one, as much as the
+        terms say."""
+        return self._noise if self.clip_quantile is None else noise_on_updates(self._noise, self.noise_on_count)
+
+    @property
+    def _noise(self) -> float:
+        assert self.noise_multiplier is not None, "the terms of unit client have their noise"
+        return self.noise_multiplier
 
 
 @dataclass(frozen=True)
@@ -78,9 +96,8 @@ def planned_client(terms: PrivacyTerms, account: str, earlier: Sequence[Event]) 
     Where all clients take part in every round, a round costs one sum. Where some are drawn, every round costs something, whoever is
     drawn: the first one that the site takes part in is charged with all. Raises RecipeError where that is more than the terms allow.
     """
-    noise = terms.noise_multiplier
-    assert noise is not None, "the terms of unit client have their noise"
-    whole = _of_all_rounds(terms, noise)
+    assert terms.noise_multiplier is not None, "the terms of unit client have their noise"
+    whole = _of_all_rounds(terms, terms.noise_multiplier)
     before = total_epsilon(earlier, terms.delta)
     if terms.epsilon is not None and total_epsilon([*earlier, whole], terms.delta) > terms.epsilon:
         raise RecipeError(
@@ -88,7 +105,7 @@ def planned_client(terms: PrivacyTerms, account: str, earlier: Sequence[Event]) 
             " it; see `fedloom privacy ledger`"
         )
     steps = 1 if whole.sampling == "poisson" else terms.rounds
-    return SitePlan(account, noise, whole.sample_rate, steps, before, total_epsilon([*earlier, whole], terms.delta))
+    return SitePlan(account, whole.noise_multiplier, whole.sample_rate, steps, before, total_epsilon([*earlier, whole], terms.delta))
 
 
 def event_of(terms: PrivacyTerms, plan: SitePlan) -> Event:

@@ -16,7 +16,7 @@ from fedloom.files import write_atomic
 from fedloom.measures import Measure
 from fedloom.report import made_up, plots, privacy, safety, written
 from fedloom.report.drawing import svg
-from fedloom.report.markup import SEARCH, Html, folded, joined, row, searchable, table, tag
+from fedloom.report.markup import SEARCH, Html, figure, folded, joined, row, searchable, table, tag
 from fedloom.report.notes import notes
 from fedloom.report.record import RunRecord, read_run
 from fedloom.report.results import MANY_CLIENTS, Results, measured_clients, results
@@ -222,11 +222,7 @@ def _goodness(value: float | None, measure: Measure) -> float:
 
 
 def _figures(record: RunRecord) -> Html:
-    drawn = [
-        Html(f"\n{tag('figure', _described(svg(figure), caption), tag('figcaption', caption))}")
-        for figure, caption in _plots(record)
-        if figure is not None
-    ]
+    drawn = [Html(f"\n{figure(svg(plot), caption)}") for plot, caption in _plots(record) if plot is not None]
     return _section("How it went", tag("div", drawn, class_="plots")) if drawn else Html()
 
 
@@ -266,11 +262,6 @@ def _fall(record: RunRecord) -> str:
         return ""
     (first, high), (last, low) = series[0], series[-1]
     return f"; the mean is {high:.3f} in round {first} and {low:.3f} in round {last}"
-
-
-def _described(drawing: str, description: str) -> Html:
-    opening = tag("svg", role="img", aria_label=description).removesuffix("></svg>")
-    return Html(drawing.replace("<svg", opening, 1))
 
 
 def _samples(record: RunRecord) -> Html:

@@ -43,6 +43,12 @@ def row(head: str, cells: Iterable[str | Html], class_: str | None = None) -> Ht
     return tag("tr", tag("th", head, scope="row"), [cell if isinstance(cell, Html) else tag("td", cell) for cell in cells], class_=class_)
 
 
+def figure(drawing: str, caption: str) -> Html:
+    """An `<svg>` element with its caption, which also describes it to those who do not see it."""
+    opening = tag("svg", role="img", aria_label=caption).removesuffix("></svg>")
+    return tag("figure", Html(drawing.replace("<svg", opening, 1)), tag("figcaption", caption))
+
+
 def folded(title: str, *content: str) -> Html:
     """Content that is hidden until its title is clicked. It needs no script."""
     return tag("details", tag("summary", title), *content)
