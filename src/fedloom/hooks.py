@@ -21,14 +21,19 @@ from fedloom.models.encoders import Encoder
 from fedloom.recipe import Recipe
 from fedloom.registry import Registry
 from fedloom.state import State
+from fedloom.streams import numpy_stream
 
 
 @dataclass(frozen=True)
 class ServerSide:
-    """What probes and finish steps work with: the recipe, and the server's own model with its encoder and its trained parameters."""
+    """What probes and finish steps work with: the recipe, and the server's own model with its encoder and its trained parameters.
+
+    `clients` are the names of the owners, where they are known.
+    """
 
     recipe: Recipe
     bench: Bench
+    clients: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,11 @@ class Prepared:
     measured: Mapping[str, float] = field(default_factory=dict)
     weight: float | None = None
     shown: Sequence[tuple[Conversation, Document]] = ()
+
+
+def step_stream(seed: int, number: int, client: str) -> np.random.Generator:
+    """The stream of the prepare step `number` at `client`."""
+    return numpy_stream(seed, "prepare", number, client)
 
 
 class PrepareStep:

@@ -66,7 +66,7 @@ class LocalRun:
 
     @property
     def server(self) -> ServerSide:
-        return ServerSide(self.recipe, self.bench)
+        return ServerSide(self.recipe, self.bench, self.sites.owners)
 
     def federation(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), **how: Any) -> Federation:
         """The federation of `recipe`, this run's own or a baseline's, in `folder`; `how` are further fields of it.

@@ -52,6 +52,7 @@ def test_the_p_value_of_three_guesses_is_that_worked_out_by_hand():
 def test_so_many_canaries_can_show_so_much_at_the_most():
     assert [round(ceiling(m, 1e-5), 2) for m in (100, 200, 500, 1000)] == [3.05, 3.75, 4.65, 5.32]
     assert ceiling(500, 1e-5, clients=2) < ceiling(500, 1e-5)
+    assert max(ceiling(m, 1e-3) for m in (100, 500, 2000)) < 2, "a large delta hides much"
 
 
 def told_apart(m, by, seed):

@@ -63,7 +63,7 @@ def one_run(coins: Coins, delta: float, error: float) -> Bound:
     order, m = np.argsort(-coins.scores, kind="stable"), len(coins.scores)
     found = []
     for share in GUESSES:
-        half = max(1, round(share * m / 2)) if m > 1 else 0
+        half = max(1, round(share * m / 2))
         right = int(coins.inserted[order[:half]].sum() + (~coins.inserted[order[m - half :]]).sum())
         found.append(Bound(epsilon_lower(m, 2 * half, right, delta, error / len(GUESSES)), m, 2 * half, right))
     return max(found, key=lambda bound: bound.epsilon)

@@ -28,6 +28,10 @@ ROWS = "rows"
 """`held_out/<system>/rows` is the number of rows that were measured; it is no measure of a system."""
 
 
+AUDIT = "audit_privacy.json"
+"""What `fedloom audit privacy` has found, in the run folder."""
+
+
 @dataclass(frozen=True)
 class Event:
     """One line of metrics.jsonl. `client` is None for all clients together; `round` is None for the whole run."""
@@ -60,7 +64,8 @@ class WireTotals:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What one run folder holds. `pairs` were written from public documents: client, question, answer, text, file, place.
+    """What one run folder holds. `pairs` were written from public documents: client, question, answer, text, file, place. `audit` is what
+    `fedloom audit privacy` has found; empty: it was not audited.
 
     `damaged` names the lines ("metrics.jsonl:12") that could not be read and are left out."""
 
@@ -72,6 +77,7 @@ class RunRecord:
     pairs: tuple[Mapping[str, str], ...] = ()
     wire: WireTotals = WireTotals()
     damaged: tuple[str, ...] = ()
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     def series(self, name: str, client: str | None = None) -> list[tuple[int, float]]:
         """(round, value) of a metric, sorted by round. A round that was repeated after a restart counts once, with its last value."""
@@ -192,6 +198,7 @@ def read_run(path: str | Path) -> RunRecord:
         tuple({key: str(text) for key, text in item.items()} for item in _written(folder / "pairs.json", list) if isinstance(item, dict)),
         WireTotals(len(wire_lines), sum(int(line.get("bytes") or 0) for _, line in wire_lines)),
         tuple(damaged + no_events + damaged_wire),
+        _written(folder / AUDIT, dict),
     )
 
 
