@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import fedloom.evaluation.answers
+import fedloom.evaluation.canaries
 import fedloom.privacy.scrubbing
 import fedloom.safety
 import fedloom.synthesis  # noqa: F401 - register their parts

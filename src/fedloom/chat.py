@@ -12,16 +12,13 @@ from fedloom.data.records import Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import ModelError
 from fedloom.federation.run_folder import RunFolder, existing_run
+from fedloom.handing_out import tuned_bench
 from fedloom.local_run import bench_plan
-from fedloom.models.adapters import CONFIG, load_adapter
-from fedloom.models.bench import Bench, make_bench
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import stream
 from fedloom.models.kinds import kinds
-from fedloom.models.save import MODEL_WEIGHTS
 from fedloom.recipe import Recipe
 from fedloom.resolve import load_recipe
-from fedloom.state import State
 from fedloom.studies.repaired import existing_repair
 
 QUOTES = '"""'
@@ -40,7 +37,7 @@ def open_chat(
     recipe = load_recipe(existing_run(run_folder) / "recipe.yaml")
     if not talks(recipe):
         raise ModelError(f"{run_folder}: was trained to choose a label ({recipe.task.kind}) and cannot talk; see `fedloom export`")
-    bench = _tuned(recipe, RunFolder(run_folder if repair is None else existing_repair(run_folder, repair)))
+    bench = tuned_bench(recipe, RunFolder(run_folder if repair is None else existing_repair(run_folder, repair)))
     encoder = bench.encoder
     assert isinstance(encoder, TextEncoder)
 
@@ -74,18 +71,3 @@ def _until_quotes() -> Iterator[str]:
 def talks(recipe: Recipe) -> bool:
     """Whether the model of a run answers in words."""
     return kinds.get(bench_plan(recipe).kind).talks
-
-
-def _tuned(recipe: Recipe, folder: RunFolder) -> Bench:
-    """A bench with the run's whole model, or with its base model and the trained adapter."""
-    adapter = recipe.model.adapter
-    result = folder.adapter / CONFIG if adapter else folder.model / MODEL_WEIGHTS
-    if not result.exists():
-        raise ModelError(f"{folder.path}: has no {result.parent.name} yet; finish the run with `fedloom resume {folder.path}`")
-    if adapter is None:
-        whole = recipe.model.model_copy(update={"id": str(folder.model), "revision": None})
-        return make_bench(bench_plan(recipe.model_copy(update={"model": whole})))
-    bench = make_bench(bench_plan(recipe))
-    tensors = load_adapter(folder.adapter)
-    bench.parameters.load(State.of({name: tensors[name] for name, _ in bench.parameters.layout.entries}))
-    return bench

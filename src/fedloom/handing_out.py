@@ -1,15 +1,17 @@
-"""What a run hands out: the adapter in PEFT's format, or the whole model."""
+"""What a run hands out: the adapter in PEFT's format, or the whole model. And the same, read back."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fedloom.errors import PartError
+from fedloom.errors import ModelError, PartError
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import whole_folder
-from fedloom.models.adapters import WEIGHTS, save_adapter
-from fedloom.models.bench import Bench
+from fedloom.local_run import bench_plan
+from fedloom.models.adapters import CONFIG, WEIGHTS, load_adapter, save_adapter
+from fedloom.models.bench import Bench, make_bench
 from fedloom.models.save import MODEL_WEIGHTS
+from fedloom.recipe import Recipe
 from fedloom.state import State
 
 
@@ -25,3 +27,23 @@ def hand_out(bench: Bench, folder: RunFolder, state: State) -> Path:
         if not (whole / MODEL_WEIGHTS).is_file():
             raise PartError(f"{type(bench.kind).__name__}.save should write the weights as {MODEL_WEIGHTS} into its folder")
     return folder.model / MODEL_WEIGHTS
+
+
+def tuned_bench(recipe: Recipe, folder: RunFolder) -> Bench:
+    """A bench with the run's whole model, or with its base model and the trained adapter. Raises ModelError when there is none yet."""
+    adapter = recipe.model.adapter
+    result = folder.adapter / CONFIG if adapter else folder.model / MODEL_WEIGHTS
+    if not result.exists():
+        raise ModelError(f"{folder.path}: has no {result.parent.name} yet; finish the run with `fedloom resume {folder.path}`")
+    if adapter is None:
+        whole = recipe.model.model_copy(update={"id": str(folder.model), "revision": None})
+        return make_bench(bench_plan(recipe.model_copy(update={"model": whole})))
+    bench = make_bench(bench_plan(recipe))
+    bench.parameters.load(adapter_state(bench, folder))
+    return bench
+
+
+def adapter_state(bench: Bench, folder: RunFolder) -> State:
+    """The adapter that the run has handed out, as what is trained on `bench`."""
+    tensors = load_adapter(folder.adapter)
+    return State.of({name: tensors[name] for name, _ in bench.parameters.layout.entries})

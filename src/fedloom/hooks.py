@@ -21,21 +21,23 @@ from fedloom.models.encoders import Encoder
 from fedloom.recipe import Recipe
 from fedloom.registry import Registry
 from fedloom.state import State
+from fedloom.streams import numpy_stream
 
 
 @dataclass(frozen=True)
 class ServerSide:
     """What probes and finish steps work with: the recipe, and the server's own model with its encoder and its trained parameters.
 
-    `start` is the state before round 1. `says` is the provenance of what the joined model says: PUBLIC where all rows that it was trained
-    on are, DP_RELEASED where they were protected by formal privacy, else PRIVATE, since it could say text of such a row. `updated` gives
-    (client, its own model of the last round), in a run whose finish steps ask for them. `progress(what, done, total, pace)` tells how far a
-    long step is, as that of a prepare step does.
+    `start` is the state before round 1, `clients` are the names of the owners. `says` is the provenance of what the joined model says:
+    PUBLIC where all rows that it was trained on are, DP_RELEASED where they were protected by formal privacy, else PRIVATE, since it could
+    say text of such a row. `updated` gives (client, its own model of the last round), in a run whose finish steps ask for them.
+    `progress(what, done, total, pace)` tells how far a long step is, as that of a prepare step does.
     """
 
     recipe: Recipe
     bench: Bench
     start: State
+    clients: Sequence[str] = ()
     says: Provenance = Provenance.PRIVATE
     updated: Callable[[], Iterator[tuple[str, State]]] = lambda: iter(())
     progress: Callable[[str, int, int, str], None] = lambda what, done, total, pace: None
@@ -76,6 +78,11 @@ class Prepared:
     measured: Mapping[str, float] = field(default_factory=dict)
     weight: float | None = None
     shown: Sequence[tuple[Conversation, Document]] = ()
+
+
+def step_stream(seed: int, number: int, client: str) -> np.random.Generator:
+    """The stream of the prepare step `number` at `client`."""
+    return numpy_stream(seed, "prepare", number, client)
 
 
 class PrepareStep:

@@ -78,9 +78,10 @@ class LocalRun:
 
     @property
     def server(self) -> ServerSide:
-        models, owners = self.client_models, self.sites.owners
-        updated = lambda: models.of(owners) if models else iter(())  # noqa: E731
-        return ServerSide(self.recipe, self.bench, self.start, self.says, updated, self.progress)
+        return ServerSide(self.recipe, self.bench, self.start, self.sites.owners, self.says, self._updated, self.progress)
+
+    def _updated(self) -> Iterator[tuple[str, State]]:
+        return self.client_models.of(self.sites.owners) if self.client_models else iter(())
 
     def federation(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), **how: Any) -> Federation:
         """The federation of `recipe`, this run's own or a baseline's, in `folder`; `how` are further fields of it.

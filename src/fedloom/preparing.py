@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fedloom.agreed import agree, places_of
+from fedloom.data.clients import ClientData
 from fedloom.data.measured_rows import federated_data
 from fedloom.data.records import Conversation, Record
 from fedloom.data.row_notes import source_notes
@@ -20,7 +22,7 @@ from fedloom.federation.preparing import Preparation, PreparedRecords
 from fedloom.files import write_atomic
 from fedloom.hooks import ServerSide
 from fedloom.local_run import bench_plan, cores
-from fedloom.models.bench import make_bench
+from fedloom.models.bench import Bench, make_bench
 from fedloom.recipe import Recipe
 
 
@@ -56,24 +58,34 @@ def prepare(
     for text in source_notes(data, recipe):
         note(text)
     torch.set_num_threads(cores())
-    bench = make_bench(bench_plan(recipe))
-    agreed, places, start = agree(recipe, bench, len(data.clients)), places_of(recipe), bench.parameters.state()
-    steps = agreed.steps_with(places)
-    for step in steps:
-        step.check(ServerSide(recipe, bench, start))
-    sent = {str(number): rows for number, step in enumerate(steps) if (rows := step.sends())}
-
-    def preparation(client: str) -> Preparation:
-        return Preparation(client, agreed, bench, start, lambda done, total, pace: progress(client, done, total, pace), places, sent)
-
-    told = planned(agreed, {client.name: preparation(client.name).counts(client.train) for client in data.clients})
-    for client in data.clients:
+    for client, (preparation, told) in zip(data.clients, preparations(recipe, data.clients, progress=progress), strict=True):
         try:
-            yield PreparedClient(client.name, preparation(client.name).prepared(client.train, [], told[client.name]))
+            yield PreparedClient(client.name, preparation.prepared(client.train, [], told))
         except (DataError, RunStoppedError) as error:
             raise type(error)(f"client '{client.name}': {error}") from None
         except KeyboardInterrupt:
             raise InterruptedRunError("stopped; what was written is kept, and the same command goes on from it") from None
+
+
+def preparations(
+    recipe: Recipe,
+    clients: Sequence[ClientData],
+    bench: Bench | None = None,
+    progress: Callable[[str, int, int, str], None] = lambda client, done, total, pace: None,
+) -> list[tuple[Preparation, Mapping[str, float]]]:
+    """For each of `clients` its prepare steps on `bench`, one of their own unless it is given, and the numbers that the server tells it.
+
+    Raises what the steps raise when they cannot be taken.
+    """
+    bench = bench or make_bench(bench_plan(recipe))
+    agreed, places, start = agree(recipe, bench, len(clients)), places_of(recipe), bench.parameters.state()
+    steps = agreed.steps_with(places)
+    for step in steps:
+        step.check(ServerSide(recipe, bench, start, [client.name for client in clients]))
+    sent = {str(number): rows for number, step in enumerate(steps) if (rows := step.sends())}
+    made = [Preparation(one.name, agreed, bench, start, partial(progress, one.name), places, sent) for one in clients]
+    told = planned(agreed, {one.client: one.counts(client.train) for one, client in zip(made, clients, strict=True)})
+    return [(one, told[one.client]) for one in made]
 
 
 def write_rows(path: Path, clients: Sequence[PreparedClient]) -> None:

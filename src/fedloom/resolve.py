@@ -138,6 +138,7 @@ def _explain(error: ValidationError) -> str:
 def _complete(recipe: Recipe) -> Recipe:
     """Check the settings of every part that is chosen by name, and write their defaults out."""
     import fedloom.evaluation.answers
+    import fedloom.evaluation.canaries
     import fedloom.privacy.scrubbing
     import fedloom.safety
     import fedloom.synthesis  # noqa: F401 - register their parts

@@ -1,11 +1,14 @@
 """The loss of each row by itself: what a private kind of gradients clips row by row."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from fedloom.data.tokenise import TokenRows
 from fedloom.tasks import KTO, SFT, tasks
 from fedloom.tasks.base import Task
+from fedloom.tasks.row_losses import row_losses
 
 OWN = [name for name in tasks.names() if tasks.get(name).__module__.startswith("fedloom.")]
 ALONE = [name for name in OWN if not tasks.get(name).couples_rows]
@@ -72,3 +75,22 @@ def test_kto_alone_says_that_its_rows_depend_on_each_other_and_they_do(made):
     beside = [losses(0, other) for other in (1, 2, 3)]
     alone = losses(0)
     assert any(all(abs(loss - alone[0]) > 1e-6 for loss in found) for found in beside)
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_the_losses_of_rows_are_given_in_the_order_of_the_rows(kind, made):
+    one = made(kind)
+    found = row_losses(one.model, one.task, one.rows)
+    parts = [(part.rows, part.each().tolist()) for part in one.task.losses(one.model, one.rows, range(len(one.rows)))]
+    expected = {row: loss for rows, losses in parts for row, loss in zip(rows, losses, strict=True)}
+    assert found.tolist() == pytest.approx([expected[row] for row in range(len(one.rows))], abs=1e-6)
+    assert not found.requires_grad
+
+
+def test_a_task_that_does_not_tell_the_rows_of_its_parts_is_asked_for_one_at_a_time(made):
+    class Silent(SFT):
+        def losses(self, model, rows, indices):
+            yield from (replace(part, rows=()) for part in super().losses(model, rows, indices))
+
+    one = made("sft")
+    torch.testing.assert_close(row_losses(one.model, Silent(), one.rows), row_losses(one.model, SFT(), one.rows), atol=1e-5, rtol=0)

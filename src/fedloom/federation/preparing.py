@@ -23,7 +23,7 @@ from fedloom.errors import DataError, PartError
 from fedloom.federation.bodies import is_name
 from fedloom.federation.site_folder import SiteRows
 from fedloom.files import cache_folder
-from fedloom.hooks import PrepareContext, Prepared, PrepareStep
+from fedloom.hooks import PrepareContext, Prepared, PrepareStep, step_stream
 from fedloom.models.bench import Bench
 from fedloom.registry import gave, gave_numbers
 from fedloom.state import State
@@ -93,7 +93,16 @@ class Preparation:
         return found
 
     def prepared(self, train: Sequence[Record], held_out: Sequence[Record], told: Mapping[str, float]) -> PreparedRecords:
-        """`train` after every step, with `told` the server's numbers as STEP/NAME; the held-out records that are measured are drawn.
+        """`after_steps`, with those held-out records that may be measured: under privacy the PUBLIC ones, since a sum over private rows,
+        without noise, would tell of them; of many, as many as the terms say."""
+        found = self.after_steps(train, held_out, told)
+        measured: Sequence[Record] = found.held_out
+        if self.agreed.privacy:
+            measured = [record for record in measured if record.provenance is Provenance.PUBLIC]
+        return replace(found, held_out=self._measured(measured))
+
+    def after_steps(self, train: Sequence[Record], held_out: Sequence[Record], told: Mapping[str, float]) -> PreparedRecords:
+        """`train` after every step, with `told` the server's numbers as STEP/NAME, and all of `held_out`.
 
         Steps leave held-out records as they are, unless the task cannot take such records and the step makes others of them: then what is
         measured is made in the same way as what is trained on.
@@ -118,10 +127,8 @@ class Preparation:
         if self.steps:
             for provenance in provenances(records):
                 counts.setdefault(str(provenance), Counter())[KEPT] += 1
-        if self.agreed.privacy:  # a sum over private rows, without noise, would tell of them
-            measured_on = [record for record in measured_on if record.provenance is Provenance.PUBLIC]
         kept = {key: dict(value) for key, value in counts.items() if value}
-        return PreparedRecords(records, self._measured(measured_on), kept, measured, weight, shown)
+        return PreparedRecords(records, measured_on, kept, measured, weight, shown)
 
     def encoded(self, records: PreparedRecords) -> EncodedSite:
         """The encoded rows on this machine, without the records that hold nothing to train on.
@@ -191,7 +198,7 @@ class Preparation:
         rows, model = sha256_of_records(records), agreed.content["model"]
         decided_by = [rows, model, self.client, agreed.seed, number, step, sorted(told.items())]
         name = hashlib.sha256(json.dumps(decided_by).encode()).hexdigest()[:32]
-        stream = numpy_stream(agreed.seed, "prepare", number, self.client)
+        stream = step_stream(agreed.seed, number, self.client)
         cache, sent = cache_folder() / "prepared" / name, self.sent.get(str(number), ())
         return PrepareContext(self.client, records, stream, self.bench, cache, self.progress, told, sent, held_out)
 

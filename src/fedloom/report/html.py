@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fedloom.data.row_notes import ENCODED, REPEATED, found_counts
 from fedloom.files import write_atomic
 from fedloom.measures import Measure
-from fedloom.report import made_up, plots, privacy, safety, written
+from fedloom.report import audits, made_up, plots, privacy, safety, written
 from fedloom.report.drawing import svg
 from fedloom.report.markup import SEARCH, Html, figure, folded, joined, row, searchable, table, tag
 from fedloom.report.notes import notes
@@ -52,7 +52,7 @@ def page(record: RunRecord) -> str:
     )
     sections = [
         _head(record),
-        *(tag("p", alert, class_="alarm") for alert in safety.alerts(record)),
+        *(tag("p", alert, class_="alarm") for alert in (*safety.alerts(record), *audits.alerts(record.audit))),
         _cards(record),
         _results(record),
         _probes(record),
@@ -241,6 +241,7 @@ def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
     yield plots.traffic(record), "Bytes sent between the server and the clients in each round."
     yield written.yield_bars(record), "Pieces of the clients' documents that gave a row to train on, and why the others gave none."
     yield written.cosine_bars(record), "Likeness of each piece to the nearest of the examples that the server sent."
+    yield audits.roc_curve(record.audit), "How well members can be told from rows that were not trained on; the diagonal is chance."
     yield plots.data_split(record.holdings()), "Rows that each client trains on, and rows that it keeps for evaluation."
     for field in distributions(record):
         yield plots.field_split(record, field), f"How each client's rows divide by {plots.field_name(record, field)}."

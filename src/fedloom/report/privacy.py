@@ -1,4 +1,4 @@
-"""The report of a run under differential privacy: what was promised, how, what was spent, and what is not covered."""
+"""The report on privacy: what was promised, how, what was spent, what is not covered, and what an audit has measured."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from fedloom.errors import FedloomError
 from fedloom.privacy.words import limits, promised
 from fedloom.recipe import PrivacyRecipe
+from fedloom.report import audits
 from fedloom.report.drawing import INK, UP, frame, legend_below, line, rounds_axis, styled, svg
 from fedloom.report.markup import Html, figure, row, table, tag
 from fedloom.report.record import RunRecord
@@ -15,7 +16,23 @@ from fedloom.spending import Spending, spending_of
 
 
 def section(record: RunRecord) -> list[Html]:
-    """The content of the section; empty for a run without privacy."""
+    """The content of the section; empty for a run without privacy that was not audited."""
+    return [*_promise(record), *_audit(record)]
+
+
+def _audit(record: RunRecord) -> list[Html]:
+    """What `fedloom audit privacy` has found."""
+    if not record.audit:
+        return []
+    lines = [row(one.title, [tag("td", one.value), tag("td", one.meaning, class_="free")]) for one in audits.lines(record.audit)]
+    return [
+        tag("h3", "What an audit of the model has measured"),
+        table("privacy audit", ["measure", "value", "what it says"], lines),
+        tag("ul", [tag("li", text) for text in audits.limits(record.audit)]),
+    ]
+
+
+def _promise(record: RunRecord) -> list[Html]:
     if not record.recipe.get("privacy"):
         return []
     privacy = PrivacyRecipe.model_validate(record.recipe["privacy"])

@@ -28,6 +28,10 @@ ROWS = "rows"
 """`held_out/<system>/rows` is the number of rows that were measured; it is no measure of a system."""
 
 
+AUDIT = "audit_privacy.json"
+"""What `fedloom audit privacy` has found, in the run folder."""
+
+
 @dataclass(frozen=True)
 class Event:
     """One line of metrics.jsonl. `client` is None for all clients together; `round` is None for the whole run."""
@@ -61,7 +65,8 @@ class WireTotals:
 @dataclass(frozen=True)
 class RunRecord:
     """What one run folder holds. `pairs` were written from public documents: client, question, answer, text, file, place.
-    `synthetic` are rows that finish steps made up and trained on, `rejected` those that they did not, with their `reason`.
+    `synthetic` are rows that finish steps made up and trained on, `rejected` those that they did not, with their `reason`. `audit` is what
+    `fedloom audit privacy` has found; empty: it was not audited.
 
     `damaged` names the lines ("metrics.jsonl:12") that could not be read and are left out."""
 
@@ -75,6 +80,7 @@ class RunRecord:
     rejected: tuple[Mapping[str, Any], ...] = ()
     wire: WireTotals = WireTotals()
     damaged: tuple[str, ...] = ()
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     def series(self, name: str, client: str | None = None) -> list[tuple[int, float]]:
         """(round, value) of a metric, sorted by round. A round that was repeated after a restart counts once, with its last value."""
@@ -198,6 +204,7 @@ def read_run(path: str | Path) -> RunRecord:
         tuple(row for _, row in rejected[0]),
         WireTotals(len(wire_lines), sum(int(line.get("bytes") or 0) for _, line in wire_lines)),
         tuple(damaged + no_events + damaged_wire + synthetic[1] + rejected[1]),
+        _written(folder / AUDIT, dict),
     )
 
 

@@ -44,12 +44,13 @@ class LossPart:
 
     The losses of all parts of a batch add up to the batch's mean loss. `tokens` is the number of tokens (or pictures) that were computed.
     `each()` gives the loss of every row of the part by itself, (rows,): what is clipped row by row. It must be called before the part is
-    backpropagated.
+    backpropagated. `rows` are their numbers, in the same order; empty: not told.
     """
 
     loss: Tensor
     tokens: int
     each: Callable[[], Tensor]
+    rows: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

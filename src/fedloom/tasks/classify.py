@@ -141,7 +141,7 @@ class Classify(Labels):
         assert isinstance(rows, AnswerRows)
         for part in answer_parts(model, rows, indices):
             scores, tokens = _scores(model, rows, part)
-            yield labelled_part(scores, rows.right[part], len(indices), tokens)
+            yield labelled_part(scores, rows.right, part, len(indices), tokens)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:
@@ -150,11 +150,11 @@ class Classify(Labels):
         return self.counted(((part, _scores(model, rows, part)[0]) for part in parts), rows.right, groups)
 
 
-def labelled_part(scores: Tensor, right: Tensor, rows: int, computed: int) -> LossPart:
-    """The cross entropy of `scores` (part, labels) with the labels' numbers `right` (part,), as a part of a batch of `rows` rows."""
-    wanted = right.to(scores.device)
+def labelled_part(scores: Tensor, right: Tensor, part: Sequence[int], rows: int, computed: int) -> LossPart:
+    """The cross entropy of `scores` (part, labels) with the labels' numbers `right` (all rows,), as a part of a batch of `rows` rows."""
+    wanted = right[list(part)].to(scores.device)
     each = partial(cross_entropy, scores, wanted, reduction="none")
-    return LossPart(cross_entropy(scores, wanted, reduction="sum") / rows, computed, each)
+    return LossPart(cross_entropy(scores, wanted, reduction="sum") / rows, computed, each, part)
 
 
 def _scores(model: nn.Module, rows: AnswerRows, part: Sequence[int]) -> tuple[Tensor, int]:

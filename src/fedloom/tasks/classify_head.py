@@ -47,7 +47,7 @@ class ClassifyHead(Labels):
         assert isinstance(rows, LabelledRows)
         for part in parts_of_similar_length(rows.lengths(), indices, tokens=part_tokens(model)):
             scores, tokens = _scores(model, rows, part)
-            yield labelled_part(scores, rows.right[part], len(indices), tokens)
+            yield labelled_part(scores, rows.right, part, len(indices), tokens)
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:

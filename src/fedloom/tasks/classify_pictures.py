@@ -42,7 +42,7 @@ class ClassifyPictures(Labels):
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         assert isinstance(rows, PictureRows)
         for part in _parts(model, indices):
-            yield labelled_part(_scores(model, rows, part), rows.right[list(part)], len(indices), len(part))
+            yield labelled_part(_scores(model, rows, part), rows.right, part, len(indices), len(part))
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:

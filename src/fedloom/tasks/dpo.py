@@ -59,7 +59,7 @@ class DPO(Task):
         assert isinstance(rows, AnswerRows)
         for part in answer_parts(model, rows, indices):
             margins, tokens = self._margins(model, rows, part)
-            yield LossPart(-logsigmoid(margins).sum() / len(indices), tokens, partial(_each, margins))
+            yield LossPart(-logsigmoid(margins).sum() / len(indices), tokens, partial(_each, margins), part)
 
     @property
     def sum_names(self) -> tuple[str, ...]:

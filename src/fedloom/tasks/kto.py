@@ -79,7 +79,7 @@ class KTO(Task):
         for part in answer_parts(model, rows, indices):
             gains, good, tokens = self._gains(model, rows, part, divergence)
             weighted = self._weighted(gains, good)
-            yield LossPart(weighted.sum() / (len(indices) * rows.answers), tokens, partial(weighted.mean, 1))
+            yield LossPart(weighted.sum() / (len(indices) * rows.answers), tokens, partial(weighted.mean, 1), part)
 
     @property
     def sum_names(self) -> tuple[str, ...]:

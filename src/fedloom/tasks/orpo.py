@@ -58,7 +58,7 @@ class ORPO(Task):
         for part in answer_parts(model, rows, indices):
             likelihood, lengths, log_odds, tokens = self._compared(model, rows, part)
             loss = -likelihood.sum() / modelled - self.beta * logsigmoid(log_odds).sum() / len(indices)
-            yield LossPart(loss, tokens, partial(self._each, likelihood, lengths, log_odds))
+            yield LossPart(loss, tokens, partial(self._each, likelihood, lengths, log_odds), part)
 
     def _each(self, likelihood: Tensor, lengths: Tensor, log_odds: Tensor) -> Tensor:
         """The loss of every pair by itself, (pairs,): the likelihood's mean is over the pair's own tokens."""

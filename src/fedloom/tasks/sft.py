@@ -66,7 +66,8 @@ class SFT(Task):
             ids, labels = _padded(rows, part)
             logits, targets = trained_logits(model, ids, labels)
             values = logits.float()
-            yield LossPart(self.summed_loss(values, targets) / trained, ids.numel(), partial(self._each, values, targets, labels))
+            each = partial(self._each, values, targets, labels)
+            yield LossPart(self.summed_loss(values, targets) / trained, ids.numel(), each, part)
 
     def summed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The sum of the losses of n trained tokens, from fp32 `logits` (n, vocabulary) and `targets` (n,).

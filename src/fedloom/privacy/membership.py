@@ -1,0 +1,90 @@
+"""Membership inference: how well rows that were trained on can be told from rows that were not, by what the model says of them.
+
+Every attack gives each row a score, higher for what is more likely a member. Losses are those of the tuned model and of a reference model,
+here the base, which has seen neither kind of row.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+FALSE_POSITIVES = (0.001, 0.01)
+"""The rates of false positives at which the rate of true positives is told."""
+
+DRAWN = 200
+"""Points of a curve that are kept."""
+
+
+def attacks(members: np.ndarray, others: np.ndarray, population: np.ndarray) -> dict[str, dict[str, Any]]:
+    """What each attack reaches. All three are (rows, 2): the loss of the tuned and of the reference model. `population` are rows that were
+    not trained on either, which RMIA compares with."""
+    scores = {
+        "loss": [-rows[:, 0] for rows in (members, others)],
+        "reference": [_gain(rows) for rows in (members, others)],
+        "rmia": [rmia(rows, population) for rows in (members, others)],
+    }
+    return {name: measured(*of_rows) for name, of_rows in scores.items()}
+
+
+def rmia(rows: np.ndarray, population: np.ndarray) -> np.ndarray:
+    """The share of the `population` z with (p(x|tuned) / p(x)) / (p(z|tuned) / p(z)) >= 1 for each row x (Zarifzadeh, Liu and Shokri 2024,
+    arXiv 2312.03262, equations 2 to 4, gamma 1).
+
+    p(. | model) is the mean likelihood of a token, exp(-loss). Of the offline form, p(x) = ((1 + a) p(x|reference) + (1 - a)) / 2, a is 1:
+    how much less likely a member would be to a model without it is not guessed.
+    """
+    found: np.ndarray = (_gain(rows)[:, None] >= _gain(population)[None, :]).mean(axis=1)
+    return found
+
+
+def _gain(rows: np.ndarray) -> np.ndarray:
+    """log p(x|tuned) / p(x|reference)."""
+    found: np.ndarray = rows[:, 1] - rows[:, 0]
+    return found
+
+
+def measured(members: np.ndarray, others: np.ndarray) -> dict[str, Any]:
+    """The area under the curve, how far from 0.5 chance takes it, the true positives at few false ones, and points of the curve, from the
+    scores of both kinds of row.
+
+    A rate of false positives below one of the `others` says nothing, and is None.
+    """
+    false, true = curve(members, others)
+    kept = np.unique(np.linspace(0, len(false) - 1, DRAWN).round().astype(int))
+    rates = {
+        f"tpr_at_{rate:.1%}".replace(".0%", "%"): float(true[false <= rate].max()) if rate * len(others) >= 1 - 1e-9 else None
+        for rate in FALSE_POSITIVES
+    }
+    return {
+        "auc": auc(members, others),
+        "by_chance": by_chance(len(members), len(others)),
+        **rates,
+        "members": len(members),
+        "non_members": len(others),
+        "roc": np.column_stack([false, true])[kept].round(4).tolist(),
+    }
+
+
+def auc(members: np.ndarray, others: np.ndarray) -> float:
+    """The probability that a member scores higher than another row, ties counting half (Mann-Whitney)."""
+    ordered = np.sort(others)
+    below, up_to = (np.searchsorted(ordered, members, side=side) for side in ("left", "right"))
+    return float((below + up_to).sum() / 2 / (len(members) * len(others)))
+
+
+def by_chance(members: int, others: int) -> float:
+    """How far from 0.5 the area under the curve comes by chance alone in 95 of 100 cases: 1.96 sqrt((m + n + 1) / (12 m n))."""
+    return 1.96 * math.sqrt((members + others + 1) / (12 * members * others))
+
+
+def curve(members: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rates of false and of true positives, both rising from 0 to 1, at every score that rows have; rows of one score go together."""
+    thresholds = np.unique(np.concatenate([members, others]))[::-1]
+    false, true = (
+        np.concatenate([[0.0], (len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")) / len(scores)])
+        for scores in (others, members)
+    )
+    return false, true

@@ -1,0 +1,62 @@
+"""Membership inference: areas and rates against scikit-learn, and attacks against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from fedloom.privacy.membership import DRAWN, attacks, auc, by_chance, curve, measured, rmia
+
+
+def scores(members, others, ties, seed=0):
+    stream = np.random.default_rng(seed)
+    found = stream.normal(size=members) + 0.7, stream.normal(size=others)
+    return [one.round(1) if ties else one for one in found]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_area_and_rates_are_those_of_scikit_learn(ties):
+    members, others = scores(300, 1500, ties)
+    right, every = np.repeat([1, 0], [300, 1500]), np.concatenate([members, others])
+    assert auc(members, others) == pytest.approx(roc_auc_score(right, every), abs=1e-12)
+    false, true, _ = roc_curve(right, every, drop_intermediate=False)
+    np.testing.assert_allclose(curve(members, others), (false, true))
+    found = measured(members, others)
+    for key, rate in (("tpr_at_1%", 0.01), ("tpr_at_0.1%", 0.001)):
+        assert found[key] == pytest.approx(true[false <= rate].max())
+    assert len(found["roc"]) <= DRAWN
+    assert (found["roc"][0], found["roc"][-1]) == ([0, 0], [1, 1])
+
+
+def test_a_rate_below_one_of_the_others_is_not_told():
+    found = measured(*scores(50, 999, ties=False))
+    assert found["tpr_at_0.1%"] is None
+    assert found["tpr_at_1%"] is not None
+    assert measured(*scores(50, 99, ties=False))["tpr_at_1%"] is None
+
+
+def test_rmia_is_the_share_of_the_population_that_gained_no_more():
+    """Likelihood ratios e^(base - tuned): 2, 1 and 0.5 of the rows; 1, 1.5 and 4 of the population."""
+    rows = np.log([[1 / 2, 1], [1, 1], [1, 1 / 2]])
+    population = np.log([[1, 1], [1, 1.5], [1, 4]])
+    np.testing.assert_allclose(rmia(rows, population), [2 / 3, 1 / 3, 0])
+
+
+def test_every_attack_tells_rows_apart_that_were_learned_by_heart_and_none_others():
+    stream = np.random.default_rng(0)
+
+    def rows(count, gain):
+        base = stream.normal(3, 0.5, size=count)
+        return np.column_stack([base - gain + stream.normal(0, 0.2, size=count), base])
+
+    learned = attacks(rows(100, 2.5), rows(100, 0), rows(100, 0))
+    assert all(found["auc"] > 0.95 for found in learned.values())
+    assert learned["reference"]["auc"] > 0.999
+    untouched = attacks(rows(400, 0), rows(400, 0), rows(100, 0))
+    assert all(abs(found["auc"] - 0.5) <= found["by_chance"] for found in untouched.values())
+
+
+def test_the_area_of_chance_stays_within_its_range_in_19_of_20_cases():
+    areas = [auc(*np.split(np.random.default_rng(seed).random(90), [60])) for seed in range(400)]
+    assert np.mean(np.abs(np.array(areas) - 0.5) <= by_chance(60, 30)) == pytest.approx(0.95, abs=0.02)

@@ -1,0 +1,207 @@
+"""The audit of a run finds what its model has kept by heart, and finds nothing in a private one; it shows numbers and no text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import fedloom
+from fedloom.auditing import audit_privacy
+from fedloom.cli.app import app
+from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.models.tiny import WORDS
+from fedloom.report.html import page
+from fedloom.report.record import read_run
+
+ROWS = 36
+ALONE = {
+    "clients": 1,
+    "per_round": 1,
+    "quorum": 1,
+    "rounds": 1,
+    "data.partition": {"kind": "iid"},
+    "data.held_out": 0.5,
+    "data.provenance": "private",
+    "evaluate.every": 0,
+    "evaluate.baselines": [],
+    "evaluate.samples": 0,
+    "prepare": [{"kind": "canaries", "count": 100}],
+    "task.schedule": "constant",
+    "task.batch_size": 16,
+}
+LEARNED = {"task.steps": 130, "task.learning_rate": 4e-3, "model.adapter": None}
+PRIVATE = {"task.steps": 10, "task.learning_rate": 1e-2, "privacy.epsilon": 2.0, "privacy.delta": 1e-5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_home(tmp_path_factory):
+    """A home of its own, and no search for names, whose model is a download."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLOOM_HOME", str(tmp_path_factory.mktemp("audited-home")))
+        patch.setattr("fedloom.auditing.found_in", lambda texts, search: [[] for _ in texts])
+        yield
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Private notes of ten words that nobody else has written."""
+    stream, words = np.random.default_rng(0), WORDS.split()
+    rows = [{"question": f"note {i}?", "answer": " ".join(stream.choice(words, 10))} for i in range(ROWS)]
+    path = tmp_path_factory.mktemp("notes") / "notes.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def learned(own_home, source, tmp_path_factory):
+    """A run that trains for so long that it knows its rows by heart."""
+    folder = tmp_path_factory.mktemp("learned") / "run"
+    return fedloom.run("tiny", folder, **ALONE | LEARNED | {"data.source": str(source)}).folder
+
+
+@pytest.fixture(scope="module")
+def private(own_home, source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("private") / "run"
+    return fedloom.run("tiny", folder, **ALONE | PRIVATE | {"data.source": str(source)}).folder
+
+
+@pytest.fixture(scope="module")
+def found(learned):
+    return audit_privacy(learned, samples=8)
+
+
+@pytest.fixture(scope="module")
+def found_private(private):
+    return audit_privacy(private, samples=8)
+
+
+def test_a_model_that_knows_its_rows_by_heart_is_found_out(found):
+    assert found["epsilon_lower"] > 2
+    assert found["epsilon_ledger"] is None
+    assert all(attack["auc"] > 0.9 for attack in found["membership"].values())
+    assert found["membership"]["loss"]["members"] == ROWS / 2, "canaries are no members"
+    assert found["membership"]["loss"]["non_members"] == ROWS / 4
+    assert found["membership"]["loss"]["tpr_at_0.1%"] is None
+    assert found["exposure"]["mean"] > found["exposure"]["ceiling"] - 1
+    assert any("9 non-members are too few for true positives at 0.1% and 1% false ones" in note for note in found["notes"])
+
+
+def test_a_private_run_shows_no_more_than_its_ledger_says(found_private):
+    assert found_private["epsilon_lower"] < found_private["epsilon_ledger"] <= 2.0
+    assert found_private["delta"] == 1e-5
+    assert abs(found_private["exposure"]["mean"] - found_private["exposure"]["by_chance"]) < 1
+    assert all(abs(attack["auc"] - 0.5) <= 1.3 * attack["by_chance"] for attack in found_private["membership"].values())
+    assert found_private["scan"]["samples"] == {"asked": 8, "hits": 0, "hits_before": 0}
+
+
+def test_what_the_model_says_of_private_rows_is_counted_beside_what_the_base_says(found):
+    said = found["scan"]["samples"]
+    assert said["asked"] == 8
+    assert said["hits"] > 0
+    assert said["hits_before"] == 0
+    assert found["scan"]["hits"] == {}, "no file of the run holds private text"
+    assert found["scan"]["files"] > 5
+    assert found["scan"]["grams"] == 3 * ROWS / 2
+
+
+def test_a_planted_text_is_found_in_any_file_of_the_run_and_not_shown(learned, found, source, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(learned, copy)
+    rows = [json.loads(line)["answer"] for line in source.read_text().splitlines()]
+    for row in rows:
+        with (copy / "wire.jsonl").open("a") as file:
+            file.write(json.dumps({"bytes": 0, "asked": row}) + "\n")
+    done = CliRunner().invoke(app, ["audit", "privacy", str(copy), "--json", "--samples", "0"])
+    assert done.exit_code == 0, done.output
+    again = json.loads(done.stdout.splitlines()[-1])
+    assert again["scan"]["hits"] == {"wire.jsonl": found["scan"]["grams"]}
+    assert again["scan"]["samples"] is None
+    shown = done.output + (copy / "audit_privacy.json").read_text() + (copy / "report.html").read_text()
+    assert "text of private rows stands in the run folder: wire.jsonl (54)" in done.output
+    assert not any(" ".join(row.split()[:4]) in shown for row in rows)
+
+
+def test_an_audit_is_the_same_when_it_is_made_again(learned, found):
+    """But for one file more that it searches: what the first has written."""
+    again = audit_privacy(learned, samples=8)
+    assert json.loads((learned / "audit_privacy.json").read_text()) == again
+    assert again.pop("scan") == {**found["scan"], "files": found["scan"]["files"] + 1}
+    assert again == {name: value for name, value in found.items() if name != "scan"}
+
+
+def test_the_report_says_what_was_measured_and_what_that_does_not_show(learned, found, private, found_private):
+    text = page(read_run(learned))
+    assert "epsilon, at least" in text
+    assert "canaries can show" in text
+    assert "An audit that finds nothing proves nothing" in text
+    assert "Membership inference" in text
+    assert "epsilon, at most" not in text
+    assert "epsilon, at most" in page(read_run(private))
+
+
+def test_a_bound_above_the_ledger_is_an_alert(private, found_private):
+    broken = {**found_private, "epsilon_lower": 3.1}
+    text = page(replace(read_run(private), audit=broken))
+    assert "Alert: the audit shows an epsilon of at least 3.10, and the ledgers say 2.00 at the most" in text
+
+
+def test_the_command_prints_a_table_in_plain_words(private):
+    done = CliRunner().invoke(app, ["audit", "privacy", str(private), "--samples", "0"])
+    assert done.exit_code == 0, done.output
+    for words in ("epsilon, at least", "epsilon, at most", "membership, RMIA", "exposure of canaries", "private text in files"):
+        assert words in done.stdout
+
+
+def test_names_are_masked_where_a_search_for_names_is_installed(private, monkeypatch):
+    """Every row's third word is taken for a name."""
+    asked = []
+
+    def found_in(texts, search):
+        assert search.kinds == ("PERSON",)
+        asked.extend(texts)
+        return [[SimpleNamespace(start=text.find(text.split()[2]), end=len(text), kind=kind) for kind in ("PERSON",)] for text in texts]
+
+    monkeypatch.setattr("fedloom.auditing.found_in", found_in)
+    found = audit_privacy(private, samples=0)["reconstruction"]
+    assert len(asked) == ROWS / 2
+    assert 0 < found["rows"] <= ROWS / 2
+    assert (found["said"], found["said_before"]) == (0, 0)
+
+
+def test_without_canaries_without_rows_held_out_and_without_talk_the_rest_is_measured(own_home, tmp_path):
+    settings = {"rounds": 1, "task.steps": 1, "data.held_out": 0, "evaluate.every": 0, "evaluate.baselines": [], "model.adapter": None}
+    run = fedloom.run("pictures_tiny", tmp_path / "run", **settings)
+    found = audit_privacy(run.folder)
+    assert [found[key] for key in ("epsilon_lower", "epsilon_ledger", "membership", "exposure", "reconstruction")] == [None] * 5
+    assert found["scan"]["grams"] == 0
+    assert len(found["notes"]) == 4
+
+
+def test_what_cannot_be_audited_is_refused_in_one_line(learned, source, tmp_path):
+    with pytest.raises(RecipeError, match="is not a run folder"):
+        audit_privacy(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(learned, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "model": {**manifest["model"], "sha256": "0"}}))
+    with pytest.raises(RecipeError, match="its model has changed since the run"):
+        audit_privacy(copy)
+    (copy / "manifest.json").write_text(json.dumps({key: value for key, value in manifest.items() if key != "adapter_sha256"}))
+    with pytest.raises(RecipeError, match="is not finished; go on with `fedloom resume"):
+        audit_privacy(copy)
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    before = source.read_text()
+    source.write_text(before + '{"question": "note?", "answer": "new"}\n')
+    with pytest.raises(DataError, match="has changed since this run began"):
+        audit_privacy(copy)
+    source.rename(source.with_suffix(".away"))
+    with pytest.raises(FedloomError, match=r"data.source: .*notes.jsonl"):
+        audit_privacy(copy)
+    source.with_suffix(".away").rename(source)
+    source.write_text(before)
