@@ -76,7 +76,8 @@ def test_every_secret_has_a_loss_of_its_own(recipe, bench):
 )
 def test_a_recipe_that_they_do_not_go_with_is_refused_in_one_line(settings, said):
     changed = load_recipe("tiny", RECIPE | settings)
-    server = ServerSide(changed, make_bench(bench_plan(changed)))
+    bench = make_bench(bench_plan(changed))
+    server = ServerSide(changed, bench, bench.parameters.state())
     with pytest.raises(RecipeError, match=said):
         Canaries().check(server)
 
