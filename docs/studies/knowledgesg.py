@@ -4,7 +4,8 @@
 
 Four institutes of MedQuAD hold 100 questions and answers each, which are private; their questions about other subjects are held out. The
 expert is SmolLM2, tuned on 200 pairs of five other institutes, which are public and are the examples of prompts, too. Every method of
-KnowledgeSG is run with each seed, beside training without privacy, training under privacy alone, and a poor expert: the base model.
+KnowledgeSG is run with each seed, beside training without privacy, training under privacy alone, and a poor expert: the base model. Three
+of them are run again, and audited, on pairs that made-up doctors have signed, with canaries among them.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from knowledgesg_data import write_data
-from knowledgesg_tables import tables
+from knowledgesg_tables import audit_table, tables
 from running import run_once
 
+from fedloom.auditing import audit_privacy
 from fedloom.errors import FedloomError
+from fedloom.report.record import AUDIT
 
 SEEDS = (1, 2, 3)
 TUNED = "smollm2-135m-instruct"
@@ -32,7 +35,7 @@ RECIPE: dict[str, Any] = {
     "federation": {"rounds": 8, "deadline": "12h"},
     "evaluate": {"every": 8, "samples": 0, "provenance": "public", "baselines": []},
 }
-PRIVACY: Mapping[str, Any] = {"epsilon": 8.0, "delta": 1e-3, "ledger": "run"}
+PRIVACY: Mapping[str, Any] = {"epsilon": 8.0, "delta": 1e-5, "ledger": "run"}
 FINISH: Mapping[str, Any] = {
     "kind": "knowledgesg", "domain": "general", "check_domain": False, "prompts": 160, "keep": 96, "max_new_tokens": 96,
     "steps": 48, "batch_size": 4, "learning_rate": 1e-3,
@@ -40,6 +43,8 @@ FINISH: Mapping[str, Any] = {
 
 WITHOUT_PRIVATE = ("icl", "self_instruct", "self_instruct_icl")
 """Methods that ask the base model alone: their runs train for one step, which is not used."""
+AUDITED = ("non_private", "dp", "knowledgesg")
+CANARIES = 100
 METHODS = ("non_private", "dp", *WITHOUT_PRIVATE, "dp_gen", "dp_instruct", "dp_instruct_icl", "knowledgesg", "poor_expert")
 
 
@@ -58,9 +63,11 @@ def main() -> None:
         for seed in given.seeds:
             for method in given.methods:
                 run_once(given.out / f"{method}-{seed}", recipe_of(method, seed, data, given.out / "expert" / "adapter"))
+            for method in AUDITED:
+                audit_once(given.out / f"audited-{method}-{seed}", audited_recipe(method, seed, data, given.out / "expert" / "adapter"))
     except FedloomError as error:
         sys.exit(f"{error}\nthe same command goes on from here")
-    table = "\n".join(tables(given.out, given.methods, given.seeds))
+    table = "\n".join((*tables(given.out, given.methods, given.seeds), "", *audit_table(given.out, AUDITED, given.seeds)))
     (given.out / "tables.md").write_text(table + "\n", encoding="utf-8")
     print(table)
 
@@ -85,6 +92,23 @@ def recipe_of(method: str, seed: int, data: Path, expert: Path) -> dict[str, Any
     if method not in ("non_private", "dp"):
         recipe["finish"] = [finish]
     return recipe
+
+
+def audited_recipe(method: str, seed: int, data: Path, expert: Path) -> dict[str, Any]:
+    """One method on signed pairs with canaries among them. A third of the pairs is held out, to be told apart from those trained on."""
+    recipe = recipe_of(method, seed, data, expert)
+    recipe["name"] = f"audited-{method}"
+    recipe["data"] |= {"source": str(data / f"signed-{seed}.jsonl"), "held_out": 0.33}
+    recipe["prepare"] = [{"kind": "canaries", "count": CANARIES}]
+    recipe["evaluate"] = {"every": 0, "samples": 0, "baselines": []}
+    return recipe
+
+
+def audit_once(folder: Path, recipe: Mapping[str, Any]) -> None:
+    """The run of `recipe` in `folder`, finished and audited."""
+    run_once(folder, recipe)
+    if not (folder / AUDIT).exists():
+        audit_privacy(folder)
 
 
 def _recipe(name: str, seed: int, source: Path, data: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedloom.errors import FedloomError
@@ -64,6 +65,8 @@ def test_every_recipe_of_the_study_is_valid_and_asks_whom_its_method_says(study,
         recipe = load_recipe(made.recipe_of(method, 1, data, data / "expert"))
         assert (recipe.privacy is None) == (method in ("non_private", *made.WITHOUT_PRIVATE))
         assert len(recipe.finish) == (method not in ("non_private", "dp"))
+    for method in made.AUDITED:
+        assert load_recipe(made.audited_recipe(method, 1, data, data / "expert")).prepare[0].kind == "canaries"
     expert, poor = (
         load_recipe(made.recipe_of(name, 1, data, data / "expert")).finish[0].settings["expert"] for name in ("knowledgesg", "poor_expert")
     )
@@ -91,9 +94,35 @@ def test_the_table_has_means_and_ranges_of_what_the_runs_wrote(study, tmp_path, 
         for system, value in (("base", 2.75), ("federated", loss), ("finished", loss - 0.05)):
             append_line(folder / "metrics.jsonl", {"round": 1, "client": None, "name": f"held_out/{system}/loss", "value": value})
         append_line(folder / "metrics.jsonl", {"round": 1, "client": None, "name": "finish/knowledgesg/kept", "value": 90})
+    (tmp_path / "data").mkdir()
+    append_line(tmp_path / "data" / "private-1.jsonl", {"instruction": "What is it?"})
+    append_line(tmp_path / "knowledgesg-1" / "synthetic.jsonl", {"messages": [{"role": "user", "content": "What is it?"}]})
+    monkeypatch.setattr("knowledgesg_tables.EMBEDDER", "words")
     lines = list(tables(tmp_path, ("dp", "knowledgesg", "icl"), (1, 2)))
     assert lines[2].startswith("| base | 2.750 |")
     assert lines[3].startswith("| expert | 2.200 |")
-    assert lines[4] == "| dp | 2.500 [2.400, 2.600] |  | 90 [90, 90] | 60 [60, 60] | 2 |"
-    assert lines[5] == "| knowledgesg | 2.250 |  | 90 | 60 | 1 |"
-    assert lines[6] == "| icl |  |  |  |  | 0 |"
+    assert lines[4] == "| dp | 2.500 [2.400, 2.600] |  | 90 [90, 90] | 60 [60, 60] |  | 2 |"
+    assert lines[5] == "| knowledgesg | 2.250 |  | 90 | 60 | 0.000 | 1 |"
+    assert lines[6] == "| icl |  |  |  |  |  | 0 |"
+
+
+def test_the_distance_of_two_samples_is_that_of_the_formula(study):
+    from knowledgesg_tables import energy_distance
+
+    left, right = np.array([[0.0], [2.0]]), np.array([[3.0]])
+    # 2 (3 + 1) / 2 - (0 + 2 + 2 + 0) / 4 - 0
+    assert energy_distance(left, right) == pytest.approx(3.0)
+    assert energy_distance(left, left) == 0
+
+
+def test_the_table_of_audits_has_means_of_what_the_audits_found(study, tmp_path):
+    from knowledgesg_tables import audit_table
+
+    for seed, auc in ((1, 0.6), (2, 0.7)):
+        folder = tmp_path / f"audited-dp-{seed}"
+        folder.mkdir()
+        found = {"epsilon_ledger": 8.0, "epsilon_lower": None, "reconstruction": {"said": 0.5, "said_before": 0.0}, "exposure": None}
+        (folder / "audit_privacy.json").write_text(json.dumps(found | {"membership": {"rmia": {"auc": auc}}}))
+    lines = list(audit_table(tmp_path, ("dp", "knowledgesg"), (1, 2)))
+    assert lines[2] == "| dp | 8.00 |  | 50.0% | 0.0% |  | 0.650 | 2 |"
+    assert lines[3] == "| knowledgesg |  |  |  |  |  |  | 0 |"
