@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from u2s_data import INSTITUTES, WORDS, distinct, lines, store
+from u2s_data import INSTITUTES, by_institute, distinct, store
 
 PUBLIC = ("1_CancerGov_QA", "2_GARD_QA", "3_GHR_QA", "8_NHLBI_QA_XML", "9_CDC_QA")
 PAIRS, QUESTIONS, OF_EACH_PUBLIC = 100, 30, 40
@@ -24,10 +24,8 @@ Larsen Lindner Lorenz Maurer Moser Nilsen Novak Olsen Pfeiffer Pohl Richter Roth
 def write_data(data: Path, medquad: Path, seeds: Sequence[int]) -> None:
     """Private pairs of every seed, the same signed by made-up doctors, public pairs, and questions about other subjects."""
     data.mkdir(parents=True, exist_ok=True)
-    rows = [row | {"answer": " ".join(row["answer"].split())} for row in lines(medquad)]
-    rows = [row for row in rows if len(row["answer"].split()) in WORDS and row["focus"]]
     draws = random.Random(0)
-    own = {client: distinct([row for row in rows if row["source"] == source], draws) for client, source in INSTITUTES.items()}
+    rows, own = by_institute(medquad, draws)
     held_out = {client: found[:QUESTIONS] for client, found in own.items()}
     taken = {row["focus"].casefold() for found in held_out.values() for row in found}
     store(data / "questions.jsonl", [asked(row, client) for client, found in held_out.items() for row in found])

@@ -25,10 +25,8 @@ SENTENCE = re.compile(
 def write_data(data: Path, medquad: Path, gsm8k: Path, wiki: Path, seeds: Sequence[int]) -> None:
     """Documents and gold pairs of every seed, held-out questions of other subjects, the pool, and pieces of the encyclopedia."""
     data.mkdir(parents=True, exist_ok=True)
-    rows = [row | {"answer": " ".join(row["answer"].split())} for row in lines(medquad)]
-    rows = [row for row in rows if len(row["answer"].split()) in WORDS and row["focus"]]
     draws = random.Random(0)
-    own = {client: distinct([row for row in rows if row["source"] == source], draws) for client, source in INSTITUTES.items()}
+    rows, own = by_institute(medquad, draws)
     held_out = {client: found[:QUESTIONS] for client, found in own.items()}
     questions = [asked(row, client) for client, found in held_out.items() for row in found]
     taken = {row["focus"].casefold() for found in held_out.values() for row in found}
@@ -48,6 +46,13 @@ def write_data(data: Path, medquad: Path, gsm8k: Path, wiki: Path, seeds: Sequen
     pieces = passages_of(articles[1::2])[:PIECES]
     store(data / "encyclopedia.jsonl", [{"text": text, "client": "encyclopedia", "domain": "encyclopedia"} for text in pieces])
     (data / "complete").touch()
+
+
+def by_institute(medquad: Path, draws: random.Random) -> tuple[list[dict[str, str]], dict[str, list[dict[str, str]]]]:
+    """The rows whose answer is as long as a passage, and those of each institute in a drawn order."""
+    rows = [row | {"answer": " ".join(row["answer"].split())} for row in lines(medquad)]
+    rows = [row for row in rows if len(row["answer"].split()) in WORDS and row["focus"]]
+    return rows, {client: distinct([row for row in rows if row["source"] == source], draws) for client, source in INSTITUTES.items()}
 
 
 def runs(text: str) -> set[tuple[str, ...]]:
