@@ -1,5 +1,7 @@
 """Prompts of a domain: what models are asked, how their replies are read, and whose text may stand in them."""
 
+from pathlib import Path
+
 import pytest
 
 from fedloom.data.records import Conversation, Provenance, Turn
@@ -7,6 +9,7 @@ from fedloom.errors import RecipeError
 from fedloom.synthesis.domain import instruction_of, load_domain, read_new_instruction, says_yes
 from fedloom.synthesis.generator import Reply
 
+DOCS = Path(__file__).parents[2] / "docs" / "systems"
 EXAMPLES = [
     Conversation((Turn("user", f"What helps with {what}?"), Turn("assistant", f"Rest helps with {what}.")), Provenance.PUBLIC)
     for what in ("a cough", "a cold")
@@ -62,6 +65,12 @@ def test_an_instruction_is_the_first_line_of_a_whole_reply(text, ended, read):
 )
 def test_yes_and_no_are_whole_words_at_the_beginning(text, said):
     assert says_yes(reply(text)) is said
+
+
+def test_the_domain_of_the_documentation_is_one(tmp_path):
+    text = (DOCS / "knowledgesg.md").read_text().partition("<!-- domain -->\n```yaml\n")[2].partition("```")[0]
+    (tmp_path / "law.yaml").write_text(text)
+    assert load_domain(str(tmp_path / "law.yaml")).for_expert(MADE_UP).turns[-1].content == "What helps with a fever?"
 
 
 def test_a_file_without_the_place_of_the_instruction_is_refused(tmp_path):

@@ -1,5 +1,7 @@
 """Prompts: what a writer is shown, how strictly its reply is read, and what is said of a prompt file that is wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from fedloom.data.records import Conversation, Document, Provenance, Turn
@@ -112,6 +114,14 @@ def test_a_wrong_prompt_file_is_one_line_with_its_key(tmp_path, content, problem
     path.write_text(content)
     with pytest.raises(RecipeError, match=rf"p\.yaml: .*{problem}|p\.yaml: {problem}"):
         load_prompt(str(path))
+
+
+def test_the_prompt_of_the_documentation_is_one(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "systems" / "u2s.md").read_text().partition("<!-- prompt -->\n```yaml\n")[2]
+    (tmp_path / "notes.yaml").write_text(text.partition("```")[0])
+    prompt = load_prompt(str(tmp_path / "notes.yaml"))
+    assert prompt.prompt(Document("She slept well.", Provenance.PRIVATE), []).turns[-1].content == "Note:\nShe slept well."
+    assert prompt.read(Reply("Question: How did she sleep?\nAnswer: Well.", 9, 9, True)) == ("How did she sleep?", "Well.")
 
 
 def test_an_unknown_prompt_names_the_nearest():
