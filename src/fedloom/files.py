@@ -40,20 +40,12 @@ def local_path(name: str | Path) -> Path:
     return Path(os.path.expanduser(name))
 
 
-HASHED_UP_TO = 16 << 20  # bytes; larger files are known by size and time
-
-
 def version_of(name: str) -> str:
-    """The name of a model, source or file; for a local file or folder also the hash of each small file, and the size and time of each large
-    one, so that a changed one is known as another."""
+    """The name of a model, source or file; for a local file or folder also the hash of each file in it, so that a changed one is known as
+    another."""
     place = local_path(name)
     files = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.is_file()) if place.is_dir() else []
-    return " ".join([name, *(f"{path.name}:{_version_of_file(path)}" for path in files)])
-
-
-def _version_of_file(path: Path) -> str:
-    found = path.stat()
-    return sha256_of(path) if found.st_size <= HASHED_UP_TO else f"{found.st_size}:{found.st_mtime_ns}"
+    return " ".join([name, *(f"{path.name}:{_sha256_once(path)}" for path in files)])
 
 
 def content_sha256(place: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedloom.errors import ModelError, RecipeError
-from fedloom.evaluation.judges import Guard, LlmJudge, Reward, Verdict, read_safe, read_score, read_winner, tally
+from fedloom.evaluation.judges import Asker, Guard, LlmJudge, Reward, Verdict, cached, read_safe, read_score, read_winner, tally
 from fedloom.files import version_of
 from fedloom.models.endpoint import Endpoint
 from fedloom.resolve import load_recipe
@@ -240,3 +240,20 @@ def test_a_redirect_is_not_followed(monkeypatch):
         server.shutdown()
         server.server_close()
     assert asked == ["/v1/chat/completions"]
+
+
+def test_a_damaged_line_of_the_cache_is_asked_again_and_the_others_are_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path))
+    asked = []
+
+    def answer(conversations):
+        asked.extend(turns[0]["content"] for turns in conversations)
+        return ["yes"] * len(conversations)
+
+    turns = [[{"role": "user", "content": text}] for text in ("first", "second")]
+    assert cached(Asker("judge", answer), turns) == ["yes", "yes"]
+    (path,) = (tmp_path / "judges").glob("*.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], lines[1].replace('"said"', '"sa')]))
+    assert cached(Asker("judge", answer), turns) == ["yes", "yes"]
+    assert asked == ["first", "second", "second"]

@@ -172,7 +172,7 @@ def test_a_writer_of_the_hub_is_fetched_before_it_is_named_and_loaded_at_that_co
         asked.append(recipe.revision)
         return load_model(ModelRecipe(id="tiny-llama"))
 
-    monkeypatch.setattr("fedloom.synthesis.generators.weights.require_model", fetch)
+    monkeypatch.setattr("fedloom.models.weights.require_model", fetch)
     monkeypatch.setattr("fedloom.synthesis.generators.transformers.load_model", load)
     generator = TransformersGenerator(model="owner/name", max_new_tokens=2)
     assert generator.identity()["model"]["revision"] == "a" * 40

@@ -10,7 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -18,9 +20,10 @@ import torch
 from pydantic import Field
 
 from fedloom.errors import ModelError, RecipeError
-from fedloom.files import append_line, cache_folder, local_path, read_lines, version_of
+from fedloom.files import append_line, cache_folder, local_path, whole_lines
 from fedloom.models.endpoint import Endpoint
 from fedloom.models.load import LoadedModel, load_model
+from fedloom.models.weights import weights_of
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE, Registry
 
@@ -149,7 +152,7 @@ class Reward:
 
     def judge(self, items: Sequence[Item]) -> list[Verdict]:
         turns = [[{"role": "user", "content": request}, {"role": "assistant", "content": answer}] for request, answer in items]
-        return [Verdict(score=float(said)) for said in cached(Asker(f"reward {version_of(self.model)}", _scorer(self.model)), turns)]
+        return [Verdict(score=float(said)) for said in cached(Asker(f"reward {_weights(self.model)}", _scorer(self.model)), turns)]
 
 
 @judges.register("llm")
@@ -249,13 +252,23 @@ def cached(asker: Asker, conversations: Sequence[Sequence[dict[str, str]]]) -> l
     """The asker's replies; what it was asked before is not asked again. Each reply is kept as soon as it is there."""
     path = cache_folder() / "judges" / f"{hashlib.sha256(asker.name.encode()).hexdigest()[:16]}.jsonl"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known = {line["key"]: line["said"] for line in read_lines(path)}
+    known = _known(path)
     keys = [hashlib.sha256(json.dumps([VERSION, asker.name, turns]).encode()).hexdigest() for turns in conversations]
     for key, turns in zip(keys, conversations, strict=True):
         if key not in known:
             (known[key],) = asker.answer([turns])
             append_line(path, {"key": key, "said": known[key]})
     return [known[key] for key in keys]
+
+
+def _known(path: Path) -> dict[str, str]:
+    """The replies on disk. A damaged line is none: what it answered is asked again."""
+    found = {}
+    for line in whole_lines(path) if path.exists() else ():
+        with suppress(ValueError, TypeError, KeyError):
+            entry = json.loads(line)
+            found[str(entry["key"])] = str(entry["said"])
+    return found
 
 
 def _check_asked(judge: Guard | LlmJudge, kind: str) -> None:
@@ -273,7 +286,12 @@ def _asker(judge: Guard | LlmJudge) -> Asker:
         name, server = f"{judge.endpoint} {judge.endpoint_model}", Endpoint(judge.endpoint, str(judge.endpoint_model), judge.key_variable)
         return Asker(name, lambda conversations: [server.chat(turns, max_tokens=256) for turns in conversations])
     assert judge.model is not None
-    return Asker(version_of(judge.model), _local(judge.model))
+    return Asker(_weights(judge.model), _local(judge.model))
+
+
+def _weights(model: str) -> str:
+    """What a model's verdicts are known by: its weights, wherever they lie."""
+    return json.dumps(asdict(weights_of(model, None)))
 
 
 def _local(model: str) -> Callable[[Sequence[Sequence[dict[str, str]]]], list[str]]:

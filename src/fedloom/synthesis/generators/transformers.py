@@ -13,11 +13,11 @@ from fedloom.errors import ModelError
 from fedloom.files import local_path
 from fedloom.models.load import LoadedModel, load_model, require_model
 from fedloom.models.quiet import quiet
+from fedloom.models.weights import Weights, adapter_sha256, weights_of
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
 from fedloom.synthesis.generator import Generator, MaxNewTokens, Prompt, Reply, Seed, Temperature, generators
 from fedloom.synthesis.generators.loaded import LoadedGenerator
-from fedloom.synthesis.generators.weights import Weights, adapter_sha256, weights_of
 
 
 @generators.register("transformers")

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fedloom.errors import MissingExtraError
 from fedloom.files import content_sha256, local_path
+from fedloom.models.weights import Weights, adapter_sha256, weights_of
 from fedloom.registry import PLACE
 from fedloom.synthesis.generator import (
     BudgetSpentError,
@@ -22,7 +23,6 @@ from fedloom.synthesis.generator import (
     Temperature,
     generators,
 )
-from fedloom.synthesis.generators.weights import Weights, adapter_sha256, weights_of
 
 ASKED_TOGETHER = 256
 """Prompts that vLLM is given at once. What it has written is on disk after each such lot."""
