@@ -213,11 +213,14 @@ def test_entailment_is_read_from_the_models_own_label(tmp_path, tiny_tokenizer):
 def test_a_model_without_entailment_is_refused(tmp_path, tiny_tokenizer):
     model = scoring_model(tmp_path, tiny_tokenizer, ["good", "bad"])
     with pytest.raises(ModelError, match=r"has no label 'entailment' \(it has good, bad\)"):
-        Entailed(model=model).reasons([pair()])
+        Entailed(model=model).check()
+    with pytest.raises(ModelError, match=r"filters: reward: .* has 2 outputs; a reward model has one"):
+        RewardFloor(model=model).check()
 
 
 def test_a_reward_below_the_floor_is_left_out(tmp_path, tiny_tokenizer):
     model = scoring_model(tmp_path, tiny_tokenizer, ["score"])
+    RewardFloor(model=model).check()
     assert RewardFloor(model=model, floor=-1e9).reasons([pair()]) == [None]
     assert RewardFloor(model=model, floor=1e9).reasons([pair()]) == ["low_reward"]
 

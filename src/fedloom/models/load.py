@@ -107,6 +107,15 @@ def require_model(recipe: ModelRecipe) -> None:
     _find(recipe)
 
 
+def labels_of(recipe: ModelRecipe) -> dict[str, int]:
+    """label, in small letters -> its output, of a model of sequence classification, by its configuration alone. Raises ModelError."""
+    from transformers import AutoConfig
+
+    with _loading(recipe.id):
+        config = AutoConfig.from_pretrained(_find(recipe).folder, trust_remote_code=False)
+    return {str(label).lower(): int(output) for output, label in config.id2label.items()}
+
+
 @contextlib.contextmanager
 def _loading(name: str, silent: bool = False) -> Iterator[None]:
     """Errors of transformers as one line. `silent`: nothing is written to standard error, since unpacking a .gguf draws a bar there that

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from fedloom.errors import ModelError, RecipeError
 from fedloom.evaluation.judges import Reward
-from fedloom.models.load import load_model, require_model
+from fedloom.models.load import labels_of, load_model
 from fedloom.privacy.personal_data import DEFAULT_KINDS, KINDS, SCORE, Search, found_in, require_search, search_of
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE, Registry
@@ -204,19 +204,23 @@ class Entailed(PairFilter):
     share: Annotated[float, Field(gt=0, lt=1, description="probability of entailment that an answer needs")] = 0.5
 
     def check(self) -> None:
-        require_model(ModelRecipe(id=self.model))
+        _ = self._output
 
-    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
-        loaded = load_model(ModelRecipe(id=self.model), labels=())
-        labels = {str(label).lower(): number for number, label in loaded.model.config.id2label.items()}
+    @property
+    def _output(self) -> int:
+        labels = labels_of(ModelRecipe(id=self.model))
         if "entailment" not in labels:
             raise ModelError(f"filters: entailed: {self.model} has no label 'entailment' (it has {', '.join(labels)}); name another model")
+        return labels["entailment"]
+
+    def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
+        output, loaded = self._output, load_model(ModelRecipe(id=self.model), labels=())
         found: list[str | None] = []
         for pair in pairs:
             asked = loaded.tokenizer(pair.piece.text, pair.answer, truncation="only_first", max_length=512, return_tensors="pt")
             with torch.inference_mode():
                 shares = loaded.model(**asked.to(loaded.device)).logits[0].float().softmax(-1)
-            found.append(None if float(shares[int(labels["entailment"])]) >= self.share else "not_entailed")
+            found.append(None if float(shares[output]) >= self.share else "not_entailed")
         return found
 
 
@@ -252,7 +256,8 @@ class RewardFloor(PairFilter):
     floor: Annotated[float, Field(description="the lowest score that a pair may have")] = 0.0
 
     def check(self) -> None:
-        require_model(ModelRecipe(id=self.model))
+        if (outputs := len(labels_of(ModelRecipe(id=self.model)))) != 1:
+            raise ModelError(f"filters: reward: {self.model} has {outputs} outputs; a reward model has one, the score; name another model")
 
     def reasons(self, pairs: Sequence[Pair]) -> list[str | None]:
         verdicts = Reward(model=self.model).judge([(pair.question, pair.answer) for pair in pairs])
