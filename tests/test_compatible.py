@@ -50,3 +50,9 @@ def test_what_goes_together_is_left_alone():
     load_recipe("tiny", {"data.source": "join:tiny-demo,hub:a/b", "data.split": "test"})
     load_recipe("pictures_tiny", {"clients.malicious": 1, "clients.behaviour": {"kind": "sign_flip"}})
     load_recipe("tiny", {"task.participations": 3, "task.passes": 2})
+
+
+def test_two_finish_steps_of_one_kind_are_refused():
+    step = {"kind": "knowledgesg", "expert": {"kind": "scripted"}}
+    with pytest.raises(RecipeError, match=r"finish\.1: is a second knowledgesg"):
+        load_recipe("knowledgesg_tiny", {"finish": [step, step]})

@@ -115,6 +115,14 @@ def check_behaviour(name: str, task: str, where: str) -> None:
         raise RecipeError(f"{where}: {name} changes conversations, and {task} takes {record}s; choose a behaviour that changes updates")
 
 
+def check_finish_kinds(steps: Sequence[Mapping[str, Any]]) -> None:
+    """Raise RecipeError for two finish steps of one kind: their measures could not be told apart."""
+    kinds_of_steps = [step["kind"] for step in steps]
+    for i, kind in enumerate(kinds_of_steps):
+        if kind in kinds_of_steps[:i]:
+            raise RecipeError(f"finish.{i}: is a second {kind}, whose measures could not be told from those of the first; leave one out")
+
+
 def check_probe_names(probes: Sequence[Mapping[str, Any]]) -> None:
     """Raise RecipeError for two probes of one name: their measures could not be told apart."""
     names = [probe.get("name") or probe["kind"] for probe in probes]

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from fedloom.compatible import (
     check_algorithm,
     check_behaviour,
+    check_finish_kinds,
     check_hub_settings,
     check_lengths,
     check_model,
@@ -171,6 +172,7 @@ def _complete(recipe: Recipe) -> Recipe:
     for i, step in enumerate(plain["prepare"]):
         _refuse_missing_places(step, known, f"prepare.{i}")
     plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
+    check_finish_kinds(plain["finish"])
     plain["data"]["held_out"] = _share_held_out(recipe)
     plain["evaluate"]["source"] = _anchored_source(recipe.evaluate.source, known) if recipe.evaluate.source else None
     asked = recipe.evaluate.probes

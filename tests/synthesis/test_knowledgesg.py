@@ -1,6 +1,7 @@
 """KnowledgeSG: every method trains, an expert's knowledge comes down, and nothing of a private row goes to it."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ import pytest
 import fedloom
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.federation.audit import WireLog
+from fedloom.files import append_line
 from fedloom.hooks import ServerSide
 from fedloom.resolve import load_recipe
 from fedloom.synthesis.generator import Generator, Reply, generators
@@ -45,14 +47,20 @@ def public(tmp_path):
 
 @pytest.fixture
 def talks(monkeypatch):
-    """The random model, which says nothing that can be read, says what a model would: pairs, instructions, answers."""
+    """The random model, which says nothing that can be read, says what a model would: pairs, instructions, answers.
+
+    Gives what was asked: the hash of the state that was on, whether something was to be made up, and the turns.
+    """
+    asked = []
 
     def replies(self, prompts, stop, known, lent):
         for place, prompt in enumerate(prompts):
+            asked.append((self.names["state"], bool(prompt.begun), len(prompt.turns)))
             text = f"Question: What is thing {place % 30}?\nAnswer: It is big." if prompt.begun else "It is big."
             yield place, Reply(text, 9, 9, True)
 
     monkeypatch.setattr(LoadedGenerator, "replies", replies)
+    return asked
 
 
 def finish(**settings):
@@ -86,6 +94,11 @@ def test_every_method_runs_and_its_counts_add_up(method, public, tmp_path, talks
     described = json.loads((run.folder / "manifest.json").read_text())["finish"][0]
     assert described["prompt"]["name"] == "general"
     assert "finished/loss" in run.metrics
+    who, answers = METHODS[method].makes_up, METHODS[method].answers
+    assert {state == run.state.sha256() for state, *_ in talks} == {who == "joined"}
+    turns = {"pair": set(), "expert": set(), "alone": {2}, "examples": {4}}[answers]  # the rules and the question; two more of an example
+    assert {count for _, made_up, count in talks if not made_up} == turns
+    assert {count for _, made_up, count in talks if made_up} == {4}
 
 
 def test_clients_own_models_make_up_in_turn_and_are_not_left_behind(tmp_path):
@@ -97,18 +110,26 @@ def test_clients_own_models_make_up_in_turn_and_are_not_left_behind(tmp_path):
 
 
 def test_a_stopped_finish_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "home"))
     whole = fedloom.run("knowledgesg_tiny", tmp_path / "whole", **QUICK)
-    monkeypatch.setattr("fedloom.synthesis.knowledgesg.tuned", _interrupt)
-    with pytest.raises(FedloomError, match="resume"):
-        fedloom.run("knowledgesg_tiny", tmp_path / "stopped", **QUICK)
-    monkeypatch.undo()
+    shutil.rmtree(tmp_path / "home" / "written")
+    kept = []
+
+    def keep(path, line):
+        if len(kept) == 20:
+            raise KeyboardInterrupt
+        kept.append(line)
+        append_line(path, line)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fedloom.synthesis.writing.append_line", keep)
+        with pytest.raises(FedloomError, match="resume"):
+            fedloom.run("knowledgesg_tiny", tmp_path / "stopped", **QUICK)
     resumed = fedloom.resume(tmp_path / "stopped")
     assert resumed.status == "finished"
-    assert (resumed.folder / "synthetic.jsonl").read_text() == (whole.folder / "synthetic.jsonl").read_text()
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
+    assert resumed.adapter_sha256 == whole.adapter_sha256
+    for name in ("synthetic.jsonl", "rejected.jsonl"):
+        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 def test_a_poor_expert_makes_a_poorer_model(tmp_path, talks):

@@ -27,7 +27,7 @@ from fedloom.synthesis.domain import load_domain
 from fedloom.synthesis.generator import LEAVING, Generator, generators
 from fedloom.synthesis.generators.loaded import LoadedGenerator
 from fedloom.synthesis.likeness import require_likeness
-from fedloom.synthesis.making_up import REASONS, MakingUp, TrainedWriter
+from fedloom.synthesis.making_up import REASONS, Answers, MakingUp, TrainedWriter
 from fedloom.tasks import SFT
 from fedloom.tuning import tuned
 
@@ -174,19 +174,20 @@ class KnowledgeSG(FinishStep):
             return Finished(state)
         domain, pool, expert = load_domain(self.domain), self._pool(), self._expert
         made = MakingUp(domain, self._writers(method, state, server), expert, server.progress)
-        asked = [self._drawn(pool, number, server.recipe.seed) for number in range(self.prompts)]
-        said = server.says if method.makes_up == "joined" else Provenance.PUBLIC
-        made.up(asked, said, pairs=method.answers == "pair")
+        seed, said = server.recipe.seed, server.says if method.makes_up == "joined" else Provenance.PUBLIC
+        made.up([self._drawn(pool, "make", number, seed) for number in range(self.prompts)], said, pairs=method.answers == "pair")
         made.leave_out_alike(self.likeness, self.most_like_example, self.most_alike)
-        if method.answers == "expert" and self.check_domain:
-            made.leave_out_other_domains()
-        made.keep_first(self.keep)
-        if method.answers == "expert":
-            made.answer_by_expert()
-        elif method.answers != "pair":
-            made.answer(with_examples=method.answers == "examples")
         if self.check_personal_data:
             made.leave_out_personal_data()
+        if method.answers == "expert" and self.check_domain:
+            made.leave_out_other_domains()
+        answers: Mapping[str, Answers | None] = {
+            "pair": None,
+            "expert": made.by_expert,
+            "alone": made.by_makers(lambda number: ()),
+            "examples": made.by_makers(lambda number: self._drawn(pool, "answer", number, seed)),
+        }
+        made.keep_first(self.keep, answers[method.answers], self.check_personal_data)
         if not made.left:
             told = ", ".join(f"{reason} {count}" for reason, count in made.counts().items() if count)
             raise FedloomError(f"finish: knowledgesg: none of {self.prompts} instructions that were made up can be used ({told})")
@@ -219,10 +220,11 @@ class KnowledgeSG(FinishStep):
             raise DataError(f"finish: knowledgesg: examples: {self.examples} has {len(found)} pairs, and a prompt shows {self.shots}")
         return found
 
-    def _drawn(self, pool: Sequence[Conversation], number: int, seed: int) -> list[Conversation]:
+    def _drawn(self, pool: Sequence[Conversation], purpose: str, number: int, seed: int) -> list[Conversation]:
+        """The examples that are shown for the instruction `number`, drawn anew for its making and for its answer."""
         if not pool:
             return []
-        return [pool[i] for i in numpy_stream(seed, "knowledgesg-examples", number).permutation(len(pool))[: self.shots]]
+        return [pool[i] for i in numpy_stream(seed, "knowledgesg-examples", purpose, number).permutation(len(pool))[: self.shots]]
 
     def _writers(self, method: Method, state: State, server: ServerSide) -> list[TrainedWriter]:
         """The models that make up: the base, the joined one, or each client's own."""

@@ -19,6 +19,8 @@ from fedloom.synthesis.prompting import whole_sentences
 from fedloom.synthesis.words import count_words
 from fedloom.synthesis.writing import Budget, write
 
+PERSONAL_DATA = "personal_data"
+
 REASONS = {
     "unparsed": "that could not be read",
     "cut_short": "whose answer was cut before its first sentence ended",
@@ -29,7 +31,7 @@ REASONS = {
     "domain_unparsed": "of which the expert says neither yes nor no",
     "over_limit": "beyond those that are kept",
     "no_answer": "without an answer",
-    "personal_data": "with personal data in it",
+    PERSONAL_DATA: "with personal data in it",
 }
 """Why something that was made up is not trained on, in the order in which it is looked at."""
 
@@ -52,8 +54,10 @@ class TrainedWriter:
 
 @dataclass(frozen=True, repr=False)
 class Item:
-    """Something made up: the instruction, the `examples` that its maker saw, which of the writers made it, and its answer, if any yet."""
+    """Something made up: its `number`, the instruction, the `examples` that its maker saw, which of the writers made it, and its answer, if
+    any yet."""
 
+    number: int
     instruction: Conversation
     examples: Sequence[Conversation]
     writer: int
@@ -66,9 +70,15 @@ class Item:
 
     @property
     def pair(self) -> Conversation:
-        """The instruction with its answer, as a row to train on, or with the reason why it is none."""
+        """The instruction with its answer, as a row to train on, or with the reason why it is none. Personal data is not repeated."""
+        if self.reason == PERSONAL_DATA:
+            return Conversation((Turn("user", ""),), self.instruction.provenance, {"reason": self.reason})
         turns = (*self.instruction.turns, Turn("assistant", self.answer)) if self.answer else self.instruction.turns
         return Conversation(turns, self.instruction.provenance, {"reason": self.reason} if self.reason else {})
+
+
+Answers = Callable[[Sequence[Item]], list[Reply]]
+"""Replies to the instructions of items, in their order."""
 
 
 class MakingUp:
@@ -76,6 +86,7 @@ class MakingUp:
 
     def __init__(self, domain: Domain, writers: Sequence[TrainedWriter], expert: Generator | None, progress: Progress) -> None:
         self._domain, self._writers, self._expert, self._progress = domain, writers, expert, progress
+        self._made_up = 0
         self.left: list[Item] = []
         self.rejected: list[Item] = []
         self.cost = Counter[str](known=0, tokens=0)
@@ -83,14 +94,23 @@ class MakingUp:
 
     def up(self, shown: Sequence[Sequence[Conversation]], said: Provenance, pairs: bool) -> None:
         """Make up an instruction, or a pair, for each lot of examples that is `shown`, by the writers in turn. `said`: its provenance."""
+        self._made_up = len(shown)
         prompts = [self._domain.new_pair(one) if pairs else self._domain.new_instruction(one) for one in shown]
         turns = [number % len(self._writers) for number in range(len(shown))]
         replies = self._by_writers("pairs" if pairs else "instructions", prompts, turns, PAIR_ENDS if pairs else QUESTION_ENDS)
-        for examples, writer, reply in zip(shown, turns, replies, strict=True):
-            self._take(_read(reply, pairs), Item(instruction_of(reply.text, said), examples, writer))
+        items = [Item(number, instruction_of(reply.text, said), shown[number], turns[number]) for number, reply in enumerate(replies)]
+        read = [_read(reply, pairs) for reply in replies]
+        items = self._without(items, [one if isinstance(one, str) else "" for one in read])
+        pairs_read = [one for one in read if not isinstance(one, str)]
+        items = [
+            replace(item, instruction=instruction_of(text, said), answer=answer)
+            for item, (text, answer) in zip(items, pairs_read, strict=True)
+        ]
+        self.left = self._without(items, ["too_short" if count_words(item.text) < FEWEST_WORDS else "" for item in items])
 
     def leave_out_alike(self, by: str, most_like_example: float, most_alike: float) -> None:
-        """Leave out what is like an example that its maker saw, and then what is like an item before it, by the cosine of their texts."""
+        """Leave out what is like an example that its maker saw, and then what is like an item before it, by the cosine of their texts, or
+        the same to the letter."""
         shown = list(dict.fromkeys(_asked(one) for item in self.left for one in item.examples))
         found = vectors(by, [*shown, *(item.text for item in self.left)])
         of_shown, own = dict(zip(shown, found, strict=False)), found[len(shown) :]
@@ -98,59 +118,68 @@ class MakingUp:
             max((float(of_shown[_asked(one)] @ vector) for one in item.examples), default=-1.0)
             for item, vector in zip(self.left, own, strict=True)
         ]
-        self._leave_out(["like_example" if cosine > most_like_example else "" for cosine in near])
         kept = np.array([cosine <= most_like_example for cosine in near], dtype=bool)
-        self._leave_out(["" if fresh else "near_duplicate" for fresh in first_of_kind(own[kept], most_alike)])
+        self.left = self._without(self.left, ["" if fine else "like_example" for fine in kept])
+        fresh = first_of_kind(own[kept], most_alike)
+        first = {item.text: item.number for item in reversed(self.left)}
+        self.left = self._without(
+            self.left,
+            ["" if new and first[item.text] == item.number else "near_duplicate" for item, new in zip(self.left, fresh, strict=True)],
+        )
+
+    def leave_out_personal_data(self) -> None:
+        """Leave out items with a name, an address or a number of a person in them."""
+        self.left = self._without_personal_data(self.left)
 
     def leave_out_other_domains(self) -> None:
         """Leave out what the expert does not find to be of the domain."""
         replies = self._by_expert("domain", [self._domain.belongs(item.instruction) for item in self.left])
         verdicts = [says_yes(reply) for reply in replies]
-        self._leave_out(["domain_unparsed" if yes is None else "" if yes else "other_domain" for yes in verdicts])
+        self.left = self._without(self.left, ["domain_unparsed" if yes is None else "" if yes else "other_domain" for yes in verdicts])
 
-    def keep_first(self, count: int) -> None:
-        self._leave_out(["" if place < count else "over_limit" for place in range(len(self.left))])
+    def keep_first(self, count: int, answers: Answers | None, check_personal_data: bool) -> None:
+        """Keep the first `count` items whose answer can be used; `answers` None: they have it already. The others are not answered."""
+        waiting, kept = self.left, list[Item]()
+        while waiting and len(kept) < count:
+            lot, waiting = waiting[: count - len(kept)], waiting[count - len(kept) :]
+            if answers:
+                lot = self._answered(lot, answers(lot))
+                lot = self._without_personal_data(lot) if check_personal_data else lot
+            kept += lot
+        self._without(waiting, ["over_limit"] * len(waiting))
+        self.left = kept
 
-    def answer_by_expert(self) -> None:
-        self._answer(self._by_expert("answers", [self._domain.for_expert(item.instruction) for item in self.left]))
+    def by_expert(self, items: Sequence[Item]) -> list[Reply]:
+        return self._by_expert("answers", [self._domain.for_expert(item.instruction) for item in items])
 
-    def answer(self, with_examples: bool) -> None:
-        """Let whoever made an instruction up answer it, after the examples of its making or alone."""
-        prompts = [self._domain.answer(item.instruction, item.examples if with_examples else ()) for item in self.left]
-        self._answer(self._by_writers("answers", prompts, [item.writer for item in self.left], []))
+    def by_makers(self, shown: Callable[[int], Sequence[Conversation]]) -> Answers:
+        """Answers of whoever made an instruction up, after the examples that are `shown` for its number."""
 
-    def leave_out_personal_data(self) -> None:
-        """Leave out items with a name, an address or a number of a person in the instruction or the answer."""
-        found = found_in([text for item in self.left for text in (item.text, item.answer)])
-        self._leave_out(["personal_data" if found[2 * place] or found[2 * place + 1] else "" for place in range(len(self.left))])
+        def answers(items: Sequence[Item]) -> list[Reply]:
+            prompts = [self._domain.answer(item.instruction, shown(item.number)) for item in items]
+            return self._by_writers("answers", prompts, [item.writer for item in items], [])
+
+        return answers
 
     def counts(self) -> dict[str, int]:
-        """How many were made up, how many are left, and how many were left out for which reason: these add up."""
+        """How many were made up, how many are left, and how many were left out for which reason: the latter add up to the first."""
         reasons = Counter(item.reason for item in self.rejected)
-        return {"made_up": len(self.left) + len(self.rejected), "kept": len(self.left), **{name: reasons[name] for name in REASONS}}
+        return {"made_up": self._made_up, "kept": len(self.left), **{name: reasons[name] for name in REASONS}}
 
-    def _take(self, read: tuple[str, str] | str, item: Item) -> None:
-        """Keep what was read of a reply, (instruction, answer), or the reason why nothing was."""
-        if isinstance(read, str):
-            self.rejected.append(replace(item, reason=read))
-            return
-        text, answer = read
-        item = replace(item, instruction=instruction_of(text, item.instruction.provenance), answer=answer)
-        if count_words(text) < FEWEST_WORDS:
-            self.rejected.append(replace(item, reason="too_short"))
-        else:
-            self.left.append(item)
-
-    def _answer(self, replies: Sequence[Reply]) -> None:
+    def _answered(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Item]:
         answers = [whole_sentences(reply.text.strip(), reply.ended) for reply in replies]
-        self.left = [replace(item, answer=answer) for item, answer in zip(self.left, answers, strict=True)]
-        self._leave_out(["" if answer else "no_answer" for answer in answers])
+        answered = [replace(item, answer=answer) for item, answer in zip(items, answers, strict=True)]
+        return self._without(answered, ["" if answer else "no_answer" for answer in answers])
 
-    def _leave_out(self, reasons: Sequence[str]) -> None:
-        """Leave out the items with a reason."""
-        found = [replace(item, reason=reason) for item, reason in zip(self.left, reasons, strict=True)]
+    def _without_personal_data(self, items: Sequence[Item]) -> list[Item]:
+        found = found_in([f"{item.text}\n{item.answer}" for item in items])
+        return self._without(items, [PERSONAL_DATA if of_item else "" for of_item in found])
+
+    def _without(self, items: Sequence[Item], reasons: Sequence[str]) -> list[Item]:
+        """The items without a reason; those with one are rejected."""
+        found = [replace(item, reason=reason) for item, reason in zip(items, reasons, strict=True)]
         self.rejected += [item for item in found if item.reason]
-        self.left = [item for item in found if not item.reason]
+        return [item for item in found if not item.reason]
 
     def _by_writers(self, what: str, prompts: Sequence[Prompt], turns: Sequence[int], stop: Sequence[str]) -> list[Reply]:
         """The reply to each prompt by the writer whose turn it is."""
