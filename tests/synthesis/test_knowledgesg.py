@@ -169,8 +169,7 @@ def test_no_eight_words_of_a_private_row_and_no_canary_are_in_any_byte_that_leav
 def test_what_cannot_be_done_is_refused_before_training(tmp_path, public):
     expert = {"kind": "scripted"}
     for settings, message in (
-        ({}, "expert goes with method knowledgesg"),
-        ({"method": "dp_gen", "expert": expert}, "expert goes with method knowledgesg"),
+        ({}, "expert: is required by method knowledgesg"),
         ({"method": "icl"}, "icl shows examples; name public pairs in `examples`"),
         ({"method": "dp_instruct_icl"}, "dp_instruct_icl shows examples"),
         ({"method": "self_instruct", "adapters": "in_turn"}, "adapters in_turn makes up with trained models"),
@@ -182,6 +181,9 @@ def test_what_cannot_be_done_is_refused_before_training(tmp_path, public):
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"question": f"q {n}?", "answer": "a"}) + "\n" for n in range(40)))
     own = {"data.source": str(rows), "data.partition": {"kind": "iid"}, "evaluate.every": 0}
+    labelled = str(tmp_path / "labelled.jsonl")
+    (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(row | {"provenance": "private"}) + "\n" for row in PUBLIC))
+    no_adapter = {"kind": "transformers", "model": "tiny-llama", "adapter": str(tmp_path / "nofolder")}
     of_clients = {"privacy": {"unit": "client", "epsilon": 8, "delta": 1e-3, "ledger": "run"}}
     quick = {key: value for key, value in QUICK.items() if not key.startswith("privacy.")}
     for overrides, steps, message in (
@@ -189,6 +191,10 @@ def test_what_cannot_be_done_is_refused_before_training(tmp_path, public):
         ({"privacy.ledger": "rows", **own}, finish(method="non_private"), "non_private is training without privacy"),
         (of_clients, finish(expert=expert, adapters="in_turn"), "privacy.unit: client protects their sum"),
         ({}, finish(expert=expert, examples=public, shots=7), "has 6 pairs, and a prompt shows 7"),
+        ({}, finish(expert=expert, examples=labelled), "rows that are neither public nor dp_released by their column 'provenance'"),
+        ({"privacy.ledger": "rows", **own}, finish(expert=expert, examples=str(rows)), "examples: is data.source, whose rows are private"),
+        ({}, finish(expert=no_adapter), r"expert: generator.adapter: .*nofolder: holds no adapter_config.json"),
+        ({}, finish(expert=expert, likeness="tfdif"), "likeness: 'tfdif' is neither tfidf, words nor all-minilm-l6-v2"),
     ):
         with pytest.raises(FedloomError, match=message):
             fedloom.run("knowledgesg_tiny", tmp_path / "refused", **quick | overrides, finish=steps)

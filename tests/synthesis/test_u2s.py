@@ -216,7 +216,7 @@ def test_an_endpoint_that_is_down_stops_the_run_and_resume_goes_on(private, tmp_
     generator = {"kind": "endpoint", "url": server.url, "model": "w", "private_on_loopback": True, "at_once": 1}
     prepare = [{"kind": "u2s", "examples": "none", "generator": generator, "shortest_piece": 3}]
     chosen = recipe(private, prepare=prepare, **{"evaluate.source": None, "data.held_out": 0, "evaluate.every": 0})
-    with pytest.raises(RunStoppedError, match="mend it and resume, what was written is kept"):
+    with pytest.raises(RunStoppedError, match=r"mend it, in the run's recipe\.yaml .* and resume; what was written is kept"):
         fedloom.run(chosen, out=tmp_path / "run")
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "stopped"
     asked = len(server.asked)

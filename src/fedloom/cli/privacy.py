@@ -47,7 +47,7 @@ def privacy_ledger(
         table.add_row(Text(one.client), f"{one.own:.3f}", f"{one.spent:.3f}", *bound, f"{one.steps:,}", f"{one.noise_multiplier:.3f}")
     out.print(table)
     out.print(
-        f"Epsilon at delta {found[0].delta:g}, by privacy loss distributions. Sums: noised sums of gradients, of all runs. Noise: standard"
-        " deviation over the clipping norm.",
+        f"Epsilon at delta {found[0].delta:g}, by privacy loss distributions. Sums: noised sums of gradients, or of updates, of all runs."
+        " Noise: standard deviation over the clipping norm.",
         style="dim",
     )

@@ -186,13 +186,15 @@ def _apart(text: str, results: Iterable[Any], keep: Collection[str]) -> list[Fou
     found = []
     for one in sorted(results, key=lambda one: (-one.score, one.start - one.end, one.start, one.entity_type)):
         for span in free_of(one.start, one.end, taken):
-            for start, end in _names(text, *span) if one.entity_type == "PERSON" else [_trimmed(text, *span)]:
+            for start, end in _names(text, *span) if one.entity_type == "PERSON" else [_trimmed(text, *span, ENDS)]:
                 if sum(map(str.isalnum, text[start:end])) > 1 and folded(text[start:end]) not in kept:
                     found.append(Found(start, end, one.entity_type))
                     taken.append((start, end))
     return sorted(found, key=lambda one: one.start)
 
 
+ENDS = " \t\r\n,;:."
+"""What stands after something that was found and is no part of it, such as the full stop of its sentence."""
 AROUND = " \t\r\n,;:.\"'’“”()"
 """What stands around a name and is no part of it."""
 LINE = re.compile(r"[^\n]+")

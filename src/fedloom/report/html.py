@@ -173,7 +173,7 @@ def _probes(record: RunRecord) -> Html:
     if not rows:
         return Html()
     content = table("what probes measured", ["measure", *safety.probe_titles(record)], [row(name, cells) for name, cells in rows])
-    return _section("Safety", tag("p", "Asked on the server, of prompts that no client trains on and no repair uses."), content)
+    return _section("Probes", tag("p", "Measured on the server; no row of a client is asked for."), content)
 
 
 def _finish(record: RunRecord) -> Html:

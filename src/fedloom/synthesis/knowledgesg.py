@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from fedloom.data.records import Conversation, Provenance
-from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.errors import DataError, FedloomError, ModelError, RecipeError
 from fedloom.evaluation.asking import check_like, rows_of, text_encoder
 from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
 from fedloom.measures import Measure
@@ -86,7 +86,10 @@ class KnowledgeSG(FinishStep):
     ] = "knowledgesg"
     expert: Annotated[
         dict[str, Any] | None,
-        Field(json_schema_extra=parts_of(generators), description="knowledgesg: the generator that answers: transformers, vllm, endpoint"),
+        Field(
+            json_schema_extra=parts_of(generators),
+            description="the generator that answers, for method knowledgesg alone: transformers, vllm, endpoint",
+        ),
     ] = None
     domain: Annotated[
         str, Field(json_schema_extra=PLACE, description="prompts: general, medicine, finance, or a file of your own in their form")
@@ -122,8 +125,8 @@ class KnowledgeSG(FinishStep):
 
     def __post_init__(self) -> None:
         method = METHODS[self.method]
-        if (method is not None and method.answers == "expert") != (self.expert is not None):
-            raise RecipeError(f"finish: knowledgesg: expert goes with method knowledgesg and with no other; the method is {self.method}")
+        if self.method == "knowledgesg" and self.expert is None:
+            raise RecipeError("finish: knowledgesg: expert: is required by method knowledgesg; name a generator, or choose another method")
         if self.examples is None and (self.method == "icl" or (method is not None and method.answers == "examples")):
             raise RecipeError(f"finish: knowledgesg: method {self.method} shows examples; name public pairs in `examples`")
         if self.adapters == "in_turn" and (method is None or method.makes_up == "base"):
@@ -154,9 +157,16 @@ class KnowledgeSG(FinishStep):
         require_likeness(self.likeness)
         if self.check_personal_data:
             require_search()
+        if self.examples is not None and self.examples == server.recipe.data.source and server.says is not Provenance.PUBLIC:
+            raise RecipeError(
+                "finish: knowledgesg: examples: is data.source, whose rows are private, and prompts show examples; name public pairs"
+            )
         self._pool()
-        if self._expert:
-            self._expert.check()
+        if method.answers == "expert" and self._expert:
+            try:
+                self._expert.check()
+            except ModelError as error:
+                raise ModelError(f"finish: knowledgesg: expert: {error}") from None
 
     def described(self) -> Mapping[str, Any]:
         domain = load_domain(self.domain)
@@ -216,6 +226,11 @@ class KnowledgeSG(FinishStep):
         if self.examples is None:
             return []
         found = [row for row in rows_of(self.examples, self.like, "finish: knowledgesg: examples") if len(row.prompt) == 1]
+        if any(row.fields.get("provenance", Provenance.PUBLIC).lower() not in LEAVING for row in found):
+            raise DataError(
+                f"finish: knowledgesg: examples: {self.examples} holds rows that are neither public nor dp_released by their column"
+                " 'provenance', and prompts show them"
+            )
         if len(found) < self.shots:
             raise DataError(f"finish: knowledgesg: examples: {self.examples} has {len(found)} pairs, and a prompt shows {self.shots}")
         return found

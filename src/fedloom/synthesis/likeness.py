@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fedloom.errors import MissingExtraError
-from fedloom.synthesis.embedding import embed, require_embedder
+from fedloom.errors import MissingExtraError, ModelError
+from fedloom.synthesis.embedding import PACKAGED, WORDS, embed, require_embedder
 from fedloom.synthesis.words import content_words
 
 TFIDF = "tfidf"
@@ -18,8 +18,14 @@ def require_likeness(by: str) -> None:
     """Make sure that texts can be compared `by` TF-IDF or an embedder. Raises MissingExtraError, or what the embedder raises."""
     if by == TFIDF:
         _vectorizer()
-    else:
+        return
+    try:
         require_embedder(by)
+    except MissingExtraError:
+        raise ModelError(
+            f"finish: knowledgesg: likeness: '{by}' is neither {TFIDF}, {WORDS} nor {PACKAGED}; as a model of sentence-transformers it"
+            " needs the extra `retrieval`"
+        ) from None
 
 
 def vectors(by: str, texts: Sequence[str]) -> np.ndarray:

@@ -79,7 +79,9 @@ class EndpointGenerator(Generator):
         if refused and not takes_prompts:  # then it is the request that is wrong, and no single text
             stopped = stopped or next(iter(refused.values()))
         if isinstance(stopped, ModelError):
-            raise RunStoppedError(f"generator: {stopped}; mend it and resume, what was written is kept") from None
+            raise RunStoppedError(
+                f"generator: {stopped}; mend it, in the run's recipe.yaml if it stands there, and resume; what was written is kept"
+            ) from None
         if stopped is None:
             yield from ((place, Reply("", 0, 0, ended=True)) for place in refused)
 

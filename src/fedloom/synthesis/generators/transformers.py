@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -38,6 +39,8 @@ class TransformersGenerator(Generator):
 
     def check(self) -> None:
         require_model(self._recipe)
+        if self.adapter:
+            _require_adapter(self.adapter)
 
     def identity(self) -> Mapping[str, Any]:
         """All but the device and the batch: in bfloat16 they decide last digits, which can change a word, and a reply that was written in
@@ -75,11 +78,16 @@ class TransformersGenerator(Generator):
 def _adapted(model: Any, adapter: str) -> Any:
     from peft import PeftModel
 
-    folder = local_path(adapter)
-    if not (folder / "adapter_config.json").is_file():
-        raise ModelError(f"generator.adapter: {folder}: holds no adapter_config.json; name a folder with an adapter in PEFT's format")
+    folder = _require_adapter(adapter)
     try:
         with quiet():
             return PeftModel.from_pretrained(model, str(folder)).eval()
     except Exception as error:
         raise ModelError(f"generator.adapter: {folder}: does not go onto the writer ({type(error).__name__})") from error
+
+
+def _require_adapter(adapter: str) -> Path:
+    folder = local_path(adapter)
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(f"generator.adapter: {folder}: holds no adapter_config.json; name a folder with an adapter in PEFT's format")
+    return folder
