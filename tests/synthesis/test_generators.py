@@ -241,7 +241,8 @@ def test_private_text_reaches_a_server_on_loopback_only_if_the_recipe_says_so(se
 @pytest.mark.parametrize("statuses", [[503] * 99, ["<html></html>"] * 99, [401], [404]])
 def test_a_server_that_stays_away_stops_the_run_and_what_was_written_counts(serve, statuses):
     server, said = serve(lambda turns: "Question: a?\nAnswer: b.", [200, 200, *statuses]), []
-    with pytest.raises(RunStoppedError, match=r"generator: http://127\.0\.0\.1:\d+/v1: cannot be asked .*mend it, in the run's recipe\.yaml .*and resume"):
+    said_so = r"generator: http://127\.0\.0\.1:\d+/v1: cannot be asked .*mend it, in the run's recipe\.yaml .*and resume"
+    with pytest.raises(RunStoppedError, match=said_so):
         said.extend(EndpointGenerator(url=server.url, model="w", at_once=1).replies(prompts(*[PUBLIC] * 9), (), (), {}))
     assert [(place, reply.text) for place, reply in said] == [(0, "Question: a?\nAnswer: b."), (1, "Question: a?\nAnswer: b.")]
 
