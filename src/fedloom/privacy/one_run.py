@@ -59,11 +59,11 @@ def audited(clients: Mapping[str, Coins], delta: float) -> tuple[Bound, dict[str
 
 def one_run(coins: Coins, delta: float, error: float) -> Bound:
     """The largest bound over the `GUESSES`, each with an equal part of `error` (Bonferroni). With r guesses, the r/2 highest scores are
-    guessed to be members, and the r/2 lowest not to be."""
+    guessed to be members, and the r/2 lowest not to be; of an odd number of canaries, one is never guessed."""
     order, m = np.argsort(-coins.scores, kind="stable"), len(coins.scores)
     found = []
     for share in GUESSES:
-        half = max(1, round(share * m / 2))
+        half = max(1, min(round(share * m / 2), m // 2))
         right = int(coins.inserted[order[:half]].sum() + (~coins.inserted[order[m - half :]]).sum())
         found.append(Bound(epsilon_lower(m, 2 * half, right, delta, error / len(GUESSES)), m, 2 * half, right))
     return max(found, key=lambda bound: bound.epsilon)
