@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 import fedloom
 from fedloom.auditing import audit_privacy
 from fedloom.cli.app import app
+from fedloom.data.records import Turn
 from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.hooks import Prepared, PrepareStep, prepare_steps
 from fedloom.models.tiny import WORDS
 from fedloom.report.html import page
 from fedloom.report.record import read_run
@@ -107,7 +110,7 @@ def test_what_the_model_says_of_private_rows_is_counted_beside_what_the_base_say
     assert said["hits_before"] == 0
     assert found["scan"]["hits"] == {}, "no file of the run holds private text"
     assert found["scan"]["files"] > 5
-    assert found["scan"]["grams"] == 3 * ROWS / 2
+    assert found["scan"]["grams"] == 3 * ROWS, "of ten words there are three runs of eight, of rows that are held out, too"
 
 
 def test_a_planted_text_is_found_in_any_file_of_the_run_and_not_shown(learned, found, source, tmp_path):
@@ -123,8 +126,34 @@ def test_a_planted_text_is_found_in_any_file_of_the_run_and_not_shown(learned, f
     assert again["scan"]["hits"] == {"wire.jsonl": found["scan"]["grams"]}
     assert again["scan"]["samples"] is None
     shown = done.output + (copy / "audit_privacy.json").read_text() + (copy / "report.html").read_text()
-    assert "text of private rows stands in the run folder: wire.jsonl (54)" in done.output
+    assert "text of private rows stands in the run folder: wire.jsonl (108)" in done.output
     assert not any(" ".join(row.split()[:4]) in shown for row in rows)
+
+
+@prepare_steps.register("turns-answers-round")
+@dataclass(frozen=True)
+class TurnsAnswersRound(PrepareStep):
+    """Every answer backwards, word by word."""
+
+    row_by_row: ClassVar[bool] = True
+
+    def apply(self, context):
+        return Prepared([replace(row, turns=(row.turns[0], Turn("assistant", backwards(row.response)))) for row in context.records])
+
+
+def backwards(text):
+    return " ".join(reversed(text.split()))
+
+
+def test_private_rows_are_looked_for_as_they_are_and_as_they_are_trained_on(own_home, source, tmp_path):
+    settings = {"data.source": str(source), "task.steps": 1, "prepare": [{"kind": "turns-answers-round"}]}
+    folder = fedloom.run("tiny", tmp_path / "run", **ALONE | settings).folder
+    answers = [json.loads(line)["answer"] for line in source.read_text().splitlines()]
+    (folder / "kept.bin").write_bytes(b"\0".join(text.encode() for text in answers))
+    (folder / "turned.bin").write_bytes(b"\0".join(backwards(text).encode() for text in answers[:5]))
+    found = audit_privacy(folder, samples=0)["scan"]
+    assert found["grams"] == 2 * 3 * ROWS
+    assert found["hits"] == {"kept.bin": 3 * ROWS, "turned.bin": 3 * 5}
 
 
 def test_an_audit_is_the_same_when_it_is_made_again(learned, found):

@@ -4,7 +4,7 @@ what the model has kept of the rows is measured. What is written down are number
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedloom.data.clients import ClientData
 from fedloom.data.records import Conversation, Record, content_digest
 from fedloom.data.templates import render_prompt
 from fedloom.errors import MissingExtraError, RecipeError
@@ -210,14 +209,19 @@ class _Audit:
 
         What PUBLIC rows say too is no trace. Of what the model says, neither is what rows say that it was not trained on.
         """
-        clients = self.local.data.clients
-        private, public = _texts(clients, private=True), _texts(clients, private=False)
-        grams = scan.grams_of(private) - scan.grams_of(public)
+        grams = scan.grams_of(self._texts(private=True)) - scan.grams_of(self._texts(private=False))
         if not grams:
             self.notes.append(f"scan: no PRIVATE row has a text of {scan.LENGTH} words or more, so there is nothing to look for")
         searched, hits = scan.found_in_files(grams, self.folder)
-        held_out = scan.grams_of(scan.texts_of(record for client in clients for record in client.held_out))
+        unseen = (record for client in self.local.data.clients for record in client.held_out)
+        held_out = scan.grams_of(scan.texts_of([*unseen, *self.held_out]))
         return {"grams": len(grams), "files": searched, "hits": hits, "samples": self._said(grams - held_out)}
+
+    def _texts(self, private: bool) -> Iterator[str]:
+        """The texts of the private rows, or of the others, trained on or held out, before the prepare steps and after them."""
+        before = (record for client in self.local.data.clients for record in (*client.train, *client.held_out))
+        every = (*before, *self.trained, *self.held_out)
+        return scan.texts_of(record for record in every if record.provenance.may_leave is not private)
 
     def _said(self, grams: scan.Grams) -> dict[str, Any] | None:
         """How many texts, sampled behind the prompts of private training rows, hold one of `grams`; and as many from the base model."""
@@ -271,15 +275,3 @@ def _unseen(held_out: Sequence[Record], trained: Sequence[Record]) -> list[Recor
 
 def _inserted(canaries: Sequence[Canary]) -> np.ndarray:
     return np.array([canary.inserted for canary in canaries])
-
-
-def _texts(clients: Sequence[ClientData], private: bool) -> list[str]:
-    """The texts of the private rows that are trained on, or of the rows that are not private, trained on or held out."""
-    records = (
-        record
-        for client in clients
-        for rows in ((client.train,) if private else (client.train, client.held_out))
-        for record in rows
-        if record.provenance.may_leave is not private
-    )
-    return list(scan.texts_of(records))

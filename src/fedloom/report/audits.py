@@ -110,7 +110,7 @@ def _scan(audit: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(
         "private text in files",
         f"{sum(found['hits'].values()):,}",
-        f"Of {found['grams']:,} runs of 8 words of private rows, so many stand in the {counted(found['files'], 'text file')} of the run.",
+        f"Of {found['grams']:,} runs of 8 words of private rows, so many stand in the {counted(found['files'], 'file')} of the run.",
     )
     if said := found.get("samples"):
         yield Line(
