@@ -78,7 +78,8 @@ def _refuse_another(local: LocalRun, folder: RunFolder) -> None:
 @dataclass(frozen=True)
 class _Audit:
     """What is audited. `trained` and `held_out` are the records after all prepare steps, of all clients, `trained` without the canaries.
-    `before` and `after` are the model's parameters before and after training. `notes` gathers what could not be measured, and why."""
+    `before` and `after` are the model's parameters before training and as they were handed out, `joined` those after the last round where
+    finish steps have worked on them since, otherwise None. `notes` gathers what could not be measured, and why."""
 
     recipe: Recipe
     folder: Path
@@ -86,6 +87,7 @@ class _Audit:
     task: Task
     before: State
     after: State
+    joined: State | None
     canaries: Mapping[str, Sequence[Canary]]
     trained: Sequence[Record]
     held_out: Sequence[Record]
@@ -101,12 +103,13 @@ class _Audit:
         """Everything that the audit measures, as plain JSON."""
         members = self._rows(self.trained, "members")
         others = self._rows(_unseen(self.held_out, self.trained), "others")
-        canaries = {client: encoded(made, self.task, self.local.bench.encoder) for client, made in self.canaries.items()}
-        losses = self._losses({"members": members, "others": others, **{f"canaries/{name}": rows for name, rows in canaries.items()}})
-        bound = self._bound(losses)
+        canaries = {f"canaries/{client}": encoded(made, self.task, self.local.bench.encoder) for client, made in self.canaries.items()}
+        losses = self._losses(self.after, {"members": members, "others": others, **canaries})
+        bound, joined = self._bound(losses), self._joined(canaries)
         return {
             "run": str(self.folder),
             "epsilon_lower": bound and bound["epsilon"],
+            "epsilon_lower_joined": joined and joined["epsilon"],
             "epsilon_ledger": self._ledger(),
             "delta": self.delta,
             "canaries": bound,
@@ -123,31 +126,41 @@ class _Audit:
         kept = encode_learnable(self.task, drawn, self.local.bench.encoder) if drawn else None
         return self.task.load(kept.path) if kept and kept.records else None
 
-    def _losses(self, rows: Mapping[str, Rows | None]) -> dict[str, np.ndarray]:
-        """name -> (rows, 2): the loss of each row with the tuned model and with the base."""
+    def _losses(self, tuned: State, rows: Mapping[str, Rows | None]) -> dict[str, np.ndarray]:
+        """name -> (rows, 2): the loss of each row with the `tuned` model and with the base."""
         found: dict[str, list[torch.Tensor]] = {name: [] for name in rows}
-        for state in (self.after, self.before):
+        for state in (tuned, self.before):
             self.local.bench.parameters.load(state)
             for name, of_name in rows.items():
                 found[name].append(row_losses(self.local.bench.model, self.task, of_name) if of_name else torch.zeros(0))
         return {name: torch.stack(both, dim=1).numpy() for name, both in found.items()}
 
     def _bound(self, losses: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
-        """The lower bound on epsilon that the canaries give."""
-        if not self.canaries:
-            self.notes.append("no lower bound on epsilon and no exposure: the recipe has no prepare step canaries")
+        """The lower bound on epsilon that the canaries give. Of two models, each gets half of the error."""
+        if not self._bounds_rows():
             return None
+        error = one_run.ERROR if self.joined is None else one_run.ERROR / 2
         coins = {name: one_run.Coins(np.diff(losses[f"canaries/{name}"])[:, 0], _inserted(made)) for name, made in self.canaries.items()}
-        best, own = one_run.audited(coins, self.delta)
+        best, own = one_run.audited(coins, self.delta, error)
         in_all = sum(len(made) for made in self.canaries.values())
         return {
             **vars(best),
             "in_all": in_all,
             "inserted": int(sum(one.inserted.sum() for one in coins.values())),
-            "ceiling": one_run.ceiling(in_all, self.delta, len(coins)),
+            "ceiling": one_run.ceiling(in_all, self.delta, len(coins), error),
             "confidence": 1 - one_run.ERROR,
             "clients": {name: bound.epsilon for name, bound in own.items()},
         }
+
+    def _joined(self, canaries: Mapping[str, Rows]) -> dict[str, Any] | None:
+        """The same bound of the joined state before the finish steps, which the ledgers' epsilon is about."""
+        if self.joined is None or not self._bounds_rows():
+            return None
+        return self._bound(self._losses(self.joined, canaries))
+
+    def _bounds_rows(self) -> bool:
+        """Whether canaries, which are rows, bound the epsilon that the run promises."""
+        return bool(self.canaries) and not (self.recipe.privacy and self.recipe.privacy.unit == "client")
 
     def _exposure(self, losses: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
         """How exposed the inserted canaries of all clients are among those that none has trained on."""
@@ -262,9 +275,26 @@ def _audit(recipe: Recipe, folder: RunFolder, local: LocalRun, samples: int, see
         trained += without(prepared.train, canaries.get(client.name, ()))
         held_out += prepared.held_out
     local.bench.lent.clear()
+    joined = read(folder.path).state if recipe.finish else None
     after = adapter_state(local.bench, folder) if recipe.model.adapter else tuned_bench(recipe, folder).parameters.state()
     task = tasks.get(recipe.task.kind)(**recipe.task.settings)
-    return _Audit(recipe, folder.path, local, task, local.start, after, canaries, trained, held_out, samples, seed, [])
+    notes = _notes(recipe, canaries)
+    return _Audit(recipe, folder.path, local, task, local.start, after, joined, canaries, trained, held_out, samples, seed, notes)
+
+
+def _notes(recipe: Recipe, canaries: Mapping[str, Sequence[Canary]]) -> list[str]:
+    """What the recipe alone says of what can be measured."""
+    notes = []
+    if not canaries:
+        notes.append("no lower bound on epsilon and no exposure: the recipe has no prepare step canaries")
+    elif recipe.privacy and recipe.privacy.unit == "client":
+        notes.append("no lower bound on epsilon: canaries are rows, and privacy.unit client promises an epsilon of whole clients")
+    if recipe.finish:
+        notes.append(
+            f"the finish steps ({', '.join(step.kind for step in recipe.finish)}) worked on what is audited; clients have seen the joined"
+            " state before them, of which epsilon_lower_joined alone tells"
+        )
+    return notes
 
 
 def _unseen(held_out: Sequence[Record], trained: Sequence[Record]) -> list[Record]:
