@@ -292,7 +292,7 @@ def _notes(recipe: Recipe, canaries: Mapping[str, Sequence[Canary]]) -> list[str
     if recipe.finish:
         notes.append(
             f"the finish steps ({', '.join(step.kind for step in recipe.finish)}) worked on what is audited; clients have seen the joined"
-            " state before them, of which epsilon_lower_joined alone tells"
+            " state before them, of which no more than epsilon_lower_joined is measured"
         )
     return notes
 
