@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,10 +14,19 @@ from typer.testing import CliRunner
 import fedloom
 from fedloom.auditing import audit_privacy
 from fedloom.cli.app import app
+from fedloom.data.records import Turn
 from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.federation.run_folder import RunFolder
+from fedloom.handing_out import hand_out
+from fedloom.hooks import Finished, FinishStep, Prepared, PrepareStep, finish_steps, prepare_steps
+from fedloom.local_run import bench_plan
+from fedloom.models.bench import make_bench
 from fedloom.models.tiny import WORDS
+from fedloom.privacy import one_run
+from fedloom.report.audits import alerts
 from fedloom.report.html import page
 from fedloom.report.record import read_run
+from fedloom.resolve import load_recipe
 
 ROWS = 36
 ALONE = {
@@ -36,7 +45,7 @@ ALONE = {
     "task.batch_size": 16,
 }
 LEARNED = {"task.steps": 130, "task.learning_rate": 4e-3, "model.adapter": None}
-PRIVATE = {"task.steps": 10, "task.learning_rate": 1e-2, "privacy.epsilon": 2.0, "privacy.delta": 1e-5}
+PRIVATE = {"task.steps": 10, "task.learning_rate": 1e-2, "privacy.epsilon": 2.0, "privacy.delta": 1e-4}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,7 +103,8 @@ def test_a_model_that_knows_its_rows_by_heart_is_found_out(found):
 
 def test_a_private_run_shows_no_more_than_its_ledger_says(found_private):
     assert found_private["epsilon_lower"] < found_private["epsilon_ledger"] <= 2.0
-    assert found_private["delta"] == 1e-5
+    assert found_private["delta"] == 1e-4
+    assert found_private["canaries"]["ceiling"] == one_run.ceiling(100, 1e-4)
     assert abs(found_private["exposure"]["mean"] - found_private["exposure"]["by_chance"]) < 1
     assert all(abs(attack["auc"] - 0.5) <= 1.3 * attack["by_chance"] for attack in found_private["membership"].values())
     assert found_private["scan"]["samples"] == {"asked": 8, "hits": 0, "hits_before": 0}
@@ -107,7 +117,7 @@ def test_what_the_model_says_of_private_rows_is_counted_beside_what_the_base_say
     assert said["hits_before"] == 0
     assert found["scan"]["hits"] == {}, "no file of the run holds private text"
     assert found["scan"]["files"] > 5
-    assert found["scan"]["grams"] == 3 * ROWS / 2
+    assert found["scan"]["grams"] == 3 * ROWS, "of ten words there are three runs of eight, of rows that are held out, too"
 
 
 def test_a_planted_text_is_found_in_any_file_of_the_run_and_not_shown(learned, found, source, tmp_path):
@@ -123,8 +133,33 @@ def test_a_planted_text_is_found_in_any_file_of_the_run_and_not_shown(learned, f
     assert again["scan"]["hits"] == {"wire.jsonl": found["scan"]["grams"]}
     assert again["scan"]["samples"] is None
     shown = done.output + (copy / "audit_privacy.json").read_text() + (copy / "report.html").read_text()
-    assert "text of private rows stands in the run folder: wire.jsonl (54)" in done.output
+    assert "text of private rows stands in the run folder: wire.jsonl (108)" in done.output
     assert not any(" ".join(row.split()[:4]) in shown for row in rows)
+
+
+@prepare_steps.register("turns-answers-round")
+@dataclass(frozen=True)
+class TurnsAnswersRound(PrepareStep):
+    """Every answer backwards, word by word."""
+
+    def apply(self, context):
+        return Prepared([replace(row, turns=(row.turns[0], Turn("assistant", backwards(row.response)))) for row in context.records])
+
+
+def backwards(text):
+    return " ".join(reversed(text.split()))
+
+
+def test_private_rows_are_looked_for_as_they_are_and_as_they_are_trained_on(own_home, source, tmp_path):
+    settings = {"data.source": str(source), "task.steps": 1, "prepare": [{"kind": "turns-answers-round"}]}
+    folder = fedloom.run("tiny", tmp_path / "run", **ALONE | settings).folder
+    answers = [json.loads(line)["answer"] for line in source.read_text().splitlines()]
+    (folder / "kept.bin").write_bytes(b"\0".join(text.encode() for text in answers))
+    (folder / "turned.bin").write_bytes(b"\0".join(backwards(text).encode() for text in answers))
+    found = audit_privacy(folder, samples=0)["scan"]
+    turned = 3 * ROWS / 2
+    assert found["grams"] == 3 * ROWS + turned, "held-out rows stay as they are"
+    assert found["hits"] == {"kept.bin": 3 * ROWS, "turned.bin": turned}
 
 
 def test_an_audit_is_the_same_when_it_is_made_again(learned, found):
@@ -143,6 +178,57 @@ def test_the_report_says_what_was_measured_and_what_that_does_not_show(learned, 
     assert "Membership inference" in text
     assert "epsilon, at most" not in text
     assert "epsilon, at most" in page(read_run(private))
+
+
+def test_the_bound_is_for_the_delta_of_the_run_and_stands_beside_what_the_run_itself_has_spent_of_the_client_with_the_most(
+    private, monkeypatch
+):
+    accounts = [SimpleNamespace(own=1.0, spent=1.6), SimpleNamespace(own=1.4, spent=2.0), SimpleNamespace(own=1.2, spent=1.2)]
+    monkeypatch.setattr("fedloom.auditing.spending_of", lambda folder: accounts)
+    asked, audited = [], one_run.audited
+    monkeypatch.setattr("fedloom.privacy.one_run.audited", lambda coins, *told: asked.append(told) or audited(coins, *told))
+    assert audit_privacy(private, samples=0)["epsilon_ledger"] == 1.4
+    assert asked == [(1e-4, 0.05)]
+
+
+@finish_steps.register("forgets-all")
+@dataclass(frozen=True)
+class ForgetsAll(FinishStep):
+    """Gives the state before training."""
+
+    def apply(self, state, server):
+        return Finished(server.start)
+
+
+def test_the_joined_state_is_audited_beside_that_after_the_finish_steps(learned, found, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(learned, copy)
+    kept = (copy / "recipe.yaml").read_text()
+    assert "finish: []" in kept
+    (copy / "recipe.yaml").write_text(kept.replace("finish: []", "finish: [{kind: forgets-all}]"))
+    bench = make_bench(bench_plan(load_recipe(copy / "recipe.yaml")))
+    shutil.rmtree(copy / "model")
+    hand_out(bench, RunFolder(copy), bench.parameters.state())
+    forgotten = audit_privacy(copy, samples=0)
+    assert forgotten["epsilon_lower"] < 1
+    assert 2 < forgotten["epsilon_lower_joined"] <= found["epsilon_lower"], "with half of the error"
+    assert found["epsilon_lower_joined"] is None
+    assert any(note.startswith("the finish steps (forgets-all) worked on what is audited") for note in forgotten["notes"])
+
+
+def test_rows_bound_no_epsilon_of_whole_clients(own_home, source, tmp_path):
+    """Neither in the audit nor in the probe, and exposure is measured in both."""
+    of_clients = {"privacy.unit": "client", "privacy.noise_multiplier": 1.0, "privacy.delta": 0.1, "task.steps": 1}
+    probed = {"clients": 2, "per_round": 2, "evaluate.probes": [{"kind": "canaries"}], "evaluate.every": 1}
+    folder = fedloom.run("tiny", tmp_path / "run", **ALONE | of_clients | probed | {"data.source": str(source)}).folder
+    measured = {event["name"] for event in RunFolder(folder).metrics() if event["name"].startswith("probe/federated/")}
+    assert measured == {"probe/federated/exposure", "probe/federated/canary_auc"}
+    found = audit_privacy(folder, samples=0)
+    assert (found["epsilon_lower"], found["canaries"]) == (None, None)
+    assert found["epsilon_ledger"] > 0
+    assert found["exposure"]["inserted"] > 50
+    assert sum("privacy.unit client promises an epsilon of whole clients" in note for note in found["notes"]) == 1
+    assert alerts(found) == []
 
 
 def test_a_bound_above_the_ledger_is_an_alert(private, found_private):

@@ -4,7 +4,7 @@ what the model has kept of the rows is measured. What is written down are number
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedloom.data.clients import ClientData
 from fedloom.data.records import Conversation, Record, content_digest
 from fedloom.data.templates import render_prompt
 from fedloom.errors import MissingExtraError, RecipeError
@@ -79,7 +78,8 @@ def _refuse_another(local: LocalRun, folder: RunFolder) -> None:
 @dataclass(frozen=True)
 class _Audit:
     """What is audited. `trained` and `held_out` are the records after all prepare steps, of all clients, `trained` without the canaries.
-    `before` and `after` are the model's parameters before and after training. `notes` gathers what could not be measured, and why."""
+    `before` and `after` are the model's parameters before training and as they were handed out, `joined` those after the last round where
+    finish steps have worked on them since, otherwise None. `notes` gathers what could not be measured, and why."""
 
     recipe: Recipe
     folder: Path
@@ -87,6 +87,7 @@ class _Audit:
     task: Task
     before: State
     after: State
+    joined: State | None
     canaries: Mapping[str, Sequence[Canary]]
     trained: Sequence[Record]
     held_out: Sequence[Record]
@@ -102,12 +103,13 @@ class _Audit:
         """Everything that the audit measures, as plain JSON."""
         members = self._rows(self.trained, "members")
         others = self._rows(_unseen(self.held_out, self.trained), "others")
-        canaries = {client: encoded(made, self.task, self.local.bench.encoder) for client, made in self.canaries.items()}
-        losses = self._losses({"members": members, "others": others, **{f"canaries/{name}": rows for name, rows in canaries.items()}})
-        bound = self._bound(losses)
+        canaries = {f"canaries/{client}": encoded(made, self.task, self.local.bench.encoder) for client, made in self.canaries.items()}
+        losses = self._losses(self.after, {"members": members, "others": others, **canaries})
+        bound, joined = self._bound(losses), self._joined(canaries)
         return {
             "run": str(self.folder),
             "epsilon_lower": bound and bound["epsilon"],
+            "epsilon_lower_joined": joined and joined["epsilon"],
             "epsilon_ledger": self._ledger(),
             "delta": self.delta,
             "canaries": bound,
@@ -124,31 +126,41 @@ class _Audit:
         kept = encode_learnable(self.task, drawn, self.local.bench.encoder) if drawn else None
         return self.task.load(kept.path) if kept and kept.records else None
 
-    def _losses(self, rows: Mapping[str, Rows | None]) -> dict[str, np.ndarray]:
-        """name -> (rows, 2): the loss of each row with the tuned model and with the base."""
+    def _losses(self, tuned: State, rows: Mapping[str, Rows | None]) -> dict[str, np.ndarray]:
+        """name -> (rows, 2): the loss of each row with the `tuned` model and with the base."""
         found: dict[str, list[torch.Tensor]] = {name: [] for name in rows}
-        for state in (self.after, self.before):
+        for state in (tuned, self.before):
             self.local.bench.parameters.load(state)
             for name, of_name in rows.items():
                 found[name].append(row_losses(self.local.bench.model, self.task, of_name) if of_name else torch.zeros(0))
         return {name: torch.stack(both, dim=1).numpy() for name, both in found.items()}
 
     def _bound(self, losses: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
-        """The lower bound on epsilon that the canaries give."""
-        if not self.canaries:
-            self.notes.append("no lower bound on epsilon and no exposure: the recipe has no prepare step canaries")
+        """The lower bound on epsilon that the canaries give. Of two models, each gets half of the error."""
+        if not self._bounds_rows():
             return None
+        error = one_run.ERROR if self.joined is None else one_run.ERROR / 2
         coins = {name: one_run.Coins(np.diff(losses[f"canaries/{name}"])[:, 0], _inserted(made)) for name, made in self.canaries.items()}
-        best, own = one_run.audited(coins, self.delta)
+        best, own = one_run.audited(coins, self.delta, error)
         in_all = sum(len(made) for made in self.canaries.values())
         return {
             **vars(best),
             "in_all": in_all,
             "inserted": int(sum(one.inserted.sum() for one in coins.values())),
-            "ceiling": one_run.ceiling(in_all, self.delta, len(coins)),
+            "ceiling": one_run.ceiling(in_all, self.delta, len(coins), error),
             "confidence": 1 - one_run.ERROR,
             "clients": {name: bound.epsilon for name, bound in own.items()},
         }
+
+    def _joined(self, canaries: Mapping[str, Rows]) -> dict[str, Any] | None:
+        """The same bound of the joined state before the finish steps, which the ledgers' epsilon is about."""
+        if self.joined is None or not self._bounds_rows():
+            return None
+        return self._bound(self._losses(self.joined, canaries))
+
+    def _bounds_rows(self) -> bool:
+        """Whether canaries, which are rows, bound the epsilon that the run promises."""
+        return bool(self.canaries) and not (self.recipe.privacy and self.recipe.privacy.unit == "client")
 
     def _exposure(self, losses: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
         """How exposed the inserted canaries of all clients are among those that none has trained on."""
@@ -210,14 +222,19 @@ class _Audit:
 
         What PUBLIC rows say too is no trace. Of what the model says, neither is what rows say that it was not trained on.
         """
-        clients = self.local.data.clients
-        private, public = _texts(clients, private=True), _texts(clients, private=False)
-        grams = scan.grams_of(private) - scan.grams_of(public)
+        grams = scan.grams_of(self._texts(private=True)) - scan.grams_of(self._texts(private=False))
         if not grams:
             self.notes.append(f"scan: no PRIVATE row has a text of {scan.LENGTH} words or more, so there is nothing to look for")
         searched, hits = scan.found_in_files(grams, self.folder)
-        held_out = scan.grams_of(scan.texts_of(record for client in clients for record in client.held_out))
+        unseen = (record for client in self.local.data.clients for record in client.held_out)
+        held_out = scan.grams_of(scan.texts_of([*unseen, *self.held_out]))
         return {"grams": len(grams), "files": searched, "hits": hits, "samples": self._said(grams - held_out)}
+
+    def _texts(self, private: bool) -> Iterator[str]:
+        """The texts of the private rows, or of the others, trained on or held out, before the prepare steps and after them."""
+        before = (record for client in self.local.data.clients for record in (*client.train, *client.held_out))
+        every = (*before, *self.trained, *self.held_out)
+        return scan.texts_of(record for record in every if record.provenance.may_leave is not private)
 
     def _said(self, grams: scan.Grams) -> dict[str, Any] | None:
         """How many texts, sampled behind the prompts of private training rows, hold one of `grams`; and as many from the base model."""
@@ -258,9 +275,26 @@ def _audit(recipe: Recipe, folder: RunFolder, local: LocalRun, samples: int, see
         trained += without(prepared.train, canaries.get(client.name, ()))
         held_out += prepared.held_out
     local.bench.lent.clear()
+    joined = read(folder.path).state if recipe.finish else None
     after = adapter_state(local.bench, folder) if recipe.model.adapter else tuned_bench(recipe, folder).parameters.state()
     task = tasks.get(recipe.task.kind)(**recipe.task.settings)
-    return _Audit(recipe, folder.path, local, task, local.start, after, canaries, trained, held_out, samples, seed, [])
+    notes = _notes(recipe, canaries)
+    return _Audit(recipe, folder.path, local, task, local.start, after, joined, canaries, trained, held_out, samples, seed, notes)
+
+
+def _notes(recipe: Recipe, canaries: Mapping[str, Sequence[Canary]]) -> list[str]:
+    """What the recipe alone says of what can be measured."""
+    notes = []
+    if not canaries:
+        notes.append("no lower bound on epsilon and no exposure: the recipe has no prepare step canaries")
+    elif recipe.privacy and recipe.privacy.unit == "client":
+        notes.append("no lower bound on epsilon: canaries are rows, and privacy.unit client promises an epsilon of whole clients")
+    if recipe.finish:
+        notes.append(
+            f"the finish steps ({', '.join(step.kind for step in recipe.finish)}) worked on what is audited; clients have seen the joined"
+            " state before them, of which no more than epsilon_lower_joined is measured"
+        )
+    return notes
 
 
 def _unseen(held_out: Sequence[Record], trained: Sequence[Record]) -> list[Record]:
@@ -271,15 +305,3 @@ def _unseen(held_out: Sequence[Record], trained: Sequence[Record]) -> list[Recor
 
 def _inserted(canaries: Sequence[Canary]) -> np.ndarray:
     return np.array([canary.inserted for canary in canaries])
-
-
-def _texts(clients: Sequence[ClientData], private: bool) -> list[str]:
-    """The texts of the private rows that are trained on, or of the rows that are not private, trained on or held out."""
-    records = (
-        record
-        for client in clients
-        for rows in ((client.train,) if private else (client.train, client.held_out))
-        for record in rows
-        if record.provenance.may_leave is not private
-    )
-    return list(scan.texts_of(records))

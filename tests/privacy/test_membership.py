@@ -37,10 +37,22 @@ def test_a_rate_below_one_of_the_others_is_not_told():
 
 
 def test_rmia_is_the_share_of_the_population_that_gained_no_more():
-    """Likelihood ratios e^(base - tuned): 2, 1 and 0.5 of the rows; 1, 1.5 and 4 of the population."""
-    rows = np.log([[1 / 2, 1], [1, 1], [1, 1 / 2]])
-    population = np.log([[1, 1], [1, 1.5], [1, 4]])
-    np.testing.assert_allclose(rmia(rows, population), [2 / 3, 1 / 3, 0])
+    """With a = 0.3, p(x) = 0.65 p(x|reference) + 0.35. Likelihoods by the tuned and the reference model, and p(x|tuned) / p(x):
+    rows 0.9, 0.2: 1.875; 0.5, 0.1: 1.205; 0.2, 0.02: 0.551. Population 0.4, 0.4: 0.656; 0.5, 0.2: 1.042; 0.9, 0.5: 1.333."""
+    rows = -np.log([[0.9, 0.2], [0.5, 0.1], [0.2, 0.02]])
+    population = -np.log([[0.4, 0.4], [0.5, 0.2], [0.9, 0.5]])
+    np.testing.assert_allclose(rmia(rows, population), [1, 2 / 3, 0])
+
+
+def test_rmia_orders_rows_otherwise_than_loss_and_gain_do():
+    """The first row has the lower loss, the third the larger gain; the second has the most of both."""
+    rows, population = (
+        -np.log([[0.9, 0.85], [0.8, 0.3], [0.1, 0.01]]),
+        -np.log(np.column_stack([np.linspace(0.05, 0.9, 90), np.full(90, 0.3)])),
+    )
+    assert rmia(rows, population).argmax() == 1
+    assert rows[:, 0].argmin() == 0
+    assert (rows[:, 1] - rows[:, 0]).argmax() == 2
 
 
 def test_every_attack_tells_rows_apart_that_were_learned_by_heart_and_none_others():

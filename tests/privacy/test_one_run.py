@@ -83,6 +83,14 @@ def test_the_bound_stays_below_what_randomised_answers_allow():
     assert np.mean(found) > 1
 
 
+@pytest.mark.parametrize("m", [20, 23, 27])
+def test_no_canary_is_guessed_both_ways(m):
+    """Of an odd number, the one in the middle is guessed neither to be a member nor not to be one."""
+    inserted = np.arange(m) % 2 == 0
+    found = one_run(Coins(inserted.astype(float), inserted), DELTA, ERROR)
+    assert (found.guesses, found.right) == (m - m % 2, m - m % 2)
+
+
 def test_a_client_that_leaks_is_found_among_those_that_do_not():
     clients = {str(i): told_apart(200, 6 * (i == 2), i) for i in range(6)}
     best, own = audited(clients, DELTA)

@@ -37,6 +37,13 @@ def test_every_measure_has_a_line_with_its_value_and_what_it_says():
     assert roc_curve(FULL) is not None
 
 
+def test_the_larger_of_the_bounds_before_and_after_the_finish_steps_is_held_against_the_ledgers():
+    both = {**FULL, "epsilon_lower": 0.0, "epsilon_lower_joined": 2.5}
+    assert {line.title: line.value for line in lines(both)}["epsilon before the finish steps, at least"] == "2.50"
+    assert "at least 2.50, and the ledgers say 2.00" in alerts(both)[0]
+    assert alerts({**both, "epsilon_lower": None, "epsilon_lower_joined": None}) == []
+
+
 def test_a_bound_of_zero_claims_nothing():
     (line, *_) = lines({**FULL, "epsilon_lower": 0.0})
     assert "nothing is shown" in line.meaning

@@ -14,6 +14,9 @@ import numpy as np
 FALSE_POSITIVES = (0.001, 0.01)
 """The rates of false positives at which the rate of true positives is told."""
 
+A = 0.3
+"""How the likelihood of a row for a model that was trained on it is thought to follow from the `reference`: a p(x|reference) + (1 - a)."""
+
 DRAWN = 200
 """Points of a curve that are kept."""
 
@@ -33,10 +36,22 @@ def rmia(rows: np.ndarray, population: np.ndarray) -> np.ndarray:
     """The share of the `population` z with (p(x|tuned) / p(x)) / (p(z|tuned) / p(z)) >= 1 for each row x (Zarifzadeh, Liu and Shokri 2024,
     arXiv 2312.03262, equations 2 to 4, gamma 1).
 
-    p(. | model) is the mean likelihood of a token, exp(-loss). Of the offline form, p(x) = ((1 + a) p(x|reference) + (1 - a)) / 2, a is 1:
-    how much less likely a member would be to a model without it is not guessed.
+    p(x) is that of the offline form, ((1 + a) p(x|reference) + (1 - a)) / 2. To choose a, the paper attacks reference models with one
+    another; here there is one, and a is the authors' 0.3. p(. | model) is the mean likelihood of a token, exp(-loss): like the confidence
+    in a class that the paper has, it comes near 1 for what a model knows. Beside 1 - a, that of a whole text would be nothing, p(x) the
+    same for all rows, and this an attack by loss.
+
+    With one reference model the population changes the scale of p(x|tuned) / p(x) alone, and not the order of rows. This lies between the
+    attacks `loss` (p(x|reference) near 0) and `reference` (a = 1): a row that the reference finds unlikely counts for less than in that.
     """
-    found: np.ndarray = (_gain(rows)[:, None] >= _gain(population)[None, :]).mean(axis=1)
+    found: np.ndarray = (_ratio(rows)[:, None] >= _ratio(population)[None, :]).mean(axis=1)
+    return found
+
+
+def _ratio(rows: np.ndarray) -> np.ndarray:
+    """p(x|tuned) / p(x)."""
+    tuned, reference = np.exp(-rows).T
+    found: np.ndarray = tuned / (((1 + A) * reference + (1 - A)) / 2)
     return found
 
 

@@ -43,36 +43,36 @@ class Coins:
     inserted: np.ndarray
 
 
-def audited(clients: Mapping[str, Coins], delta: float) -> tuple[Bound, dict[str, Bound]]:
+def audited(clients: Mapping[str, Coins], delta: float, error: float = ERROR) -> tuple[Bound, dict[str, Bound]]:
     """The largest bound, and that of each client.
 
     A run that protects the rows of every client by epsilon protects those of all, so that their canaries can be judged together as well as
-    by client. Half of the error is spent on all together, the other half in equal parts on the clients: all bounds hold at once with 95%.
+    by client. Half of the `error` is spent on all together, the other half in equal parts on the clients, so that all bounds hold at once.
     """
     if len(clients) == 1:
-        own = {name: one_run(coins, delta, ERROR) for name, coins in clients.items()}
+        own = {name: one_run(coins, delta, error) for name, coins in clients.items()}
         return next(iter(own.values())), own
     pooled = Coins(*(np.concatenate([getattr(coins, part) for coins in clients.values()]) for part in ("scores", "inserted")))
-    own = {name: one_run(coins, delta, ERROR / 2 / len(clients)) for name, coins in clients.items()}
-    return max(one_run(pooled, delta, ERROR / 2), *own.values(), key=lambda bound: bound.epsilon), own
+    own = {name: one_run(coins, delta, error / 2 / len(clients)) for name, coins in clients.items()}
+    return max(one_run(pooled, delta, error / 2), *own.values(), key=lambda bound: bound.epsilon), own
 
 
 def one_run(coins: Coins, delta: float, error: float) -> Bound:
     """The largest bound over the `GUESSES`, each with an equal part of `error` (Bonferroni). With r guesses, the r/2 highest scores are
-    guessed to be members, and the r/2 lowest not to be."""
+    guessed to be members, and the r/2 lowest not to be; of an odd number of canaries, one is never guessed."""
     order, m = np.argsort(-coins.scores, kind="stable"), len(coins.scores)
     found = []
     for share in GUESSES:
-        half = max(1, round(share * m / 2))
+        half = max(1, min(round(share * m / 2), m // 2))
         right = int(coins.inserted[order[:half]].sum() + (~coins.inserted[order[m - half :]]).sum())
         found.append(Bound(epsilon_lower(m, 2 * half, right, delta, error / len(GUESSES)), m, 2 * half, right))
     return max(found, key=lambda bound: bound.epsilon)
 
 
-def ceiling(canaries: int, delta: float, clients: int = 1) -> float:
+def ceiling(canaries: int, delta: float, clients: int = 1, error: float = ERROR) -> float:
     """The largest bound that so many canaries, of all clients together, can give: every guess is right."""
-    error = ERROR if clients == 1 else ERROR / 2
-    return epsilon_lower(canaries, canaries, canaries, delta, error / len(GUESSES))
+    together = error if clients == 1 else error / 2
+    return epsilon_lower(canaries, canaries, canaries, delta, together / len(GUESSES))
 
 
 def epsilon_lower(m: int, r: int, v: int, delta: float, error: float) -> float:

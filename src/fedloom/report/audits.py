@@ -32,8 +32,9 @@ def lines(audit: Mapping[str, Any]) -> list[Line]:
 def alerts(audit: Mapping[str, Any]) -> list[str]:
     """What a reader must not miss: a bound that breaks the promise, and private text where none may be."""
     found = []
-    lower, ledger = audit.get("epsilon_lower"), audit.get("epsilon_ledger")
-    if lower is not None and ledger is not None and lower > ledger:
+    bounds = [bound for name in ("epsilon_lower", "epsilon_lower_joined") if (bound := audit.get(name)) is not None]
+    lower, ledger = max(bounds, default=0.0), audit.get("epsilon_ledger")
+    if ledger is not None and lower > ledger:
         found.append(
             f"Alert: the audit shows an epsilon of at least {lower:.2f}, and the ledgers say {ledger:.2f} at the most: clipping, noise or"
             " sampling does not do what is accounted for."
@@ -63,6 +64,12 @@ def _epsilon(audit: Mapping[str, Any]) -> Iterator[Line]:
             "epsilon, at least",
             f"{audit['epsilon_lower']:.2f}",
             f"With 95% confidence {shown}: {guessed}, are right. {bound['in_all']:,} canaries can show {bound['ceiling']:.2f} at the most.",
+        )
+    if audit.get("epsilon_lower_joined") is not None:
+        yield Line(
+            "epsilon before the finish steps, at least",
+            f"{audit['epsilon_lower_joined']:.2f}",
+            "Of the joined state, which the clients have seen. It and the one above hold together with 95% confidence.",
         )
     if audit.get("epsilon_ledger") is not None:
         yield Line("epsilon, at most", f"{audit['epsilon_ledger']:.2f}", "What the owners' ledgers say that this run has spent.")
@@ -110,7 +117,7 @@ def _scan(audit: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(
         "private text in files",
         f"{sum(found['hits'].values()):,}",
-        f"Of {found['grams']:,} runs of 8 words of private rows, so many stand in the {counted(found['files'], 'text file')} of the run.",
+        f"Of {found['grams']:,} runs of 8 words of private rows, so many stand in the {counted(found['files'], 'file')} of the run.",
     )
     if said := found.get("samples"):
         yield Line(
