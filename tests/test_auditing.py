@@ -23,6 +23,7 @@ from fedloom.local_run import bench_plan
 from fedloom.models.bench import make_bench
 from fedloom.models.tiny import WORDS
 from fedloom.privacy import one_run
+from fedloom.privacy.scrubbing import Scrub
 from fedloom.report.audits import alerts
 from fedloom.report.html import page
 from fedloom.report.record import read_run
@@ -260,6 +261,34 @@ def test_names_are_masked_where_a_search_for_names_is_installed(private, monkeyp
     assert (found["said"], found["said_before"]) == (0, 0)
 
 
+def test_held_out_rows_are_scrubbed_as_those_trained_on_are_before_they_are_compared(own_home, source, tmp_path, known_names):
+    known_names(WORDS.split()[0])
+    settings = ALONE | {"task.steps": 1, "data.source": str(source), "prepare": [{"kind": "scrub"}]}
+    run = fedloom.run("tiny", tmp_path / "run", **settings)
+    compared = []
+
+    def attacks(members, others, population):
+        compared.extend((len(members), len(others) + len(population)))
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fedloom.privacy.membership.attacks", attacks)
+        patch.setattr("fedloom.privacy.scrubbing.Scrub.apply", _noted(seen := []))
+        audit_privacy(run.folder, samples=0)
+    assert compared == [ROWS / 2, ROWS / 2]
+    assert seen == [False, True], "the rows that are trained on, and those held out"
+
+
+def _noted(seen):
+    apply = Scrub.apply
+
+    def noted(self, context):
+        seen.append(context.held_out)
+        return apply(self, context)
+
+    return noted
+
+
 def test_without_canaries_without_rows_held_out_and_without_talk_the_rest_is_measured(own_home, tmp_path):
     settings = {"rounds": 1, "task.steps": 1, "data.held_out": 0, "evaluate.every": 0, "evaluate.baselines": [], "model.adapter": None}
     run = fedloom.run("pictures_tiny", tmp_path / "run", **settings)
@@ -279,9 +308,18 @@ def test_what_cannot_be_audited_is_refused_in_one_line(learned, source, tmp_path
     with pytest.raises(RecipeError, match="its model has changed since the run"):
         audit_privacy(copy)
     (copy / "manifest.json").write_text(json.dumps({key: value for key, value in manifest.items() if key != "adapter_sha256"}))
-    with pytest.raises(RecipeError, match="is not finished; go on with `fedloom resume"):
+    with pytest.raises(RecipeError, match=r"is not finished \(finished\); go on with `fedloom resume"):
+        audit_privacy(copy)
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "status": "failed"}))
+    with pytest.raises(RecipeError, match=r"is not finished \(failed\)"):
         audit_privacy(copy)
     (copy / "manifest.json").write_text(json.dumps(manifest))
+    recipe = (copy / "recipe.yaml").read_text()
+    for old, new in (("seed: 7", "seed: 8"), ("count: 100", "count: 90")):
+        (copy / "recipe.yaml").write_text(recipe.replace(old, new))
+        with pytest.raises(RecipeError, match=r"recipe\.yaml: has changed since the run"):
+            audit_privacy(copy)
+    (copy / "recipe.yaml").write_text(recipe)
     before = source.read_text()
     source.write_text(before + '{"question": "note?", "answer": "new"}\n')
     with pytest.raises(DataError, match="has changed since this run began"):

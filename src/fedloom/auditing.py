@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fedloom.agreed import agree
 from fedloom.data.records import Conversation, Record, content_digest
 from fedloom.data.templates import render_prompt
 from fedloom.errors import MissingExtraError, RecipeError
@@ -56,11 +57,11 @@ def audit_privacy(run_folder: Path, samples: int = 32, seed: int = 0) -> dict[st
     """
     folder, finished = RunFolder(existing_run(run_folder)), read(run_folder)
     recipe = load_recipe(run_folder / "recipe.yaml")
-    if finished.rounds < recipe.federation.rounds or finished.adapter_sha256 is None:
-        raise RecipeError(f"{run_folder}: is not finished; go on with `fedloom resume {run_folder}`")
+    if finished.status != "finished" or finished.rounds < recipe.federation.rounds or finished.adapter_sha256 is None:
+        raise RecipeError(f"{run_folder}: is not finished ({finished.status}); go on with `fedloom resume {run_folder}`")
     alone = recipe.federation.model_copy(update={"workers": 1, "engine": "local"})
     with locked(run_folder), open_local(recipe.model_copy(update={"federation": alone}), folder) as local:
-        _refuse_another(local, folder)
+        _refuse_another(recipe, local, folder)
         audit = _audit(recipe, folder, local, samples, seed)
         found = audit.found()
         write_atomic(run_folder / AUDIT, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
@@ -68,11 +69,15 @@ def audit_privacy(run_folder: Path, samples: int = 32, seed: int = 0) -> dict[st
     return found
 
 
-def _refuse_another(local: LocalRun, folder: RunFolder) -> None:
-    """Raise DataError or RecipeError when the run was trained on other data, or another model, than there is now."""
+def _refuse_another(recipe: Recipe, local: LocalRun, folder: RunFolder) -> None:
+    """Raise DataError or RecipeError when the run was trained on other data, another model, or by other terms than there are now: its
+    canaries, and which rows it has held out, would be others."""
+    manifest = folder.manifest()
     check_same_data(local.data, folder)
-    if folder.manifest()["model"]["sha256"] != local.bench.sha256:
+    if manifest["model"]["sha256"] != local.bench.sha256:
         raise RecipeError(f"{folder.path}: its model has changed since the run; bring the old one back, or run anew")
+    if manifest["agreed"] != agree(recipe, local.bench, len(local.sites.owners)).sha256:
+        raise RecipeError(f"{folder.path / 'recipe.yaml'}: has changed since the run; bring the old one back, or run anew")
 
 
 @dataclass(frozen=True)
@@ -273,7 +278,7 @@ def _audit(recipe: Recipe, folder: RunFolder, local: LocalRun, samples: int, see
     for client, (preparation, told) in zip(clients, preparations(recipe, clients, local.bench), strict=True):
         prepared = preparation.after_steps(client.train, client.held_out, told)
         trained += without(prepared.train, canaries.get(client.name, ()))
-        held_out += prepared.held_out
+        held_out += preparation.alike(prepared.held_out, told)
     local.bench.lent.clear()
     joined = read(folder.path).state if recipe.finish else None
     after = adapter_state(local.bench, folder) if recipe.model.adapter else tuned_bench(recipe, folder).parameters.state()

@@ -101,6 +101,15 @@ class Preparation:
             measured = [record for record in measured if record.provenance is Provenance.PUBLIC]
         return replace(found, held_out=self._measured(measured))
 
+    def alike(self, held_out: Sequence[Record], told: Mapping[str, float]) -> Sequence[Record]:
+        """`held_out` after the row-by-row steps too, made as the rows that are trained on are: what an audit compares with these."""
+        records = held_out
+        for number, step in enumerate(self.steps):
+            if step.row_by_row and records:
+                own = {name.partition("/")[2]: value for name, value in told.items() if name.startswith(f"{number}/")}
+                records = self._checked(step.apply(self._context(number, records, own, held_out=True)), number).records
+        return records
+
     def after_steps(self, train: Sequence[Record], held_out: Sequence[Record], told: Mapping[str, float]) -> PreparedRecords:
         """`train` after every step, with `told` the server's numbers as STEP/NAME, and all of `held_out`.
 
