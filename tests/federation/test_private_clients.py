@@ -12,7 +12,7 @@ from local_runs import opened
 
 import fedloom
 from fedloom.errors import FedloomError, RecipeError, RunStoppedError
-from fedloom.federation.checkpoint import last_checkpoint
+from fedloom.federation.checkpoint import last_checkpoint, save_checkpoint
 from fedloom.federation.messages import Expected, Message, claims, decode, encode, peek
 from fedloom.federation.observer import Observer
 from fedloom.federation.private_work import PrivateWork
@@ -298,3 +298,63 @@ def test_an_update_that_the_algorithm_refuses_does_not_take_the_noise_with_it():
     assert float(summed.taken(zero).flat.std()) == pytest.approx(2.0, rel=0.05), "the first one is not in the sum"
     summed.added()
     assert summed.taken(zero).flat.tolist() == zero.flat.tolist()
+
+
+@pytest.mark.parametrize("settings", [NOISE, NOISE | {"privacy.clip_quantile": 0.5, "algorithm.name": "fedadam"}])
+def test_a_round_whose_state_was_measured_is_not_done_again_with_other_clients(settings, tmp_path, monkeypatch):
+    """The same noise on another sum would give a single update away."""
+
+    class Killed(Observer):
+        def stage(self, name, total):
+            if name == "federated measured" and trained[-1] == 2:
+                raise KeyboardInterrupt
+
+    answer, trained = Site.answer, [0]
+
+    def counted(self, data):
+        if peek(data)[0] == "train":
+            trained.append(peek(data)[1])
+        return answer(self, data)
+
+    monkeypatch.setattr(Site, "answer", counted)
+    with pytest.raises(RunStoppedError):
+        small(tmp_path / "run", Killed(), **settings, **{"evaluate.every": 1})
+    left = last_checkpoint(tmp_path / "run" / "checkpoints")
+    monkeypatch.setattr(Site, "answer", lambda self, data: b"" if (self.name, peek(data)[0]) == ("west", "train") else answer(self, data))
+    resumed = fedloom.resume(tmp_path / "run")
+    end = last_checkpoint(tmp_path / "run" / "checkpoints")
+    assert (left.round, end.round, end.to_tell) == (2, 2, {})
+    assert end.state.equals(left.state)
+    names = [(event["round"], event["client"], event["name"]) for event in RunFolder(resumed.folder).metrics()]
+    monkeypatch.setattr(Site, "answer", answer)
+    whole = small(tmp_path / "whole", **settings, **{"evaluate.every": 1})
+    assert names == [(event["round"], event["client"], event["name"]) for event in RunFolder(whole.folder).metrics()]
+
+
+def test_nothing_of_a_noised_state_is_told_before_its_round_is_on_the_disk(tmp_path, monkeypatch):
+    def dies(folder, checkpoint):
+        if checkpoint.round:
+            raise KeyboardInterrupt
+        save_checkpoint(folder, checkpoint)
+
+    monkeypatch.setattr("fedloom.federation.rounds.save_checkpoint", dies)
+    with pytest.raises(RunStoppedError):
+        small(tmp_path / "run", **NOISE)
+    assert '"event": "round"' not in (tmp_path / "run" / "audit.jsonl").read_text()
+    assert not [event for event in RunFolder(tmp_path / "run").metrics() if event["name"] == "update/norm"]
+
+
+def test_a_run_killed_while_its_state_is_measured_ends_in_the_same_bytes(tmp_path):
+    class Copies(Observer):
+        def stage(self, name, total):
+            if name == "federated measured" and last_checkpoint(tmp_path / "run" / "checkpoints").round == 1:
+                shutil.copytree(tmp_path / "run", tmp_path / "copy", ignore=shutil.ignore_patterns("lock*", ".lock*"))
+
+    def measured(folder):
+        return [event for event in RunFolder(folder).metrics() if not event["name"].endswith("seconds") or event["round"] == 1]
+
+    settings = ADAPTIVE | {"algorithm.name": "fedadam", "evaluate.every": 1}
+    run = small(tmp_path / "run", Copies(), **settings)
+    resumed = fedloom.resume(tmp_path / "copy")
+    assert resumed.adapter_sha256 == run.adapter_sha256
+    assert measured(resumed.folder) == measured(run.folder)
