@@ -15,6 +15,7 @@ from fedloom.errors import FedloomError, RecipeError, RunStoppedError
 from fedloom.federation.checkpoint import last_checkpoint, save_checkpoint
 from fedloom.federation.messages import Expected, Message, claims, decode, encode, peek
 from fedloom.federation.observer import Observer
+from fedloom.federation.opening import open_federation
 from fedloom.federation.private_work import PrivateWork
 from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.site import Site
@@ -358,3 +359,54 @@ def test_a_run_killed_while_its_state_is_measured_ends_in_the_same_bytes(tmp_pat
     resumed = fedloom.resume(tmp_path / "copy")
     assert resumed.adapter_sha256 == run.adapter_sha256
     assert measured(resumed.folder) == measured(run.folder)
+
+
+DRAWN = {"per_round": 2, "rounds": 3, "privacy.noise_at": "clients"}
+
+
+class Asked:
+    """A site of an opened run that is asked whatever a test likes."""
+
+    def __init__(self, local, federation, name="east"):
+        self.local, self.federation, self.name = local, federation, name
+
+    def ask(self, number, state=None, rate=5e-3):
+        """The update to the question of a round, or why there is none."""
+        envelope, sections = self.federation.envelope, {"state": state or self.local.start}
+        reply = self.local.sites.answer(self.name, encode(Message("train", number, self.name, sections, {"learning_rate": rate}, envelope)))
+        if claims(reply, "failed"):
+            return decode(reply, Expected("failed", number, self.name, envelope)).body.reason
+        return decode(reply, Expected("update", number, self.name, envelope, self.local.start.layout)).sections["update"]
+
+
+def test_a_drawn_client_answers_one_question_of_each_round_that_it_has_paid_for(tmp_path):
+    with opened(load_recipe("tiny", SMALL | NOISE | DRAWN), tmp_path / "run") as (local, federation, _):
+        site = Asked(local, federation)
+        updates = {number: site.ask(number) for number in (1, 2, 3)}
+        assert "its round is 4, and rounds 1 to 3 are paid for" in site.ask(4)
+        assert "its round is 0" in site.ask(0)
+        for other in (site.ask(2, local.start * 2.0), site.ask(2, rate=1e-3)):
+            assert "round 2 was answered already, and this is another question; a round is paid for once" in other
+        assert all(site.ask(number).equals(update) for number, update in updates.items())
+        (east,) = spending_of(local.sites.folder / "east")
+    assert east.steps == 3
+
+
+def test_a_drawn_client_that_was_killed_before_it_drew_answers_no_other_question(tmp_path, monkeypatch):
+    with opened(load_recipe("tiny", SMALL | NOISE | DRAWN), tmp_path / "run") as (local, federation, _):
+        site = Asked(local, federation)
+        with monkeypatch.context() as patch:
+            patch.setattr("fedloom.federation.private_work.keyed_stream", lambda *of: 1 / 0)
+            assert "ZeroDivisionError" in site.ask(1)
+        assert "this is another question" in site.ask(1, rate=1e-3)
+        assert isinstance(site.ask(1), State)
+
+
+def test_every_federation_of_a_run_is_charged_with_all_its_rounds(tmp_path):
+    with opened(load_recipe("tiny", SMALL | NOISE | DRAWN | {"data.provenance": "private"}), tmp_path / "run") as (local, federation, _):
+        renamed = local.federation(local.recipe, RunFolder(tmp_path / "again"), name="another")
+        open_federation(renamed)
+        for one in (federation, renamed, federation, renamed):
+            Asked(local, one).ask(1)
+        lines = [line for path in ledgers_folder().glob("*.jsonl") for line in read_lines(path)]
+    assert [(line["federation"], line["steps"]) for line in lines] == [("", 3), ("another", 3)]

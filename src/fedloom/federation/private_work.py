@@ -34,7 +34,7 @@ WITHIN_CLIP = "within_clip"
 """What a client calls the bit that tells whether its update was within the clipping norm."""
 
 ALL_ROUNDS = "all rounds"
-"""The question that is charged where some clients are drawn for a round: one for the whole run."""
+"""How the question begins that is charged where some clients are drawn for a round: one for all rounds of a federation."""
 
 
 def plan_site(
@@ -118,18 +118,30 @@ class PrivateWork:
     def charge(self, message: Message, memory: Mapping[str, State]) -> np.random.Generator:
         """Charge the ledger for the round of `message`, before anything is drawn; gives the stream that rows and noise are drawn from.
 
-        It is decided by all that decides the sums: asked again, the site gives the same bytes.
+        It is decided by all that decides the sums: asked again, the site gives the same bytes. Raises RefusedMessageError for a question
+        that is none of those paid for, LedgerError for one that overspends.
         """
-        key = self._key(message, memory)
+        paid_for = key = self._key(message, memory)
         event = event_of(self.terms, self.plan)
-        paid_for = ALL_ROUNDS if event.sampling == "without_replacement" else key
+        if at_once := event.sampling == "without_replacement":
+            self._refuse_unpaid(message.round, key)
+            paid_for = f"{ALL_ROUNDS}/{self.envelope.federation}/{event.steps} of {event.drawn} in {event.of}"
         ledger = Ledger(self.plan.account, ledgers_folder())
         charged = self.folder.charged(self.envelope)
         charge = Charge(self.envelope.run, self.envelope.federation, message.round, paid_for, self.terms.unit, self._clip(message), event)
         ledger.charge(charge, lambda events: refuse_overspending(self.terms, self.plan, events), continued=charged)
         if not charged:
             self.folder.note_charged(self.envelope)
+        if at_once:
+            self.folder.keep_question(self.envelope, message.round, key)
         return keyed_stream(machine_secret(), bytes.fromhex(key))
+
+    def _refuse_unpaid(self, number: int, key: str) -> None:
+        """Raise RefusedMessageError where all rounds are charged at once, and `key` is not the one question of one of them."""
+        if not 1 <= number <= self.terms.rounds:
+            raise RefusedMessageError(f"its round is {number}, and rounds 1 to {self.terms.rounds} are paid for")
+        if self.folder.questions(self.envelope).get(number, key) != key:
+            raise RefusedMessageError(f"round {number} was answered already, and this is another question; a round is paid for once")
 
     def _key(self, message: Message, memory: Mapping[str, State]) -> str:
         """A hash of all that decides what the site releases in this round."""

@@ -15,6 +15,7 @@ from fedloom.privacy.terms import SitePlan
 
 PLAN = "privacy.json"
 CHARGED = "charged"
+QUESTIONS = "questions.json"
 
 OWN = ".own"
 """Name of a run's own federation in the folder; no baseline can be called so."""
@@ -87,6 +88,16 @@ class SiteFolder:
 
     def charged(self, envelope: Envelope) -> bool:
         return (self._of(envelope) / CHARGED).exists()
+
+    def keep_question(self, envelope: Envelope, number: int, key: str) -> None:
+        """Note that round `number` is answered to the question `key`, and to no other."""
+        if number not in (known := self.questions(envelope)):
+            self._write(envelope, QUESTIONS, json.dumps({**known, number: key}))
+
+    def questions(self, envelope: Envelope) -> dict[int, str]:
+        """round -> the question that it was answered to."""
+        path = self._of(envelope) / QUESTIONS
+        return {int(number): key for number, key in read_json(path, dict).items()} if path.exists() else {}
 
     def _of(self, envelope: Envelope) -> Path:
         return self.path / f"{envelope.federation or OWN}-{envelope.run}"
