@@ -407,6 +407,17 @@ def test_every_federation_of_a_run_is_charged_with_all_its_rounds(tmp_path):
         renamed = local.federation(local.recipe, RunFolder(tmp_path / "again"), name="another")
         open_federation(renamed)
         for one in (federation, renamed, federation, renamed):
-            Asked(local, one).ask(1)
+            assert isinstance(Asked(local, one).ask(1), State)
         lines = [line for path in ledgers_folder().glob("*.jsonl") for line in read_lines(path)]
     assert [(line["federation"], line["steps"]) for line in lines] == [("", 3), ("another", 3)]
+
+
+@pytest.mark.parametrize("unit", [{}, {"privacy.unit": "row", "privacy.delta": 1e-3}], ids=["client", "row"])
+def test_a_site_that_is_asked_for_one_round_too_many_refuses(unit, tmp_path):
+    with opened(load_recipe("tiny", SMALL | {"privacy.epsilon": 4.0} | unit), tmp_path / "run") as (local, federation, _):
+        site = Asked(local, federation)
+        assert all(isinstance(site.ask(number), State) for number in (1, 2))
+        assert "the ledger refuses this round: with it, epsilon" in site.ask(3)
+        assert "the ledger refuses this round: with it, epsilon" in site.ask(2, rate=1e-3)
+        (east,) = spending_of(local.sites.folder / "east")
+    assert 3.9 < east.spent <= 4.0
