@@ -135,6 +135,13 @@ def test_the_noise_is_solved_for_all_rounds_and_what_does_not_fit_is_refused(tmp
         small(tmp_path / "fourth", **NOISE | {"privacy.delta": 0.3})
 
 
+def test_runs_of_two_units_do_not_share_rows(tmp_path):
+    small(tmp_path / "clients", **NOISE)
+    with pytest.raises(FedloomError, match=r"privacy.unit: these rows were charged by runs of unit client, .*; keep to client"):
+        small(tmp_path / "rows", **NOISE | {"privacy.unit": "row", "privacy.delta": 1e-3})
+    small(tmp_path / "apart", **NOISE | {"privacy.unit": "row", "privacy.delta": 1e-3, "privacy.ledger": "run"})
+
+
 def test_a_stopped_run_ends_in_the_same_bytes(tmp_path):
     class Stops(Observer):
         def stage(self, name, total):

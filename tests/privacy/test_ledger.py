@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,15 @@ def test_a_charge_that_is_not_allowed_is_not_written(tmp_path):
         ledger.charge(charge("b", steps=7), refuses)
     assert ledger.path.read_bytes() == before
     assert steps(ledger) == [4]
+
+
+def test_rows_that_were_charged_by_the_row_are_not_charged_by_the_client(tmp_path):
+    open_account([1, 2], folder=tmp_path).charge(charge(), anything)
+    of_clients = replace(charge("b"), unit="client")
+    with pytest.raises(LedgerError, match=r"privacy.unit: these rows were charged by runs of unit row, .*; keep to row$"):
+        open_account([2, 3], folder=tmp_path).charge(of_clients, anything)
+    open_account([3, 4], folder=tmp_path).charge(of_clients, anything)
+    assert steps(open_account([2, 3], folder=tmp_path)) == [4, 4]
 
 
 def test_equal_events_cost_what_their_sum_costs():

@@ -23,7 +23,7 @@ from fedloom.federation.messages import Envelope, Message
 from fedloom.federation.site_folder import CHARGED, SiteFolder, SiteRows, sites_folder
 from fedloom.privacy.clients import clipped, noised, within
 from fedloom.privacy.gradients import PrivateGradients
-from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account
+from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account, refuse_other_units
 from fedloom.privacy.noise import keyed_stream, machine_secret
 from fedloom.privacy.quantiles import bounds
 from fedloom.privacy.terms import PrivacyTerms, SitePlan, event_of, planned, planned_client, refuse_overspending
@@ -43,7 +43,7 @@ def plan_site(
     """Plan the noise of a site that trains on `records`, and keep the plan in its `folder`; a plan that stands there stays.
 
     Prepare steps have made them of the rows `made_of`, which count as spent with them: other steps make other rows, and no new budget.
-    Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed.
+    Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed, or charged for another unit.
     """
     public = all(record.provenance is Provenance.PUBLIC for record in records)
     if terms.ledger == "run" and not public:
@@ -52,6 +52,7 @@ def plan_site(
     apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
     ledger = open_account([content_digest(record) for record in (*records, *made_of)], apart)
     entries = ledger.entries()
+    refuse_other_units(entries, terms.unit)
     if folder.plan(envelope) is None:
         earlier = [entry.charge.event for entry in entries if entry.charge.run != envelope.run]
         expected = task.batch_size * task.accumulation

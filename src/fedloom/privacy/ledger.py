@@ -95,7 +95,7 @@ class Ledger:
 
         `allowed` is asked with all events, that of the charge included, and raises what it has to say against it: then nothing is written.
         A `continued` run has charged something before. Raises DiskError where it cannot be written, LedgerError for a ledger that was
-        changed, or that knows nothing of a continued run.
+        changed, that knows nothing of a continued run, or that was charged for another unit.
         """
         with _locked(self.folder), _index(self.folder) as index:
             entries = self._entries(index)
@@ -103,6 +103,7 @@ class Ledger:
                 raise LedgerError(f"{self.path}: was removed, though this run is known to have spent something; put it back")
             if any((one.charge.run, one.charge.key) == (charge.run, charge.key) for one in entries):
                 return
+            refuse_other_units(entries, charge.unit)
             allowed([*(one.charge.event for one in entries), charge.event])
             self._note(index)  # an entry that a killed writer left is noted before another stands behind it
             index.commit()
@@ -129,6 +130,17 @@ class Ledger:
 
 def ledgers_folder() -> Path:
     return cache_folder() / FOLDER
+
+
+def refuse_other_units(entries: Sequence[Entry], unit: str) -> None:
+    """Raise LedgerError where one of `entries` was charged for another unit: promises of two units cannot be added up."""
+    for entry in entries:
+        if entry.charge.unit != unit:
+            known = entry.charge.unit
+            raise LedgerError(
+                f"privacy.unit: these rows were charged by runs of unit {known}, and promises of unit {unit} cannot be added to theirs; keep"
+                f" to {known}"
+            )
 
 
 def total_epsilon(events: Sequence[Event], delta: float) -> float:
