@@ -15,7 +15,7 @@ from fedloom.errors import DiskError
 from fedloom.hash_chain import HashChain
 from fedloom.privacy import ledger as module
 from fedloom.privacy.accounting import Event
-from fedloom.privacy.ledger import Charge, LedgerError, open_account, total_epsilon
+from fedloom.privacy.ledger import Charge, Ledger, LedgerError, open_account, total_epsilon
 
 ROWS = [5, 17, (1 << 64) - 3]
 
@@ -39,6 +39,11 @@ def test_a_charge_is_kept_with_all_that_it_says(tmp_path):
     (entry,) = open_account(reversed(ROWS), folder=tmp_path).entries()
     assert entry.charge == charge()
     assert ledger.path.stat().st_mode & 0o077 == 0 or ledger.folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_ledger_that_is_looked_at_is_not_made(tmp_path):
+    assert Ledger("a" * 32, tmp_path / "ledgers").entries() == []
+    assert not (tmp_path / "ledgers").exists()
 
 
 def test_what_was_spent_is_summed_over_runs_on_the_same_rows(tmp_path):

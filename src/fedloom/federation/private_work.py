@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +21,10 @@ from fedloom.agreed import Agreed
 from fedloom.data.records import Provenance, Record, content_digest
 from fedloom.errors import RecipeError, RefusedMessageError
 from fedloom.federation.messages import Envelope, Message
-from fedloom.federation.site_folder import CHARGED, SiteFolder, SiteRows, sites_folder
+from fedloom.federation.site_folder import SiteFolder, SiteRows, charged_ledgers
 from fedloom.privacy.clients import clipped, noised, within
 from fedloom.privacy.gradients import PrivateGradients
-from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account, refuse_other_units
+from fedloom.privacy.ledger import APART, Charge, Ledger, ledgers_folder, open_account, refuse_other_units
 from fedloom.privacy.noise import keyed_stream, machine_secret
 from fedloom.privacy.quantiles import bounds
 from fedloom.privacy.terms import PrivacyTerms, SitePlan, event_of, planned, planned_client, refuse_overspending
@@ -48,7 +49,7 @@ def plan_site(
     public = all(record.provenance is Provenance.PUBLIC for record in records)
     if terms.ledger == "run" and not public:
         raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
-    _refuse_removed_ledgers()
+    _refuse_removed_ledgers(folder.path.name)
     apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
     ledger = open_account([content_digest(record) for record in (*records, *made_of)], apart)
     entries = ledger.entries()
@@ -63,10 +64,14 @@ def plan_site(
         folder.keep_plan(envelope, plan)
 
 
-def _refuse_removed_ledgers() -> None:
-    """Raise LedgerError where this machine has no ledger at all, and keeps sites that have charged one."""
-    if not any(ledgers_folder().glob("*")) and any(sites_folder().glob(f"*/*/*/{CHARGED}")):
-        raise LedgerError(f"{ledgers_folder()}: was removed, though sites of this machine are known to have spent something; put it back")
+def _refuse_removed_ledgers(client: str) -> None:
+    """Raise LedgerError where an account is not there that `client` has charged in whatever run, or, where this machine has no account at
+    all, any client."""
+    for ledger in charged_ledgers(escape(client)):
+        ledger.refuse_removed()
+    if not any(ledgers_folder().glob("*.jsonl")):
+        for ledger in charged_ledgers("*"):
+            ledger.refuse_removed()
 
 
 def refuse_counting_steps(agreed: Agreed) -> None:

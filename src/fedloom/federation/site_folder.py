@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fedloom.errors import RefusedMessageError
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Envelope
 from fedloom.files import cache_folder, disk_errors_named, read_json, write_atomic
+from fedloom.privacy.ledger import Ledger, ledgers_folder
 from fedloom.privacy.terms import SitePlan
 
 PLAN = "privacy.json"
@@ -24,6 +26,13 @@ OWN = ".own"
 def sites_folder() -> Path:
     """Where the folders of this machine's sites are, one folder for each run."""
     return cache_folder() / "sites"
+
+
+def charged_ledgers(client: str) -> Iterator[Ledger]:
+    """The ledgers that sites whose name matches `client` (*: all) have charged in the runs that this machine keeps."""
+    for note in sites_folder().glob(f"*/{client}/*/{CHARGED}"):
+        if (plan := note.with_name(PLAN)).exists():
+            yield Ledger(SitePlan(**read_json(plan, dict)).account, ledgers_folder())
 
 
 @dataclass(frozen=True)

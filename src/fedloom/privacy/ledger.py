@@ -86,9 +86,17 @@ class Ledger:
         return self.folder / f"{self.account}.jsonl"
 
     def entries(self) -> list[Entry]:
-        """What was spent on these rows, or on rows among which one of these is. Raises LedgerError for a ledger that was changed."""
+        """What was spent on these rows, or on rows among which one of these is; where nothing is, nothing is made. Raises LedgerError for a
+        ledger that was changed."""
+        if not _indexed(self.folder):
+            return []
         with _locked(self.folder), _index(self.folder) as index:
             return self._entries(index)
+
+    def refuse_removed(self) -> None:
+        """Raise LedgerError where an account that is known to have been charged is not there."""
+        if not self.path.exists():
+            raise LedgerError(f"{self.path}: was removed, though a site of this machine is known to have spent something; put it back")
 
     def charge(self, charge: Charge, allowed: Callable[[Sequence[Event]], None], continued: bool = False) -> None:
         """Write `charge` to the disk, unless it stands there, before what it pays for is drawn.
@@ -138,8 +146,8 @@ def refuse_other_units(entries: Sequence[Entry], unit: str) -> None:
         if entry.charge.unit != unit:
             known = entry.charge.unit
             raise LedgerError(
-                f"privacy.unit: these rows were charged by runs of unit {known}, and promises of unit {unit} cannot be added to theirs; keep"
-                f" to {known}"
+                f"privacy.unit: these rows were charged by runs of unit {known}, and promises of unit {unit} cannot be added to theirs;"
+                f" keep to {known}"
             )
 
 
@@ -203,11 +211,18 @@ def _locked(folder: Path) -> Iterator[None]:
             yield
 
 
+def _indexed(folder: Path) -> bool:
+    """Whether `folder` has an index. Raises LedgerError where only ledgers are left; the index is made before them."""
+    ledgers = any(folder.glob("*.jsonl"))
+    if ledgers and not (folder / INDEX).exists():
+        raise LedgerError(f"{folder / INDEX}: was removed, and ledgers stand beside it; put it back")
+    return (folder / INDEX).exists()
+
+
 @contextmanager
 def _index(folder: Path) -> Iterator[sqlite3.Connection]:
     path = folder / INDEX
-    if not path.exists() and any(folder.glob("*.jsonl")):
-        raise LedgerError(f"{path}: was removed, and ledgers stand beside it; put it back")
+    _indexed(folder)
     try:
         connection = sqlite3.connect(path, timeout=BUSY)
         try:
