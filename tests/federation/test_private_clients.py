@@ -428,3 +428,13 @@ def test_a_site_that_is_asked_for_one_round_too_many_refuses(unit, tmp_path):
         assert "the ledger refuses this round: with it, epsilon" in site.ask(2, rate=1e-3)
         (east,) = spending_of(local.sites.folder / "east")
     assert 3.9 < east.spent <= 4.0
+
+
+@pytest.mark.parametrize("noise_at", ["server", "clients"])
+def test_the_log_of_messages_holds_no_hash_of_an_update_without_noise(noise_at, tmp_path):
+    """A hash of it would tell whether a guess of all that the client has is right."""
+    run = small(tmp_path / "run", **NOISE, rounds=1, **{"privacy.noise_at": noise_at})
+    hashed = {line["kind"]: line["sha256"] is not None for line in read_lines(run.folder / "wire.jsonl") if line["kind"] != "failed"}
+    assert hashed.pop("update") == (noise_at == "clients")
+    assert set(hashed) >= {"join", "prepared", "train"}
+    assert all(hashed.values())

@@ -129,7 +129,7 @@ def test_no_eight_words_of_a_private_row_and_no_canary_are_in_any_byte_that_leav
     source.write_text("".join(json.dumps({"question": text, "answer": text}) + "\n" for text in private))
     sent = []
     entered = WireLog.enter
-    monkeypatch.setattr(WireLog, "enter", lambda *args: (sent.append(args[-1]), entered(*args))[1])
+    monkeypatch.setattr(WireLog, "enter", lambda *args, **told: (sent.append(args[-1]), entered(*args, **told))[1])
     Noting.asked.clear()
     overrides = {"data.source": str(source), "data.partition": {"kind": "iid"}, "evaluate.every": 0, "privacy.ledger": "rows"}
     run = fedloom.run("knowledgesg_tiny", tmp_path / "run", **(QUICK | overrides), finish=finish(expert={"kind": "noting"}))

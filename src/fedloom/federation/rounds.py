@@ -491,7 +491,9 @@ def take(federation: Federation, reply: Reply, expected: Expected) -> Message:
     if reply.message is None:
         raise FedloomError(reply.error or "no reply")
     failed = claims(reply.message, "failed")
-    federation.folder.wire.enter(expected.round, reply.client, "up", "failed" if failed else expected.kind, reply.message)
+    kind = "failed" if failed else expected.kind
+    hashed = kind != "update" or not _adds_noise(federation)  # such an update has no noise on it yet
+    federation.folder.wire.enter(expected.round, reply.client, "up", kind, reply.message, hashed=hashed)
     if failed:
         message = decode(reply.message, Expected("failed", expected.round, reply.client, expected.envelope, max_bytes=ALLOWANCE))
         reason = message.body.reason if isinstance(message.body, Failure) else "no reason given"
