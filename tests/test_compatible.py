@@ -7,6 +7,7 @@ import pytest
 
 from fedloom import tasks
 from fedloom.errors import RecipeError
+from fedloom.hooks import FinishStep, finish_steps
 from fedloom.resolve import load_recipe
 
 
@@ -50,3 +51,25 @@ def test_what_goes_together_is_left_alone():
     load_recipe("tiny", {"data.source": "join:tiny-demo,hub:a/b", "data.split": "test"})
     load_recipe("pictures_tiny", {"clients.malicious": 1, "clients.behaviour": {"kind": "sign_flip"}})
     load_recipe("tiny", {"task.participations": 3, "task.passes": 2})
+
+
+@finish_steps.register("works-with-each-clients-model")
+@dataclass(frozen=True)
+class WorksWithEach(FinishStep):
+    """A finish step of a plugin that may need each client's own model."""
+
+    each: bool = True
+
+    @property
+    def needs_updates(self):
+        return self.each
+
+
+def test_no_finish_step_works_with_the_models_of_single_clients_where_their_sum_is_protected():
+    steps = [{"kind": "works-with-each-clients-model", "each": each} for each in (False, True)]
+    of_rows = {"privacy": {"epsilon": 8, "delta": 1e-5}}
+    of_clients = {"privacy": {"epsilon": 8, "delta": 1e-5, "unit": "client"}}
+    with pytest.raises(RecipeError, match=r"finish.1: works-with-each-clients-model works with models of single clients"):
+        load_recipe("tiny", {**of_clients, "finish": steps})
+    load_recipe("tiny", {**of_clients, "finish": steps[:1]})
+    load_recipe("tiny", {**of_rows, "finish": steps})

@@ -166,7 +166,7 @@ def test_what_cannot_be_done_is_refused_before_training(tmp_path, public):
     for overrides, steps, message in (
         ({**own, "privacy": None}, finish(expert=expert), "it could say text of such a row; set the part `privacy`"),
         ({"privacy.ledger": "rows", **own}, finish(method="non_private"), "non_private is training without privacy"),
-        (of_clients, finish(expert=expert, adapters="in_turn"), "privacy.unit: client protects their sum"),
+        (of_clients, finish(expert=expert, adapters="in_turn"), "finish.0: knowledgesg works with models of single clients"),
         ({}, finish(expert=expert, examples=public, shots=7), "has 6 pairs, and a prompt shows 7"),
     ):
         with pytest.raises(FedloomError, match=message):
