@@ -206,6 +206,19 @@ def test_the_accounts_of_private_rows_cannot_be_forgotten(tmp_path):
         small(tmp_path / "run", **NOISE | {"privacy.ledger": "run", "data.provenance": "private"})
 
 
+def test_canaries_do_not_tie_owners_together_and_an_owners_rows_stay_one_account(tmp_path):
+    one = {"clients": 1, "per_round": 1, "quorum": 1, "rounds": 1, "data.partition": {"kind": "iid"}, "data.provenance": "private"}
+    audited = {"prepare": [{"kind": "canaries", "count": 20}], "privacy.epsilon": 1.0, "task.batch_size": 8}
+    for name in "ab":
+        rows = [{"question": f"{name} {number}?", "answer": f"word {name} {number}"} for number in range(40)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        run = small(tmp_path / name, **one, **audited, **{"data.source": str(tmp_path / f"{name}.jsonl")})
+        (spending,) = spending_of(run.folder)
+        assert spending.spent == spending.own
+    with pytest.raises(FedloomError, match="was spent on these rows by earlier runs"):
+        small(tmp_path / "again", **one, **audited, **{"data.source": str(tmp_path / "a.jsonl")})
+
+
 def test_the_noise_depends_on_the_machines_secret(tmp_path, monkeypatch):
     same = [small(tmp_path / name, **NOISE).adapter_sha256 for name in ("a", "b")]
     monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "elsewhere"))

@@ -46,12 +46,14 @@ def plan_site(
     Prepare steps have made them of the rows `made_of`, which count as spent with them: other steps make other rows, and no new budget.
     Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed, or charged for another unit.
     """
-    public = all(record.provenance is Provenance.PUBLIC for record in records)
+    rows = (*records, *made_of)
+    own = [record for record in rows if record.provenance is not Provenance.PUBLIC]  # PUBLIC rows among them may be other owners', too
+    public = not own
     if terms.ledger == "run" and not public:
         raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
     _refuse_removed_ledgers(folder.path.name)
     apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
-    ledger = open_account([content_digest(record) for record in (*records, *made_of)], apart)
+    ledger = open_account([content_digest(record) for record in own or rows], apart)
     entries = ledger.entries()
     refuse_other_units(entries, terms.unit)
     if folder.plan(envelope) is None:
