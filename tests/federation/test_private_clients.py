@@ -264,6 +264,18 @@ def test_both_releases_of_a_round_have_the_noise_that_is_paid_for_when_a_client_
     assert {one.steps for one in spending_of(run.folder) if one.client != "west"} == {20}
 
 
+def test_the_noise_follows_the_norm_of_the_round(tmp_path, monkeypatch):
+    """With no training to speak of, the state moves by z_u x norm / clients, z_u = 2 z / sqrt(3)."""
+    monkeypatch.setattr("fedloom.federation.rounds.moved", lambda clip, first, share, quantile: clip * 7)
+    quiet = {"task.learning_rate": 1e-12, "task.min_learning_rate": 0.0, "privacy.clip": 1.0, "rounds": 3, "task.steps": 1}
+    run = small(tmp_path / "run", **ADAPTIVE | quiet)
+    deviations = [
+        event["value"] / run.state.flat.numel() ** 0.5 for event in RunFolder(run.folder).metrics() if event["name"] == "update/norm"
+    ]
+    assert clips(run.folder) == [1.0, 7.0, 49.0]
+    assert deviations == pytest.approx([2.0 * 2 / 3**0.5 * clip / 4 for clip in (1.0, 7.0, 49.0)], rel=0.03)
+
+
 @pytest.mark.parametrize("bit", [0.5, -1.0, 2.0, 1e9, None])
 def test_a_bit_that_is_none_is_refused_and_its_client_left_out(bit, tmp_path, monkeypatch):
     told = PrivateWork.released
