@@ -7,6 +7,7 @@ import pytest
 
 from fedloom import tasks
 from fedloom.errors import RecipeError
+from fedloom.hooks import FinishStep, finish_steps
 from fedloom.resolve import load_recipe
 
 
@@ -56,3 +57,25 @@ def test_two_finish_steps_of_one_kind_are_refused():
     step = {"kind": "knowledgesg", "expert": {"kind": "scripted"}}
     with pytest.raises(RecipeError, match=r"finish\.1: is a second knowledgesg"):
         load_recipe("knowledgesg_tiny", {"finish": [step, step]})
+
+
+@finish_steps.register("works-with-each-clients-model")
+@dataclass(frozen=True)
+class WorksWithEach(FinishStep):
+    """A finish step of a plugin that may need each client's own model."""
+
+    each: bool = True
+
+    @property
+    def needs_updates(self):
+        return self.each
+
+
+def test_no_finish_step_works_with_the_models_of_single_clients_where_their_sum_is_protected():
+    joined, each = ({"kind": "works-with-each-clients-model", "each": one} for one in (False, True))
+    of_rows = {"privacy": {"epsilon": 8, "delta": 1e-5}}
+    of_clients = {"privacy": {"epsilon": 8, "delta": 1e-5, "unit": "client"}}
+    with pytest.raises(RecipeError, match=r"finish\.0: works-with-each-clients-model works with models of single clients"):
+        load_recipe("tiny", {**of_clients, "finish": [each]})
+    load_recipe("tiny", {**of_clients, "finish": [joined]})
+    load_recipe("tiny", {**of_rows, "finish": [each]})

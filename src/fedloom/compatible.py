@@ -9,7 +9,7 @@ from fedloom.algorithms import Algorithm, algorithms
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.sources import JOINED, joined_parts
 from fedloom.errors import RecipeError
-from fedloom.hooks import Behaviour, behaviours, prepare_steps
+from fedloom.hooks import Behaviour, behaviours, finish_steps, prepare_steps
 from fedloom.models.kinds import kinds
 from fedloom.recipe import DataRecipe, Recipe
 from fedloom.registry import nearest
@@ -78,8 +78,8 @@ def check_drawn(name: str, algorithm: Algorithm, drawn: int) -> None:
         raise RecipeError(f"federation.per_round: {name} needs {algorithm.needs_clients} or more clients in a round, but {drawn} are drawn")
 
 
-def check_privacy(recipe: Recipe, task: Mapping[str, Any], algorithm: Algorithm) -> None:
-    """Raise RecipeError for parts that differential privacy does not go with."""
+def check_privacy(recipe: Recipe, task: Mapping[str, Any], finish: Sequence[Mapping[str, Any]], algorithm: Algorithm) -> None:
+    """Raise RecipeError for parts that differential privacy does not go with; `finish` are the finish steps with all their settings."""
     if recipe.privacy is None:
         return
     if tasks.get(recipe.task.kind).couples_rows and recipe.privacy.unit == "row":
@@ -99,12 +99,23 @@ def check_privacy(recipe: Recipe, task: Mapping[str, Any], algorithm: Algorithm)
                 f"algorithm.name: {recipe.algorithm.name} joins updates by more than their mean, which noise for whole clients does not go"
                 f" with; choose {able}, with average_factors or ffa"
             )
+        _check_updates_unused(finish)
         return
     for number, step in enumerate(recipe.prepare):
         if not prepare_steps.get(step.kind).row_by_row:
             raise RecipeError(
                 f"prepare.{number}: {step.kind} makes a row of several, or several of one, so that protecting a row would not protect"
                 " what it was made of; leave it out, or write privacy: null"
+            )
+
+
+def _check_updates_unused(finish: Sequence[Mapping[str, Any]]) -> None:
+    for number, step in enumerate(finish):
+        settings = {name: value for name, value in step.items() if name != "kind"}
+        if finish_steps.get(step["kind"])(**settings).needs_updates:
+            raise RecipeError(
+                f"finish.{number}: {step['kind']} works with models of single clients, and privacy.unit: client protects their sum alone;"
+                " let it work with the joined model, or leave it out"
             )
 
 

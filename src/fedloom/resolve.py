@@ -168,10 +168,10 @@ def _complete(recipe: Recipe) -> Recipe:
     algorithm = algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"})
     check_algorithm(recipe, name, algorithm)
     plain["prepare"] = [_completed(step, prepare_steps, f"prepare.{i}", "kind", known) for i, step in enumerate(recipe.prepare)]
-    check_privacy(recipe, plain["task"], algorithm)
+    plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
+    check_privacy(recipe, plain["task"], plain["finish"], algorithm)
     for i, step in enumerate(plain["prepare"]):
         _refuse_missing_places(step, known, f"prepare.{i}")
-    plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
     check_finish_kinds(plain["finish"])
     plain["data"]["held_out"] = _share_held_out(recipe)
     plain["evaluate"]["source"] = _anchored_source(recipe.evaluate.source, known) if recipe.evaluate.source else None

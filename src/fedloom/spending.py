@@ -10,7 +10,7 @@ from typing import Any
 from fedloom.agreed import Agreed
 from fedloom.errors import RecipeError
 from fedloom.federation.run_folder import RunFolder, existing_run
-from fedloom.federation.site_folder import OWN, PLAN, sites_folder
+from fedloom.federation.site_folder import CHARGED, OWN, PLAN, sites_folder
 from fedloom.files import read_json
 from fedloom.privacy.accounting import Event
 from fedloom.privacy.ledger import Entry, Ledger, ledgers_folder, total_epsilon
@@ -84,6 +84,8 @@ def _spending(folder: Path) -> Spending:
     terms = Agreed(read_json(folder / "agreed.json", dict)).privacy
     assert isinstance(terms, PrivacyTerms)
     ledger = Ledger(plan.account, ledgers_folder())
+    if (folder / CHARGED).exists():
+        ledger.refuse_removed()
     events = [_of_run(entry, run) for entry in sorted(ledger.entries(), key=lambda entry: entry.time)]
     own = [(number, event) for number, event in events if number is not None]
     return Spending(

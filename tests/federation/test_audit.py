@@ -140,7 +140,9 @@ def test_every_message_is_entered_with_its_size_and_hash(tmp_path):
     assert wire.total_bytes() == 0
     wire.enter(1, "north", "down", "train", b"state")
     wire.enter(1, "north", "up", "update", b"update!")
-    assert wire.total_bytes() == 12
+    wire.enter(1, "south", "up", "update", b"another", hashed=False)
+    assert wire.total_bytes() == 19
+    assert json.loads(lines(tmp_path / "wire.jsonl")[2])["sha256"] is None
     assert json.loads(lines(tmp_path / "wire.jsonl")[1]) == {
         "round": 1,
         "client": "north",

@@ -12,9 +12,10 @@ from local_runs import opened
 
 import fedloom
 from fedloom.errors import FedloomError, RecipeError, RunStoppedError
-from fedloom.federation.checkpoint import last_checkpoint
+from fedloom.federation.checkpoint import last_checkpoint, save_checkpoint
 from fedloom.federation.messages import Expected, Message, claims, decode, encode, peek
 from fedloom.federation.observer import Observer
+from fedloom.federation.opening import open_federation
 from fedloom.federation.private_work import PrivateWork
 from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.site import Site
@@ -132,6 +133,13 @@ def test_the_noise_is_solved_for_all_rounds_and_what_does_not_fit_is_refused(tmp
         small(tmp_path / "third", **{"privacy.epsilon": 4.0, "privacy.noise_multiplier": 0.3})
     with pytest.raises(RecipeError, match=r"privacy.delta: is 0.3, and there are 4 clients; below 1 / clients \(0.25\)"):
         small(tmp_path / "fourth", **NOISE | {"privacy.delta": 0.3})
+
+
+def test_runs_of_two_units_do_not_share_rows(tmp_path):
+    small(tmp_path / "clients", **NOISE)
+    with pytest.raises(FedloomError, match=r"privacy.unit: these rows were charged by runs of unit client, .*; keep to client"):
+        small(tmp_path / "rows", **NOISE | {"privacy.unit": "row", "privacy.delta": 1e-3})
+    small(tmp_path / "apart", **NOISE | {"privacy.unit": "row", "privacy.delta": 1e-3, "privacy.ledger": "run"})
 
 
 def test_a_stopped_run_ends_in_the_same_bytes(tmp_path):
@@ -256,6 +264,18 @@ def test_both_releases_of_a_round_have_the_noise_that_is_paid_for_when_a_client_
     assert {one.steps for one in spending_of(run.folder) if one.client != "west"} == {20}
 
 
+def test_the_noise_follows_the_norm_of_the_round(tmp_path, monkeypatch):
+    """With no training to speak of, the state moves by z_u x norm / clients, z_u = 2 z / sqrt(3)."""
+    monkeypatch.setattr("fedloom.federation.rounds.moved", lambda clip, first, share, quantile: clip * 7)
+    quiet = {"task.learning_rate": 1e-12, "task.min_learning_rate": 0.0, "privacy.clip": 1.0, "rounds": 3, "task.steps": 1}
+    run = small(tmp_path / "run", **ADAPTIVE | quiet)
+    deviations = [
+        event["value"] / run.state.flat.numel() ** 0.5 for event in RunFolder(run.folder).metrics() if event["name"] == "update/norm"
+    ]
+    assert clips(run.folder) == [1.0, 7.0, 49.0]
+    assert deviations == pytest.approx([2.0 * 2 / 3**0.5 * clip / 4 for clip in (1.0, 7.0, 49.0)], rel=0.03)
+
+
 @pytest.mark.parametrize("bit", [0.5, -1.0, 2.0, 1e9, None])
 def test_a_bit_that_is_none_is_refused_and_its_client_left_out(bit, tmp_path, monkeypatch):
     told = PrivateWork.released
@@ -298,3 +318,135 @@ def test_an_update_that_the_algorithm_refuses_does_not_take_the_noise_with_it():
     assert float(summed.taken(zero).flat.std()) == pytest.approx(2.0, rel=0.05), "the first one is not in the sum"
     summed.added()
     assert summed.taken(zero).flat.tolist() == zero.flat.tolist()
+
+
+@pytest.mark.parametrize("settings", [NOISE, NOISE | {"privacy.clip_quantile": 0.5, "algorithm.name": "fedadam"}])
+def test_a_round_whose_state_was_measured_is_not_done_again_with_other_clients(settings, tmp_path, monkeypatch):
+    """The same noise on another sum would give a single update away."""
+
+    class Killed(Observer):
+        def stage(self, name, total):
+            if name == "federated measured" and trained[-1] == 2:
+                raise KeyboardInterrupt
+
+    answer, trained = Site.answer, [0]
+
+    def counted(self, data):
+        if peek(data)[0] == "train":
+            trained.append(peek(data)[1])
+        return answer(self, data)
+
+    monkeypatch.setattr(Site, "answer", counted)
+    with pytest.raises(RunStoppedError):
+        small(tmp_path / "run", Killed(), **settings, **{"evaluate.every": 1})
+    left = last_checkpoint(tmp_path / "run" / "checkpoints")
+    monkeypatch.setattr(Site, "answer", lambda self, data: b"" if (self.name, peek(data)[0]) == ("west", "train") else answer(self, data))
+    resumed = fedloom.resume(tmp_path / "run")
+    end = last_checkpoint(tmp_path / "run" / "checkpoints")
+    assert (left.round, end.round, end.to_tell) == (2, 2, {})
+    assert end.state.equals(left.state)
+    names = [(event["round"], event["client"], event["name"]) for event in RunFolder(resumed.folder).metrics()]
+    monkeypatch.setattr(Site, "answer", answer)
+    whole = small(tmp_path / "whole", **settings, **{"evaluate.every": 1})
+    assert names == [(event["round"], event["client"], event["name"]) for event in RunFolder(whole.folder).metrics()]
+
+
+def test_nothing_of_a_noised_state_is_told_before_its_round_is_on_the_disk(tmp_path, monkeypatch):
+    def dies(folder, checkpoint):
+        if checkpoint.round:
+            raise KeyboardInterrupt
+        save_checkpoint(folder, checkpoint)
+
+    monkeypatch.setattr("fedloom.federation.rounds.save_checkpoint", dies)
+    with pytest.raises(RunStoppedError):
+        small(tmp_path / "run", **NOISE)
+    assert '"event": "round"' not in (tmp_path / "run" / "audit.jsonl").read_text()
+    assert not [event for event in RunFolder(tmp_path / "run").metrics() if event["name"] == "update/norm"]
+
+
+def test_a_run_killed_while_its_state_is_measured_ends_in_the_same_bytes(tmp_path):
+    class Copies(Observer):
+        def stage(self, name, total):
+            if name == "federated measured" and last_checkpoint(tmp_path / "run" / "checkpoints").round == 1:
+                shutil.copytree(tmp_path / "run", tmp_path / "copy", ignore=shutil.ignore_patterns("lock*", ".lock*"))
+
+    def measured(folder):
+        return [event for event in RunFolder(folder).metrics() if not event["name"].endswith("seconds") or event["round"] == 1]
+
+    settings = ADAPTIVE | {"algorithm.name": "fedadam", "evaluate.every": 1}
+    run = small(tmp_path / "run", Copies(), **settings)
+    resumed = fedloom.resume(tmp_path / "copy")
+    assert resumed.adapter_sha256 == run.adapter_sha256
+    assert measured(resumed.folder) == measured(run.folder)
+
+
+DRAWN = {"per_round": 2, "rounds": 3, "privacy.noise_at": "clients"}
+
+
+class Asked:
+    """A site of an opened run that is asked whatever a test likes."""
+
+    def __init__(self, local, federation, name="east"):
+        self.local, self.federation, self.name = local, federation, name
+
+    def ask(self, number, state=None, rate=5e-3):
+        """The update to the question of a round, or why there is none."""
+        envelope, sections = self.federation.envelope, {"state": state or self.local.start}
+        reply = self.local.sites.answer(self.name, encode(Message("train", number, self.name, sections, {"learning_rate": rate}, envelope)))
+        if claims(reply, "failed"):
+            return decode(reply, Expected("failed", number, self.name, envelope)).body.reason
+        return decode(reply, Expected("update", number, self.name, envelope, self.local.start.layout)).sections["update"]
+
+
+def test_a_drawn_client_answers_one_question_of_each_round_that_it_has_paid_for(tmp_path):
+    with opened(load_recipe("tiny", SMALL | NOISE | DRAWN), tmp_path / "run") as (local, federation, _):
+        site = Asked(local, federation)
+        updates = {number: site.ask(number) for number in (1, 2, 3)}
+        assert "its round is 4, and rounds 1 to 3 are paid for" in site.ask(4)
+        assert "its round is 0" in site.ask(0)
+        for other in (site.ask(2, local.start * 2.0), site.ask(2, rate=1e-3)):
+            assert "round 2 was answered already, and this is another question; a round is paid for once" in other
+        assert all(site.ask(number).equals(update) for number, update in updates.items())
+        (east,) = spending_of(local.sites.folder / "east")
+    assert east.steps == 3
+
+
+def test_a_drawn_client_that_was_killed_before_it_drew_answers_no_other_question(tmp_path, monkeypatch):
+    with opened(load_recipe("tiny", SMALL | NOISE | DRAWN), tmp_path / "run") as (local, federation, _):
+        site = Asked(local, federation)
+        with monkeypatch.context() as patch:
+            patch.setattr("fedloom.federation.private_work.keyed_stream", lambda *of: 1 / 0)
+            assert "ZeroDivisionError" in site.ask(1)
+        assert "this is another question" in site.ask(1, rate=1e-3)
+        assert isinstance(site.ask(1), State)
+
+
+def test_every_federation_of_a_run_is_charged_with_all_its_rounds(tmp_path):
+    with opened(load_recipe("tiny", SMALL | NOISE | DRAWN | {"data.provenance": "private"}), tmp_path / "run") as (local, federation, _):
+        renamed = local.federation(local.recipe, RunFolder(tmp_path / "again"), name="another")
+        open_federation(renamed)
+        for one in (federation, renamed, federation, renamed):
+            assert isinstance(Asked(local, one).ask(1), State)
+        lines = [line for path in ledgers_folder().glob("*.jsonl") for line in read_lines(path)]
+    assert [(line["federation"], line["steps"]) for line in lines] == [("", 3), ("another", 3)]
+
+
+@pytest.mark.parametrize("unit", [{}, {"privacy.unit": "row", "privacy.delta": 1e-3}], ids=["client", "row"])
+def test_a_site_that_is_asked_for_one_round_too_many_refuses(unit, tmp_path):
+    with opened(load_recipe("tiny", SMALL | {"privacy.epsilon": 4.0} | unit), tmp_path / "run") as (local, federation, _):
+        site = Asked(local, federation)
+        assert all(isinstance(site.ask(number), State) for number in (1, 2))
+        assert "the ledger refuses this round: with it, epsilon" in site.ask(3)
+        assert "the ledger refuses this round: with it, epsilon" in site.ask(2, rate=1e-3)
+        (east,) = spending_of(local.sites.folder / "east")
+    assert 3.9 < east.spent <= 4.0
+
+
+@pytest.mark.parametrize("noise_at", ["server", "clients"])
+def test_the_log_of_messages_holds_no_hash_of_an_update_without_noise(noise_at, tmp_path):
+    """A hash of it would tell whether a guess of all that the client has is right."""
+    run = small(tmp_path / "run", **NOISE, rounds=1, **{"privacy.noise_at": noise_at})
+    hashed = {line["kind"]: line["sha256"] is not None for line in read_lines(run.folder / "wire.jsonl") if line["kind"] != "failed"}
+    assert hashed.pop("update") == (noise_at == "clients")
+    assert set(hashed) >= {"join", "prepared", "train"}
+    assert all(hashed.values())

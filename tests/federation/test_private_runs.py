@@ -25,6 +25,7 @@ from fedloom.federation.run_folder import RunFolder
 from fedloom.federation.site import Site
 from fedloom.hash_chain import HashChain
 from fedloom.privacy import epsilon
+from fedloom.privacy.ledger import LedgerError, open_account
 from fedloom.resolve import load_recipe
 from fedloom.spending import spending_of
 
@@ -205,6 +206,19 @@ def test_the_accounts_of_private_rows_cannot_be_forgotten(tmp_path):
         small(tmp_path / "run", **NOISE | {"privacy.ledger": "run", "data.provenance": "private"})
 
 
+def test_canaries_do_not_tie_owners_together_and_an_owners_rows_stay_one_account(tmp_path):
+    one = {"clients": 1, "per_round": 1, "quorum": 1, "rounds": 1, "data.partition": {"kind": "iid"}, "data.provenance": "private"}
+    audited = {"prepare": [{"kind": "canaries", "count": 20}], "privacy.epsilon": 1.0, "task.batch_size": 8}
+    for name in "ab":
+        rows = [{"question": f"{name} {number}?", "answer": f"word {name} {number}"} for number in range(40)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        run = small(tmp_path / name, **one, **audited, **{"data.source": str(tmp_path / f"{name}.jsonl")})
+        (spending,) = spending_of(run.folder)
+        assert spending.spent == spending.own
+    with pytest.raises(FedloomError, match="was spent on these rows by earlier runs"):
+        small(tmp_path / "again", **one, **audited, **{"data.source": str(tmp_path / "a.jsonl")})
+
+
 def test_the_noise_depends_on_the_machines_secret(tmp_path, monkeypatch):
     same = [small(tmp_path / name, **NOISE).adapter_sha256 for name in ("a", "b")]
     monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "elsewhere"))
@@ -314,16 +328,37 @@ def test_a_site_refuses_steps_that_its_server_should_not_have_sent(tmp_path):
     assert "these terms protect single rows" in told.body.reason
 
 
-def test_a_new_run_misses_ledgers_that_were_removed_all_together(tmp_path):
+@pytest.mark.parametrize("left", [(), ("lock",)])
+def test_a_new_run_misses_ledgers_that_were_removed_all_together_whoever_looked_for_them(left, tmp_path):
+    said = r"ledgers.*jsonl: was removed, though a site of this machine is known to have spent something; put it back"
+    ledgers = tmp_path / "home" / "ledgers"
     small(tmp_path / "run", **NOISE)
-    shutil.move(tmp_path / "home" / "ledgers", tmp_path / "kept")
-    with pytest.raises(
-        FedloomError, match="ledgers: was removed, though sites of this machine are known to have spent something; put it back"
-    ):
-        small(tmp_path / "again", **NOISE)
-    shutil.move(tmp_path / "kept", tmp_path / "home" / "ledgers")
+    shutil.move(ledgers, tmp_path / "kept")
+    for name in left:
+        ledgers.mkdir()
+        (ledgers / name).touch()
+    with pytest.raises(LedgerError, match=said):
+        spending_of(tmp_path / "run")
+    assert sorted(path.name for path in ledgers.glob("*")) == list(left)
+    for clients in ({}, {"clients": 3, "per_round": 3, "data.partition": {"kind": "iid"}}):
+        with pytest.raises(FedloomError, match=said):
+            small(tmp_path / f"again{len(clients)}", **NOISE | clients)
+    shutil.rmtree(ledgers, ignore_errors=True)
+    shutil.move(tmp_path / "kept", ledgers)
     small(tmp_path / "again", **NOISE)
     assert spending_of(tmp_path / "again")[0].steps == 12
+
+
+def test_a_client_misses_its_own_ledger_where_others_are_left(tmp_path):
+    small(tmp_path / "run", **NOISE)
+    one = spending_of(tmp_path / "run")[0]
+    os.unlink(one.ledger)
+    (tmp_path / "home" / "ledgers" / "index.sqlite").unlink()
+    others = [path.rename(tmp_path / path.name) for path in (tmp_path / "home" / "ledgers").glob("*.jsonl")]
+    open_account([1])
+    (tmp_path / "home" / "ledgers" / others[0].name).touch()
+    with pytest.raises(FedloomError, match="was removed, though a site of this machine is known to have spent something"):
+        small(tmp_path / "again", **NOISE)
 
 
 def test_a_full_disk_under_the_ledger_is_named_in_the_line_that_ends_the_run_and_nothing_is_spent(tmp_path, monkeypatch):

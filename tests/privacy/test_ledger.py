@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from fedloom.errors import DiskError
 from fedloom.hash_chain import HashChain
 from fedloom.privacy import ledger as module
 from fedloom.privacy.accounting import Event
-from fedloom.privacy.ledger import Charge, LedgerError, open_account, total_epsilon
+from fedloom.privacy.ledger import Charge, Ledger, LedgerError, open_account, total_epsilon
 
 ROWS = [5, 17, (1 << 64) - 3]
 
@@ -38,6 +39,11 @@ def test_a_charge_is_kept_with_all_that_it_says(tmp_path):
     (entry,) = open_account(reversed(ROWS), folder=tmp_path).entries()
     assert entry.charge == charge()
     assert ledger.path.stat().st_mode & 0o077 == 0 or ledger.folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_ledger_that_is_looked_at_is_not_made(tmp_path):
+    assert Ledger("a" * 32, tmp_path / "ledgers").entries() == []
+    assert not (tmp_path / "ledgers").exists()
 
 
 def test_what_was_spent_is_summed_over_runs_on_the_same_rows(tmp_path):
@@ -78,6 +84,15 @@ def test_a_charge_that_is_not_allowed_is_not_written(tmp_path):
         ledger.charge(charge("b", steps=7), refuses)
     assert ledger.path.read_bytes() == before
     assert steps(ledger) == [4]
+
+
+def test_rows_that_were_charged_by_the_row_are_not_charged_by_the_client(tmp_path):
+    open_account([1, 2], folder=tmp_path).charge(charge(), anything)
+    of_clients = replace(charge("b"), unit="client")
+    with pytest.raises(LedgerError, match=r"privacy.unit: these rows were charged by runs of unit row, .*; keep to row$"):
+        open_account([2, 3], folder=tmp_path).charge(of_clients, anything)
+    open_account([3, 4], folder=tmp_path).charge(of_clients, anything)
+    assert steps(open_account([2, 3], folder=tmp_path)) == [4, 4]
 
 
 def test_equal_events_cost_what_their_sum_costs():

@@ -150,7 +150,7 @@ def test_no_eight_words_of_a_private_row_and_no_canary_are_in_any_byte_that_leav
     source.write_text("".join(json.dumps({"question": text, "answer": text}) + "\n" for text in private))
     sent = []
     entered = WireLog.enter
-    monkeypatch.setattr(WireLog, "enter", lambda *args: (sent.append(args[-1]), entered(*args))[1])
+    monkeypatch.setattr(WireLog, "enter", lambda *args, **told: (sent.append(args[-1]), entered(*args, **told))[1])
     Noting.asked.clear()
     overrides = {"data.source": str(source), "data.partition": {"kind": "iid"}, "evaluate.every": 0, "privacy.ledger": "rows"}
     run = fedloom.run("knowledgesg_tiny", tmp_path / "run", **(QUICK | overrides), finish=finish(expert={"kind": "noting"}))
@@ -189,7 +189,7 @@ def test_what_cannot_be_done_is_refused_before_training(tmp_path, public):
     for overrides, steps, message in (
         ({**own, "privacy": None}, finish(expert=expert), "it could say text of such a row; set the part `privacy`"),
         ({"privacy.ledger": "rows", **own}, finish(method="non_private"), "non_private is training without privacy"),
-        (of_clients, finish(expert=expert, adapters="in_turn"), "privacy.unit: client protects their sum"),
+        (of_clients, finish(expert=expert, adapters="in_turn"), "finish.0: knowledgesg works with models of single clients"),
         ({}, finish(expert=expert, examples=public, shots=7), "has 6 pairs, and a prompt shows 7"),
         ({}, finish(expert=expert, examples=labelled), "rows that are neither public nor dp_released by their column 'provenance'"),
         ({"privacy.ledger": "rows", **own}, finish(expert=expert, examples=str(rows)), "examples: is data.source, whose rows are private"),

@@ -15,8 +15,9 @@ class WireLog:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def enter(self, round_number: int, client: str, direction: str, kind: str, message: bytes) -> None:
-        """`direction` is down (server to client) or up."""
+    def enter(self, round_number: int, client: str, direction: str, kind: str, message: bytes, hashed: bool = True) -> None:
+        """`direction` is down (server to client) or up. A message is not `hashed` where its hash would tell whoever has the log if it was
+        made of certain rows."""
         append_line(
             self.path,
             {
@@ -25,7 +26,7 @@ class WireLog:
                 "direction": direction,
                 "kind": kind,
                 "bytes": len(message),
-                "sha256": hashlib.sha256(message).hexdigest(),
+                "sha256": hashlib.sha256(message).hexdigest() if hashed else None,
             },
         )
 

@@ -15,6 +15,7 @@ KEPT = 2
 SERVER = "server"
 MEMORY = "memory/"
 CLIP = "clip"
+TELL = "tell/"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Checkpoint:
     """The server after `round`: its state, the algorithm's memory, what clients hold, and how long the log files were.
 
     `waiting`: the clients that are still at work. `used`: client -> the last round whose reply was taken in. `clip`: the norm that updates
-    are clipped to in the next round, where that follows a quantile.
+    are clipped to in the next round, where that follows a quantile. `to_tell`: numbers of the round, by the names of their metrics, that
+    are recorded when it is on the disk, and its state is measured; empty once that is done.
     """
 
     round: int
@@ -41,6 +43,7 @@ class Checkpoint:
     waiting: Mapping[str, Handout] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
     clip: float | None = None
+    to_tell: Mapping[str, float] = field(default_factory=dict)
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -51,6 +54,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     report: dict[str, float] = {} if checkpoint.clip is None else {CLIP: checkpoint.clip}
     report |= {f"length/{name}": n for name, n in checkpoint.lengths.items()} | {f"held/{name}": n for name, n in checkpoint.held.items()}
     report |= {f"used/{name}": n for name, n in checkpoint.used.items()}
+    report |= {TELL + name: value for name, value in checkpoint.to_tell.items()}
     for name, handout in checkpoint.waiting.items():
         report |= {f"waiting/{name}": handout.round, f"waited/{name}": handout.steps_taken}
     write_atomic(_path(folder, checkpoint.round), encode(Message("checkpoint", checkpoint.round, SERVER, sections, report)))
@@ -73,7 +77,8 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
         taken = _numbers(message, "waited/")
         waiting = {client: Handout(begun, taken[client]) for client, begun in _numbers(message, "waiting/").items()}
         lengths, held, used = (_numbers(message, f"{name}/") for name in ("length", "held", "used"))
-        return Checkpoint(number, state, memory, lengths, held, waiting, used, message.report.get(CLIP))
+        to_tell = {name.removeprefix(TELL): float(value) for name, value in message.report.items() if name.startswith(TELL)}
+        return Checkpoint(number, state, memory, lengths, held, waiting, used, message.report.get(CLIP), to_tell)
     if paths:
         raise FedloomError(f"{folder}: none of the {len(paths)} checkpoints can be read; start the run again in a new folder")
     return None

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +21,10 @@ from fedloom.agreed import Agreed
 from fedloom.data.records import Provenance, Record, content_digest
 from fedloom.errors import RecipeError, RefusedMessageError
 from fedloom.federation.messages import Envelope, Message
-from fedloom.federation.site_folder import CHARGED, SiteFolder, SiteRows, sites_folder
+from fedloom.federation.site_folder import SiteFolder, SiteRows, charged_ledgers
 from fedloom.privacy.clients import clipped, noised, within
 from fedloom.privacy.gradients import PrivateGradients
-from fedloom.privacy.ledger import APART, Charge, Ledger, LedgerError, ledgers_folder, open_account
+from fedloom.privacy.ledger import APART, Charge, Ledger, ledgers_folder, open_account, refuse_other_units
 from fedloom.privacy.noise import keyed_stream, machine_secret
 from fedloom.privacy.quantiles import bounds
 from fedloom.privacy.terms import PrivacyTerms, SitePlan, event_of, planned, planned_client, refuse_overspending
@@ -34,7 +35,7 @@ WITHIN_CLIP = "within_clip"
 """What a client calls the bit that tells whether its update was within the clipping norm."""
 
 ALL_ROUNDS = "all rounds"
-"""The question that is charged where some clients are drawn for a round: one for the whole run."""
+"""How the question begins that is charged where some clients are drawn for a round: one for all rounds of a federation."""
 
 
 def plan_site(
@@ -43,15 +44,18 @@ def plan_site(
     """Plan the noise of a site that trains on `records`, and keep the plan in its `folder`; a plan that stands there stays.
 
     Prepare steps have made them of the rows `made_of`, which count as spent with them: other steps make other rows, and no new budget.
-    Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed.
+    Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed, or charged for another unit.
     """
-    public = all(record.provenance is Provenance.PUBLIC for record in records)
+    rows = (*records, *made_of)
+    own = [record for record in rows if record.provenance is not Provenance.PUBLIC]  # PUBLIC rows among them may be other owners', too
+    public = not own
     if terms.ledger == "run" and not public:
         raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
-    _refuse_removed_ledgers()
+    _refuse_removed_ledgers(folder.path.name)
     apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
-    ledger = open_account([content_digest(record) for record in (*records, *made_of)], apart)
+    ledger = open_account([content_digest(record) for record in own or rows], apart)
     entries = ledger.entries()
+    refuse_other_units(entries, terms.unit)
     if folder.plan(envelope) is None:
         earlier = [entry.charge.event for entry in entries if entry.charge.run != envelope.run]
         expected = task.batch_size * task.accumulation
@@ -62,10 +66,14 @@ def plan_site(
         folder.keep_plan(envelope, plan)
 
 
-def _refuse_removed_ledgers() -> None:
-    """Raise LedgerError where this machine has no ledger at all, and keeps sites that have charged one."""
-    if not any(ledgers_folder().glob("*")) and any(sites_folder().glob(f"*/*/*/{CHARGED}")):
-        raise LedgerError(f"{ledgers_folder()}: was removed, though sites of this machine are known to have spent something; put it back")
+def _refuse_removed_ledgers(client: str) -> None:
+    """Raise LedgerError where an account is not there that `client` has charged in whatever run, or, where this machine has no account at
+    all, any client."""
+    for ledger in charged_ledgers(escape(client)):
+        ledger.refuse_removed()
+    if not any(ledgers_folder().glob("*.jsonl")):
+        for ledger in charged_ledgers("*"):
+            ledger.refuse_removed()
 
 
 def refuse_counting_steps(agreed: Agreed) -> None:
@@ -118,18 +126,30 @@ class PrivateWork:
     def charge(self, message: Message, memory: Mapping[str, State]) -> np.random.Generator:
         """Charge the ledger for the round of `message`, before anything is drawn; gives the stream that rows and noise are drawn from.
 
-        It is decided by all that decides the sums: asked again, the site gives the same bytes.
+        It is decided by all that decides the sums: asked again, the site gives the same bytes. Raises RefusedMessageError for a question
+        that is none of those paid for, LedgerError for one that overspends.
         """
-        key = self._key(message, memory)
+        paid_for = key = self._key(message, memory)
         event = event_of(self.terms, self.plan)
-        paid_for = ALL_ROUNDS if event.sampling == "without_replacement" else key
+        if at_once := event.sampling == "without_replacement":
+            self._refuse_unpaid(message.round, key)
+            paid_for = f"{ALL_ROUNDS}/{self.envelope.federation}/{event.steps} of {event.drawn} in {event.of}"
         ledger = Ledger(self.plan.account, ledgers_folder())
         charged = self.folder.charged(self.envelope)
         charge = Charge(self.envelope.run, self.envelope.federation, message.round, paid_for, self.terms.unit, self._clip(message), event)
         ledger.charge(charge, lambda events: refuse_overspending(self.terms, self.plan, events), continued=charged)
         if not charged:
             self.folder.note_charged(self.envelope)
+        if at_once:
+            self.folder.keep_question(self.envelope, message.round, key)
         return keyed_stream(machine_secret(), bytes.fromhex(key))
+
+    def _refuse_unpaid(self, number: int, key: str) -> None:
+        """Raise RefusedMessageError where all rounds are charged at once, and `key` is not the one question of one of them."""
+        if not 1 <= number <= self.terms.rounds:
+            raise RefusedMessageError(f"its round is {number}, and rounds 1 to {self.terms.rounds} are paid for")
+        if self.folder.questions(self.envelope).get(number, key) != key:
+            raise RefusedMessageError(f"round {number} was answered already, and this is another question; a round is paid for once")
 
     def _key(self, message: Message, memory: Mapping[str, State]) -> str:
         """A hash of all that decides what the site releases in this round."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import perf_counter
 
@@ -139,14 +139,24 @@ def run_rounds(federation: Federation, start: State) -> State:
             _ask_probe(federation, start, 0, "base")
         checkpoint = Checkpoint(0, start, lengths=federation.folder.lengths())
         save_checkpoint(federation.folder.checkpoints, checkpoint)
+    if checkpoint.to_tell:  # the run was killed before the last round was told
+        _take_up(federation, checkpoint)
+        checkpoint = _told(federation, checkpoint)
     for number in range(checkpoint.round + 1, terms.rounds + 1):
         checkpoint = _round(federation, checkpoint, number)
-        save_checkpoint(federation.folder.checkpoints, checkpoint)
+        if _adds_noise(federation):
+            save_checkpoint(federation.folder.checkpoints, checkpoint)
+        checkpoint = _told(federation, checkpoint)
     if algorithm.left_over:
         federation.observer.note(f"{algorithm.left_over} updates still wait for a full buffer at the end, and are not in the joined model")
-    algorithm.start(checkpoint.state, len(federation.engine.clients()))
-    algorithm.restore({name: state for name, state in checkpoint.memory.items() if name != REFERENCE})
+    _take_up(federation, checkpoint)
     return algorithm.result
+
+
+def _take_up(federation: Federation, checkpoint: Checkpoint) -> None:
+    """Put the algorithm where it was after the round of `checkpoint`."""
+    federation.algorithm.start(checkpoint.state, len(federation.engine.clients()))
+    federation.algorithm.restore({name: state for name, state in checkpoint.memory.items() if name != REFERENCE})
 
 
 def evaluate(federation: Federation, state: State, round_number: int, label: str | None = None) -> None:
@@ -223,17 +233,31 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
     for client, (cosine, projection) in taken.monitor.compare(state - before.state).items():
         federation.metric(number, client, "update/cosine", cosine)
         federation.metric(number, client, "update/projection", projection)
-    federation.metric(number, None, "update/norm", (state - before.state).norm())
-    federation.metric(number, None, "round/replies", taken.replies)
-    federation.metric(number, None, "round/seconds", perf_counter() - begin)
-    federation.folder.audit.enter("round", round=number, replies=taken.replies, state=state.sha256())
-    if federation.evaluate_every and (number % federation.evaluate_every == 0 or number == terms.rounds):
-        evaluate(federation, algorithm.result, number)
+    norm = (state - before.state).norm()
+    to_tell = {"update/norm": norm, "round/replies": taken.replies, "round/seconds": perf_counter() - begin}
     memory = algorithm.server_memory()
     if broadcast.reference is not None:
         memory[REFERENCE] = broadcast.reference
     clip = _next_clip(federation, before, number, attempt, taken)
-    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting, broadcast.used, clip)
+    return Checkpoint(number, state, memory, federation.folder.lengths(), broadcast.held, taken.waiting, broadcast.used, clip, to_tell)
+
+
+def _told(federation: Federation, checkpoint: Checkpoint) -> Checkpoint:
+    """Record the round of `checkpoint`, measure its state and save it so; gives it as it was saved.
+
+    Where the server adds noise, the checkpoint is on the disk before: done again with other clients, the round would have the same noise on
+    another sum, and the difference of the two would have none.
+    """
+    number, every = checkpoint.round, federation.evaluate_every
+    for name, value in checkpoint.to_tell.items():
+        federation.metric(number, None, name, value)
+    replies = int(checkpoint.to_tell["round/replies"])
+    federation.folder.audit.enter("round", round=number, replies=replies, state=checkpoint.state.sha256())
+    if every and (number % every == 0 or number == federation.terms.rounds):
+        evaluate(federation, federation.algorithm.result, number)
+    told = replace(checkpoint, to_tell={}, lengths=federation.folder.lengths())
+    save_checkpoint(federation.folder.checkpoints, told)
+    return told
 
 
 def _try(federation: Federation, before: Checkpoint, number: int, attempt: int, needed: int) -> tuple[Broadcast, _Intake, State | None]:
@@ -391,6 +415,12 @@ def _noised_sum(federation: Federation, before: Checkpoint, number: int, attempt
     return NoisedSum(clip if noise else math.inf, noise, _noise_stream(federation, before, number, attempt, b"server"))
 
 
+def _adds_noise(federation: Federation) -> bool:
+    """Whether the server adds the noise."""
+    terms = federation.agreed.privacy
+    return terms is not None and terms.unit == "client" and terms.noise_at == "server"
+
+
 def _moving_clip(federation: Federation, before: Checkpoint) -> float | None:
     """The norm that updates are clipped to in the round after `before`, where it follows a quantile; None where it does not."""
     terms = federation.agreed.privacy
@@ -461,7 +491,9 @@ def take(federation: Federation, reply: Reply, expected: Expected) -> Message:
     if reply.message is None:
         raise FedloomError(reply.error or "no reply")
     failed = claims(reply.message, "failed")
-    federation.folder.wire.enter(expected.round, reply.client, "up", "failed" if failed else expected.kind, reply.message)
+    kind = "failed" if failed else expected.kind
+    hashed = kind != "update" or not _adds_noise(federation)  # such an update has no noise on it yet
+    federation.folder.wire.enter(expected.round, reply.client, "up", kind, reply.message, hashed=hashed)
     if failed:
         message = decode(reply.message, Expected("failed", expected.round, reply.client, expected.envelope, max_bytes=ALLOWANCE))
         reason = message.body.reason if isinstance(message.body, Failure) else "no reason given"

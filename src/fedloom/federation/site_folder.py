@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from fedloom.errors import RefusedMessageError
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Envelope
 from fedloom.files import cache_folder, disk_errors_named, read_json, write_atomic
+from fedloom.privacy.ledger import Ledger, ledgers_folder
 from fedloom.privacy.terms import SitePlan
 
 PLAN = "privacy.json"
 CHARGED = "charged"
+QUESTIONS = "questions.json"
 
 OWN = ".own"
 """Name of a run's own federation in the folder; no baseline can be called so."""
@@ -23,6 +26,13 @@ OWN = ".own"
 def sites_folder() -> Path:
     """Where the folders of this machine's sites are, one folder for each run."""
     return cache_folder() / "sites"
+
+
+def charged_ledgers(client: str) -> Iterator[Ledger]:
+    """The ledgers that sites whose name matches `client` (*: all) have charged in the runs that this machine keeps."""
+    for note in sites_folder().glob(f"*/{client}/*/{CHARGED}"):
+        if (plan := note.with_name(PLAN)).exists():
+            yield Ledger(SitePlan(**read_json(plan, dict)).account, ledgers_folder())
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,16 @@ class SiteFolder:
 
     def charged(self, envelope: Envelope) -> bool:
         return (self._of(envelope) / CHARGED).exists()
+
+    def keep_question(self, envelope: Envelope, number: int, key: str) -> None:
+        """Note that round `number` is answered to the question `key`, and to no other."""
+        if number not in (known := self.questions(envelope)):
+            self._write(envelope, QUESTIONS, json.dumps({**known, number: key}))
+
+    def questions(self, envelope: Envelope) -> dict[int, str]:
+        """round -> the question that it was answered to."""
+        path = self._of(envelope) / QUESTIONS
+        return {int(number): key for number, key in read_json(path, dict).items()} if path.exists() else {}
 
     def _of(self, envelope: Envelope) -> Path:
         return self.path / f"{envelope.federation or OWN}-{envelope.run}"

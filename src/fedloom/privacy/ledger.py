@@ -86,16 +86,24 @@ class Ledger:
         return self.folder / f"{self.account}.jsonl"
 
     def entries(self) -> list[Entry]:
-        """What was spent on these rows, or on rows among which one of these is. Raises LedgerError for a ledger that was changed."""
+        """What was spent on these rows, or on rows among which one of these is; where nothing is, nothing is made. Raises LedgerError for a
+        ledger that was changed."""
+        if not _indexed(self.folder):
+            return []
         with _locked(self.folder), _index(self.folder) as index:
             return self._entries(index)
+
+    def refuse_removed(self) -> None:
+        """Raise LedgerError where an account that is known to have been charged is not there."""
+        if not self.path.exists():
+            raise LedgerError(f"{self.path}: was removed, though a site of this machine is known to have spent something; put it back")
 
     def charge(self, charge: Charge, allowed: Callable[[Sequence[Event]], None], continued: bool = False) -> None:
         """Write `charge` to the disk, unless it stands there, before what it pays for is drawn.
 
         `allowed` is asked with all events, that of the charge included, and raises what it has to say against it: then nothing is written.
         A `continued` run has charged something before. Raises DiskError where it cannot be written, LedgerError for a ledger that was
-        changed, or that knows nothing of a continued run.
+        changed, that knows nothing of a continued run, or that was charged for another unit.
         """
         with _locked(self.folder), _index(self.folder) as index:
             entries = self._entries(index)
@@ -103,6 +111,7 @@ class Ledger:
                 raise LedgerError(f"{self.path}: was removed, though this run is known to have spent something; put it back")
             if any((one.charge.run, one.charge.key) == (charge.run, charge.key) for one in entries):
                 return
+            refuse_other_units(entries, charge.unit)
             allowed([*(one.charge.event for one in entries), charge.event])
             self._note(index)  # an entry that a killed writer left is noted before another stands behind it
             index.commit()
@@ -129,6 +138,17 @@ class Ledger:
 
 def ledgers_folder() -> Path:
     return cache_folder() / FOLDER
+
+
+def refuse_other_units(entries: Sequence[Entry], unit: str) -> None:
+    """Raise LedgerError where one of `entries` was charged for another unit: promises of two units cannot be added up."""
+    for entry in entries:
+        if entry.charge.unit != unit:
+            known = entry.charge.unit
+            raise LedgerError(
+                f"privacy.unit: these rows were charged by runs of unit {known}, and promises of unit {unit} cannot be added to theirs;"
+                f" keep to {known}"
+            )
 
 
 def total_epsilon(events: Sequence[Event], delta: float) -> float:
@@ -191,11 +211,18 @@ def _locked(folder: Path) -> Iterator[None]:
             yield
 
 
+def _indexed(folder: Path) -> bool:
+    """Whether `folder` has an index. Raises LedgerError where only ledgers are left; the index is made before them."""
+    ledgers = any(folder.glob("*.jsonl"))
+    if ledgers and not (folder / INDEX).exists():
+        raise LedgerError(f"{folder / INDEX}: was removed, and ledgers stand beside it; put it back")
+    return (folder / INDEX).exists()
+
+
 @contextmanager
 def _index(folder: Path) -> Iterator[sqlite3.Connection]:
     path = folder / INDEX
-    if not path.exists() and any(folder.glob("*.jsonl")):
-        raise LedgerError(f"{path}: was removed, and ledgers stand beside it; put it back")
+    _indexed(folder)
     try:
         connection = sqlite3.connect(path, timeout=BUSY)
         try:

@@ -166,11 +166,13 @@ def planned(terms: PrivacyTerms, account: str, rows: int, expected_rows: int, st
 
 
 def refuse_overspending(terms: PrivacyTerms, plan: SitePlan, events: Sequence[Event]) -> None:
-    """Raise LedgerError when `events` spend more than the terms allow. What the plan of the run has approved is not computed anew."""
+    """Raise LedgerError when `events` spend more than the terms allow. A run that is alone is computed once, with all its rounds."""
     if terms.epsilon is None:
         return
-    own = [event for event in events if (event.noise_multiplier, event.sample_rate) == (plan.noise_multiplier, plan.sample_rate)]
-    within = sum(event.steps for event in own) <= plan.steps * terms.rounds and len(own) == len(events)
+    each = event_of(terms, plan)
+    whole = each if each.sampling == "without_replacement" else replace(each, steps=each.steps * terms.rounds)
+    alone = all(replace(event, steps=whole.steps) == whole for event in events) and sum(event.steps for event in events) <= whole.steps
+    within = alone and total_epsilon([whole], terms.delta) <= terms.epsilon
     if not within and (total := total_epsilon(events, terms.delta)) > terms.epsilon:
         raise LedgerError(
             f"the ledger refuses this round: with it, epsilon {total:.4g} would be spent on these rows, and privacy.epsilon is"

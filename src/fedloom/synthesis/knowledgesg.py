@@ -153,7 +153,6 @@ class KnowledgeSG(FinishStep):
                 f"finish: knowledgesg: method {self.method} lets a model make up text that was trained on private rows without privacy, and"
                 " it could say text of such a row; set the part `privacy`"
             )
-        self._check_in_turn(server)
         require_likeness(self.likeness)
         if self.check_personal_data:
             require_search()
@@ -212,14 +211,6 @@ class KnowledgeSG(FinishStep):
         settings = dict(self.expert)
         made: Generator = generators.get(str(settings.pop("kind")))(**settings)
         return made
-
-    def _check_in_turn(self, server: ServerSide) -> None:
-        privacy = server.recipe.privacy
-        if self.adapters == "in_turn" and privacy is not None and privacy.unit == "client":
-            raise RecipeError(
-                "finish: knowledgesg: adapters in_turn uses the updates of single clients, and privacy.unit: client protects their sum;"
-                " write joined"
-            )
 
     def _pool(self) -> list[Conversation]:
         """The public examples. Raises DataError when there are fewer than a prompt shows."""
