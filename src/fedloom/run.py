@@ -107,12 +107,22 @@ def own_federation(local: LocalRun, folder: RunFolder, observer: Observer, probe
     )
 
 
+def _note_changed_recipe(folder: RunFolder, observer: Observer) -> None:
+    """Say, also in the audit log, that the recipe of a run was changed since it was last gone on with: the rest goes by the new one."""
+    known, now = folder.manifest().get("recipe_sha256"), sha256_of(folder.path / "recipe.yaml")
+    if known not in (None, now):
+        folder.audit.enter("recipe changed", before=known, after=now)
+        observer.note(f"{folder.path / 'recipe.yaml'} has changed since this run was begun; what is left of it goes by the new one")
+    folder.update_manifest(recipe_sha256=now)
+
+
 def _execute(recipe: Recipe, folder: RunFolder, observer: Observer) -> Run:
     """The run, with its beginning and its end written down whatever happens in between."""
     begin, earlier = perf_counter(), folder.seconds_so_far()
     for left in unfinished(folder.path):
         remove(left)
     folder.audit.enter("resumed" if folder.manifest() else "started")
+    _note_changed_recipe(folder, observer)
     folder.update_manifest(
         run=recipe.name, status="running", reason=None, seconds=earlier, running_since=time(), **surroundings(folder.manifest())
     )

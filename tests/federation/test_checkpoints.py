@@ -133,4 +133,13 @@ def test_a_run_whose_data_has_changed_is_not_gone_on_with(tmp_path):
     with pytest.raises(DataError, match=r"data.source: .*rows.jsonl has changed since this run began.*start a new run"):
         fedloom.resume(tmp_path / "run")
     write(18)
-    assert fedloom.resume(tmp_path / "run").status == "finished"
+    recipe, told = tmp_path / "run" / "recipe.yaml", []
+    recipe.write_text(recipe.read_text().replace("every: 0", "every: 1"))
+
+    class Notes(Observer):
+        def note(self, text):
+            told.append(text)
+
+    assert fedloom.resume(tmp_path / "run", Notes()).status == "finished"
+    assert [text for text in told if "recipe.yaml has changed since this run was begun" in text]
+    assert '"recipe changed"' in (tmp_path / "run" / "audit.jsonl").read_text()

@@ -82,10 +82,10 @@ def test_a_run_that_began_before_the_owner_asked_is_refused_when_it_goes_on(asks
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "input should be"),
-        ("privacy:\n", "privacy: input should be"),
-        ("privacy: none\n", "privacy: input should be"),
-        ("- privacy\n", "input should be"),
+        ("", "should hold the part `privacy` with epsilon and delta"),
+        ("privacy:\n", "should hold the part `privacy` with epsilon and delta"),
+        ("privacy: none\n", "should hold the part `privacy` with epsilon and delta"),
+        ("- privacy\n", "should hold the part `privacy` with epsilon and delta"),
         ("privacy: {epsilon: 8}\n", "privacy.delta: is required"),
         ("privacy: {epsilon: 0, delta: 1e-5}\n", "privacy.epsilon: input should be greater than 0"),
         ("privacy: {epsilon: .inf, delta: 1e-5}\n", "privacy.epsilon: input should be a finite number"),

@@ -58,7 +58,10 @@ def read_owner() -> Owner | None:
     if not os.path.lexists(path):
         return None
     try:
-        return Owner.model_validate(parse_yaml(path.read_text(encoding="utf-8")))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and isinstance(content.get("privacy"), dict):
+            return Owner.model_validate(content)
+        problem = "should hold the part `privacy` with epsilon and delta"
     except ValidationError as error:
         problem = one_line(error.errors()[0])
     except YamlError as error:

@@ -102,7 +102,7 @@ def planned_client(terms: PrivacyTerms, account: str, earlier: Sequence[Event]) 
     if terms.epsilon is not None and total_epsilon([*earlier, whole], terms.delta) > terms.epsilon:
         raise RecipeError(
             f"privacy.epsilon: is {terms.epsilon:g}, and {before:.4g} was spent on these rows by earlier runs; this run does not fit beside"
-            " it; see `fedloom privacy ledger`"
+            " it; see `fedloom privacy ledger RUN`"
         )
     steps = 1 if whole.sampling == "poisson" else terms.rounds
     return SitePlan(account, whole.noise_multiplier, whole.sample_rate, steps, before, total_epsilon([*earlier, whole], terms.delta))
@@ -159,7 +159,7 @@ def planned(terms: PrivacyTerms, account: str, rows: int, expected_rows: int, st
     if terms.epsilon is not None and before >= (1 - LEAST_LEFT) * terms.epsilon:
         raise RecipeError(
             f"privacy.epsilon: is {terms.epsilon:g}, and {before:.4g} was spent on these rows by earlier runs, which leaves nothing;"
-            " see `fedloom privacy ledger`, and raise it if the owner allows more"
+            " see `fedloom privacy ledger RUN`, and raise it if the owner allows more, or of PUBLIC rows write privacy.ledger: run"
         )
     noise = _noise(terms, with_noise)
     return SitePlan(account, noise, rate, steps, before, total_epsilon(with_noise(noise), terms.delta))
@@ -176,5 +176,5 @@ def refuse_overspending(terms: PrivacyTerms, plan: SitePlan, events: Sequence[Ev
     if not within and (total := total_epsilon(events, terms.delta)) > terms.epsilon:
         raise LedgerError(
             f"the ledger refuses this round: with it, epsilon {total:.4g} would be spent on these rows, and privacy.epsilon is"
-            f" {terms.epsilon:g}; see `fedloom privacy ledger`"
+            f" {terms.epsilon:g}; see `fedloom privacy ledger RUN`"
         )

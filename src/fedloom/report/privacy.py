@@ -40,7 +40,7 @@ def _promise(record: RunRecord) -> list[Html]:
         tag("p", f"{capitalised(promised(privacy))}."),
         table("privacy", (), [row(term, [value]) for term, value in _terms(privacy, record)]),
         tag("p", "What every client has spent stands in its own ledger, which stays with it: fedloom privacy ledger RUN shows it there."),
-        *_spent(record),
+        *_spent(record, "all runs" if privacy.ledger == "rows" else "this run"),
         tag("p", "What is not covered:"),
         tag("ul", [tag("li", text) for text in limits(privacy)]),
     ]
@@ -58,7 +58,10 @@ def _terms(privacy: PrivacyRecipe, record: RunRecord) -> list[tuple[str, str]]:
         ("clipped to the norm", _clipped(privacy)),
         ("noise, in clipping norms", f"{noise}{solved}"),
         ("sampling", "each row by itself in every step (Poisson)" if of_rows else "the clients that are drawn for a round"),
-        ("accounted by", "privacy loss distributions; draws of clients without replacement by Renyi accounting"),
+        (
+            "accounted by",
+            "privacy loss distributions" if of_rows else "privacy loss distributions; where clients are drawn, Renyi accounting",
+        ),
         ("rounds", rounds),
         ("counted together", "all runs on the same rows" if privacy.ledger == "rows" else "this run alone (public rows)"),
     ]
@@ -72,7 +75,7 @@ def _clipped(privacy: PrivacyRecipe) -> str:
     return f"{privacy.clip:g} in round 1, then the length that a share of {privacy.clip_quantile:g} of the updates stays below"
 
 
-def _spent(record: RunRecord) -> list[Html]:
+def _spent(record: RunRecord, by: str) -> list[Html]:
     """What was spent by the client that spent the most, drawn and in words; nothing where the ledgers are on other machines."""
     try:
         most = max(spending_of(record.folder), key=lambda one: one.spent)
@@ -80,18 +83,16 @@ def _spent(record: RunRecord) -> list[Html]:
         return []
     if not most.events:
         return []
-    plot, caption = spent_curve(most, record.rounds_done()), "Epsilon spent on the rows of the client that has spent the most, by all runs."
-    return [tag("p", in_words(most)), tag("div", figure(svg(plot), caption), class_="plots")]
+    plot, caption = spent_curve(most, record.rounds_done()), f"Epsilon spent on the rows of the client that has spent the most, by {by}."
+    return [tag("p", in_words(most, by)), tag("div", figure(svg(plot), caption), class_="plots")]
 
 
-def in_words(spending: Spending) -> str:
-    """What was spent, and what is left."""
-    spent = (
-        f"The client that has spent the most has spent epsilon {spending.spent:.3g} by all runs on its rows, at delta {spending.delta:g}"
-    )
+def in_words(spending: Spending, by: str) -> str:
+    """What was spent `by` which runs, and what is left."""
+    spent = f"The client that has spent the most has spent epsilon {spending.spent:.4g} by {by} on its rows, at delta {spending.delta:g}"
     if spending.budget is None or spending.left is None:
-        return f"{spent}. Nothing bounds what later rounds and runs may spend."
-    return f"{spent}. Of {spending.budget:g} that may be spent, {spending.left:.3g} is left for later rounds and runs."
+        return f"{spent}. Nothing bounds what may be spent later."
+    return f"{spent}. Of {spending.budget:g} that may be spent, {spending.left:.3g} is left."
 
 
 @styled
