@@ -217,8 +217,9 @@ def test_the_joined_state_is_audited_beside_that_after_the_finish_steps(learned,
     assert any(note.startswith("the finish steps (forgets-all) worked on what is audited") for note in forgotten["notes"])
 
 
-def test_rows_bound_no_epsilon_of_whole_clients(own_home, source, tmp_path):
+def test_rows_bound_no_epsilon_of_whole_clients(own_home, source, tmp_path, monkeypatch):
     """Neither in the audit nor in the probe, and exposure is measured in both."""
+    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "home"))  # other ledgers: the rows were charged by unit row in those of the others
     of_clients = {"privacy.unit": "client", "privacy.noise_multiplier": 1.0, "privacy.delta": 0.1, "task.steps": 1}
     probed = {"clients": 2, "per_round": 2, "evaluate.probes": [{"kind": "canaries"}], "evaluate.every": 1}
     folder = fedloom.run("tiny", tmp_path / "run", **ALONE | of_clients | probed | {"data.source": str(source)}).folder

@@ -71,7 +71,8 @@ def test_a_share_of_the_noise_is_added_by_the_client(tmp_path):
     plain = sent_by("east", tmp_path / "a", **NOISE).sections["update"]
     shared = sent_by("east", tmp_path / "b", **NOISE, **{"privacy.noise_at": "clients"}).sections["update"]
     added = (shared.flat - plain.flat).double()
-    assert float(added.std()) == pytest.approx(2.0 * 0.1 / 2**0.5, rel=0.02)  # quorum 2
+    five_errors = 5 / (2 * added.numel()) ** 0.5  # of a standard deviation of so many values: each machine draws others
+    assert float(added.std()) == pytest.approx(2.0 * 0.1 / 2**0.5, rel=five_errors)  # quorum 2
 
 
 @pytest.mark.parametrize("name", ["fedavg", "fedprox", "fedavgm", "fedadagrad", "fedadam", "fedyogi"])
@@ -88,7 +89,7 @@ def test_the_joined_state_has_the_noise_of_one_sum(tmp_path):
         start = local.start
     for noise_at, expected in (("server", 2.0 / 4), ("clients", 2.0 * (4 / 2) ** 0.5 / 4)):
         run = small(tmp_path / noise_at, **NOISE | quiet, **{"privacy.noise_at": noise_at})
-        assert float((run.state.flat - start.flat).double().std()) == pytest.approx(expected, rel=0.03)
+        assert float((run.state.flat - start.flat).double().std()) == pytest.approx(expected, rel=0.04)
 
 
 def test_a_client_that_is_lost_leaves_the_noise_as_it_is_accounted_for(tmp_path, monkeypatch):
@@ -104,7 +105,7 @@ def test_a_client_that_is_lost_leaves_the_noise_as_it_is_accounted_for(tmp_path,
     with opened(load_recipe("tiny", SMALL | NOISE | quiet), tmp_path / "start") as (local, _, _):
         start = local.start
     run = small(tmp_path / "run", **NOISE | quiet)
-    assert float((run.state.flat - start.flat).double().std()) == pytest.approx(2.0 / 3, rel=0.03), "the sum has its noise, of three"
+    assert float((run.state.flat - start.flat).double().std()) == pytest.approx(2.0 / 3, rel=0.04), "the sum has its noise, of three"
 
 
 def test_every_round_of_all_clients_is_one_sum_over_all(tmp_path):
