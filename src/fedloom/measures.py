@@ -70,3 +70,8 @@ class Measure:
     def from_plain(cls, declared: Mapping[str, Any]) -> Measure:
         """The declaration in a manifest; keys that this version does not know are passed over."""
         return cls(**{key: declared[key] for key in ("name", "title", "unit", "better", "alert", "note") if key in declared})
+
+
+def counted(name: str, title: str) -> Measure:
+    """A count of something, which is neither better high nor low."""
+    return Measure(name, title, "count", "neither")

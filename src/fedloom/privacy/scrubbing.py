@@ -27,7 +27,7 @@ from fedloom.data.records import Conversation, Document, Mark, Record, Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.files import cache_folder, disk_errors_named, read_json, write_atomic
 from fedloom.hooks import PrepareContext, Prepared, PrepareStep, ServerSide, prepare_steps
-from fedloom.measures import Measure
+from fedloom.measures import Measure, counted
 from fedloom.privacy.noise import machine_secret
 from fedloom.privacy.personal_data import (
     DEFAULT_KINDS,
@@ -190,15 +190,11 @@ def _moved(offset: int, found: Sequence[Found], names: Sequence[str]) -> int:
     return offset + shift
 
 
-def _count(name: str, title: str) -> Measure:
-    return Measure(name, title, "count", "neither")
-
-
 MEASURES = (
-    _count("rows", "rows read"),
-    _count("changed", "rows with something replaced"),
-    *(_count(f"found/{kind.lower()}", f"{what} replaced") for kind, what in KINDS.items()),
-    _count(OWN_PATTERNS, "matches of the owner's own patterns replaced"),
+    counted("rows", "rows read"),
+    counted("changed", "rows with something replaced"),
+    *(counted(f"found/{kind.lower()}", f"{what} replaced") for kind, what in KINDS.items()),
+    counted(OWN_PATTERNS, "matches of the owner's own patterns replaced"),
     Measure("seconds", "seconds of scrubbing", "s", "neither"),
 )
 

@@ -20,7 +20,7 @@ from fedloom.errors import FedloomError, RecipeError
 from fedloom.evaluation.asking import check_like, rows_of, text_encoder
 from fedloom.files import version_of, versions_of
 from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
-from fedloom.measures import Measure
+from fedloom.measures import Measure, counted
 from fedloom.models.generate import generate
 from fedloom.models.load import load_model, require_model
 from fedloom.recipe import ModelRecipe
@@ -45,11 +45,11 @@ TRIES = 4
 
 
 MEASURES = (
-    Measure("kept", "rows that the repair trained on", "count", "neither"),
-    Measure("aligned", "of them restricted requests that are declined", "count", "neither"),
-    Measure("repeated", "written rows that came twice", "count", "neither"),
-    Measure("unusable", "written rows that could not be used", "count", "neither"),
-    Measure("of_other_splits", "written rows that attack or test use", "count", "neither"),
+    counted("kept", "rows that the repair trained on"),
+    counted("aligned", "of them restricted requests that are declined"),
+    counted("repeated", "written rows that came twice"),
+    counted("unusable", "written rows that could not be used"),
+    counted("of_other_splits", "written rows that attack or test use"),
     Measure("seconds", "seconds that writing the rows took", "s", "neither"),
 )
 

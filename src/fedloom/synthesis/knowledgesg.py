@@ -18,7 +18,7 @@ from fedloom.data.records import Conversation, Provenance
 from fedloom.errors import DataError, FedloomError, ModelError, RecipeError
 from fedloom.evaluation.asking import check_like, rows_of, text_encoder
 from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
-from fedloom.measures import Measure
+from fedloom.measures import Measure, counted
 from fedloom.privacy.personal_data import require_search
 from fedloom.registry import PLACE, parts_of
 from fedloom.state import State
@@ -56,16 +56,12 @@ METHODS: Mapping[str, Method | None] = {
 MethodName = Literal["non_private", "icl", "self_instruct", "self_instruct_icl", "dp_gen", "dp_instruct", "dp_instruct_icl", "knowledgesg"]
 
 
-def _count(name: str, title: str) -> Measure:
-    return Measure(name, title, "count", "neither")
-
-
 MEASURES = (
-    _count("made_up", "instructions made up"),
-    _count("kept", "pairs trained on"),
-    *(_count(reason, f"left out, {words}") for reason, words in REASONS.items()),
-    _count("known", "replies written before"),
-    _count("tokens", "tokens written"),
+    counted("made_up", "instructions made up"),
+    counted("kept", "pairs trained on"),
+    *(counted(reason, f"left out, {words}") for reason, words in REASONS.items()),
+    counted("known", "replies written before"),
+    counted("tokens", "tokens written"),
     Measure("seconds", "seconds of writing", "s", "neither"),
 )
 

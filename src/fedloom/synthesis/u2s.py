@@ -18,7 +18,7 @@ from fedloom.data.pieces import SHA256, pieces_of
 from fedloom.data.records import Conversation, Document, Provenance, Record, Turn
 from fedloom.errors import DataError, RecipeError, RunStoppedError
 from fedloom.hooks import PrepareContext, Prepared, PrepareStep, ServerSide, prepare_steps
-from fedloom.measures import Measure
+from fedloom.measures import Measure, counted
 from fedloom.models.encoders import Encoder, TextEncoder
 from fedloom.registry import PLACE, SERVER_PLACE, parts_of
 from fedloom.synthesis.embedding import require_embedder
@@ -38,27 +38,23 @@ OVER_BUDGET = "over_budget"
 UNREADABLE = ("unparsed", "cut_short")
 
 
-def _count(name: str, title: str) -> Measure:
-    return Measure(name, title, "count", "neither")
-
-
 MEASURES = (
-    _count("documents", "documents"),
-    _count("pieces", "pieces"),
-    _count("replies", "replies"),
-    _count("parsed", "replies that could be read"),
-    _count("kept", "pairs kept"),
-    _count("answer_words", "content words of their answers"),
-    _count("grounded_words", "of them words of the passage"),
-    _count("known", "replies written before"),
-    _count("tokens", "tokens written"),
-    _count("prompt_tokens", "tokens of prompts read"),
+    counted("documents", "documents"),
+    counted("pieces", "pieces"),
+    counted("replies", "replies"),
+    counted("parsed", "replies that could be read"),
+    counted("kept", "pairs kept"),
+    counted("answer_words", "content words of their answers"),
+    counted("grounded_words", "of them words of the passage"),
+    counted("known", "replies written before"),
+    counted("tokens", "tokens written"),
+    counted("prompt_tokens", "tokens of prompts read"),
     Measure("seconds", "seconds of writing", "s", "neither"),
-    _count("zero_shot", "pieces without an example above the floor"),
-    _count("examples_known", "examples whose domain is known, as the piece's"),
-    _count("examples_right", "of them examples of the piece's domain"),
+    counted("zero_shot", "pieces without an example above the floor"),
+    counted("examples_known", "examples whose domain is known, as the piece's"),
+    counted("examples_right", "of them examples of the piece's domain"),
     *(
-        _count(f"cosine/{number / BINS:.1f}", f"pieces whose nearest example has a cosine from {number / BINS:.1f}")
+        counted(f"cosine/{number / BINS:.1f}", f"pieces whose nearest example has a cosine from {number / BINS:.1f}")
         for number in range(BINS)
     ),
 )
