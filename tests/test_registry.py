@@ -1,7 +1,7 @@
 """The registry: a name in a recipe, a part, its settings, and an answer for every wrong word."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
@@ -154,3 +154,31 @@ def test_a_wrong_setting_is_named_with_what_was_expected(given, message):
         checked_settings(Weaver, given, "loom")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_part_may_be_derived_from_one_of_several_bases_and_is_held_to_that_one() -> None:
+    class Weaver:
+        def weave(self, thread: str) -> str:
+            raise NotImplementedError
+
+    class Knitter:
+        def knit(self, wool: str) -> str:
+            raise NotImplementedError
+
+    looms: Registry[Any] = Registry("loom", Weaver, Knitter)
+
+    class Needles(Knitter):
+        def knit(self, wool: str) -> str:
+            return wool
+
+    looms.register("needles")(Needles)
+    assert looms.get("needles") is Needles
+
+    class Broken(Knitter):
+        def knit(self) -> str:  # type: ignore[override]
+            return ""
+
+    with pytest.raises(RecipeError, match=r"the loom 'broken': knit should take \(wool\) beside self, as Knitter\.knit does"):
+        looms.register("broken")(Broken)
+    with pytest.raises(RecipeError, match="should be a class derived from Weaver or Knitter"):
+        looms.register("none")(int)

@@ -33,14 +33,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """Names of one kind of part, `kind` being the word a user knows it by ("algorithm"). With `base`, parts are classes derived from it.
+    """Names of one kind of part, `kind` being the word a user knows it by ("algorithm"). With `bases`, parts are classes derived from one.
 
     Other packages add to it by an entry point in the group `fedloom.<kind>s`; the entry point's module registers itself when loaded.
     """
 
-    def __init__(self, kind: str, base: type | None = None) -> None:
+    def __init__(self, kind: str, *bases: type) -> None:
         self.kind = kind
-        self._base = base
+        self._bases = bases
         self._parts: dict[str, T] = {}
         self._entry_points_loaded = False
 
@@ -48,10 +48,13 @@ class Registry(Generic[T]):
         """Decorator: make the class or function known to recipes as `name`. A name that is taken is an error."""
 
         def add(part: T) -> T:
-            if self._base and not (isinstance(part, type) and issubclass(part, self._base)):
-                raise RecipeError(f"the {self.kind} '{name}' should be a class derived from {self._base.__name__}; {_origin(part)} is none")
-            if self._base and (problem := _misfit(part, self._base)):
-                raise RecipeError(f"the {self.kind} '{name}': {problem}")
+            derived = [base for base in self._bases if isinstance(part, type) and issubclass(part, base)]
+            if self._bases and not derived:
+                named = " or ".join(base.__name__ for base in self._bases)
+                raise RecipeError(f"the {self.kind} '{name}' should be a class derived from {named}; {_origin(part)} is none")
+            for base in derived:
+                if problem := _misfit(part, base):
+                    raise RecipeError(f"the {self.kind} '{name}': {problem}")
             taken = self._parts.get(name)
             if taken is not None and _origin(taken) != _origin(part):
                 raise RecipeError(f"the {self.kind} '{name}' is registered twice: {_origin(taken)} and {_origin(part)}")

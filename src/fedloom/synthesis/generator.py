@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from fedloom.data.records import Provenance, Record, Turn
-from fedloom.errors import PrivateDataError
+from fedloom.errors import PrivateDataError, RecipeError
 from fedloom.registry import Registry
+from fedloom.synthesis.picture_generator import PictureGenerator
 
 MaxNewTokens = Annotated[int, Field(ge=1, description="length of a reply in tokens")]
 Temperature = Annotated[float, Field(ge=0, description="0: always the likeliest word; above: drawn")]
@@ -96,4 +97,25 @@ def refuse_leaving(prompt: Prompt, to: str) -> None:
         )
 
 
-generators: Registry[Any] = Registry("generator", Generator)
+generators: Registry[Any] = Registry("generator", Generator, PictureGenerator)
+
+
+def writer_of(part: Mapping[str, Any], where: str) -> Generator:
+    """The generator of text that `part` names by its kind, with its settings. Raises RecipeError naming `where` for one of pictures."""
+    made = _made(part)
+    if not isinstance(made, Generator):
+        raise RecipeError(f"{where}: {part['kind']} makes pictures; choose a generator that writes, such as transformers")
+    return made
+
+
+def picture_generator_of(part: Mapping[str, Any], where: str) -> PictureGenerator:
+    """The generator of pictures that `part` names by its kind, with its settings. Raises RecipeError naming `where` for one of text."""
+    made = _made(part)
+    if not isinstance(made, PictureGenerator):
+        raise RecipeError(f"{where}: {part['kind']} writes text; choose a generator of pictures, such as diffusion or diffusers")
+    return made
+
+
+def _made(part: Mapping[str, Any]) -> Any:
+    settings = dict(part)
+    return generators.get(str(settings.pop("kind")))(**settings)

@@ -24,7 +24,7 @@ from fedloom.registry import PLACE, parts_of
 from fedloom.state import State
 from fedloom.streams import numpy_stream
 from fedloom.synthesis.domain import load_domain
-from fedloom.synthesis.generator import LEAVING, Generator, generators
+from fedloom.synthesis.generator import LEAVING, Generator, generators, writer_of
 from fedloom.synthesis.generators.loaded import LoadedGenerator
 from fedloom.synthesis.likeness import require_likeness
 from fedloom.synthesis.making_up import REASONS, Answers, MakingUp, TrainedWriter
@@ -202,11 +202,7 @@ class KnowledgeSG(FinishStep):
 
     @property
     def _expert(self) -> Generator | None:
-        if self.expert is None:
-            return None
-        settings = dict(self.expert)
-        made: Generator = generators.get(str(settings.pop("kind")))(**settings)
-        return made
+        return None if self.expert is None else writer_of(self.expert, "finish: knowledgesg: expert.kind")
 
     def _pool(self) -> list[Conversation]:
         """The public examples. Raises DataError when there are fewer than a prompt shows."""

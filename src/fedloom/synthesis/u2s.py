@@ -24,7 +24,7 @@ from fedloom.registry import PLACE, SERVER_PLACE, parts_of
 from fedloom.synthesis.embedding import require_embedder
 from fedloom.synthesis.examples import Choice, Chosen, choose, load_pool
 from fedloom.synthesis.filters import DEFAULT, PairFilter, filtered, pair_filters, supported
-from fedloom.synthesis.generator import Generator, generators
+from fedloom.synthesis.generator import Generator, generators, writer_of
 from fedloom.synthesis.prompting import Pair, PairPrompt, load_prompt
 from fedloom.synthesis.words import content_words, count_words
 from fedloom.synthesis.writing import Budget, Written, write
@@ -186,9 +186,7 @@ class U2S(PrepareStep):
 
     @property
     def _generator(self) -> Generator:
-        kind, settings = _kind_and_settings(self.generator)
-        made: Generator = generators.get(kind)(**settings)
-        return made
+        return writer_of(self.generator, "prepare: u2s: generator.kind")
 
     @property
     def _filters(self) -> list[PairFilter]:
