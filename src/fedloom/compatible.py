@@ -9,10 +9,10 @@ from fedloom.algorithms import Algorithm, algorithms
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.sources import JOINED, joined_parts
 from fedloom.errors import RecipeError
-from fedloom.hooks import Behaviour, behaviours, finish_steps, prepare_steps
+from fedloom.hooks import Behaviour, PrepareStep, behaviours, finish_steps, prepare_steps
 from fedloom.models.kinds import kinds
 from fedloom.recipe import DataRecipe, Recipe
-from fedloom.registry import nearest
+from fedloom.registry import Registry, nearest
 from fedloom.tasks import tasks
 
 
@@ -78,8 +78,14 @@ def check_drawn(name: str, algorithm: Algorithm, drawn: int) -> None:
         raise RecipeError(f"federation.per_round: {name} needs {algorithm.needs_clients} or more clients in a round, but {drawn} are drawn")
 
 
-def check_privacy(recipe: Recipe, task: Mapping[str, Any], finish: Sequence[Mapping[str, Any]], algorithm: Algorithm) -> None:
-    """Raise RecipeError for parts that differential privacy does not go with; `finish` are the finish steps with all their settings."""
+def check_privacy(
+    recipe: Recipe,
+    task: Mapping[str, Any],
+    prepare: Sequence[Mapping[str, Any]],
+    finish: Sequence[Mapping[str, Any]],
+    algorithm: Algorithm,
+) -> None:
+    """Raise RecipeError for parts that differential privacy does not go with; `prepare` and `finish` are steps with all their settings."""
     if recipe.privacy is None:
         return
     if tasks.get(recipe.task.kind).couples_rows and recipe.privacy.unit == "row":
@@ -100,19 +106,28 @@ def check_privacy(recipe: Recipe, task: Mapping[str, Any], finish: Sequence[Mapp
                 f" with; choose {able}, with average_factors or ffa"
             )
         _check_updates_unused(finish)
-        return
-    for number, step in enumerate(recipe.prepare):
-        if not prepare_steps.get(step.kind).row_by_row:
+    for number, settings in enumerate(prepare):
+        step: PrepareStep = _made(prepare_steps, settings)
+        if step.exchanges and step.counts_rows and (recipe.privacy.unit == "client" or step.noise_on_counts is None):
             raise RecipeError(
-                f"prepare.{number}: {step.kind} makes a row of several, or several of one, so that protecting a row would not protect"
-                " what it was made of; leave it out, or write privacy: null"
+                f"prepare.{number}: {settings['kind']} sends counts of a client's rows up, which noise for privacy.unit"
+                f" {recipe.privacy.unit} does not protect; set it so that it counts none, leave it out, or write privacy: null"
             )
+        if recipe.privacy.unit == "row" and not step.row_by_row:
+            raise RecipeError(
+                f"prepare.{number}: {settings['kind']} makes a row of several, or several of one, so that protecting a row would not"
+                " protect what it was made of; leave it out, or write privacy: null"
+            )
+
+
+def _made(registry: Registry[Any], settings: Mapping[str, Any]) -> Any:
+    """The part that `settings` name by their kind."""
+    return registry.get(settings["kind"])(**{name: value for name, value in settings.items() if name != "kind"})
 
 
 def _check_updates_unused(finish: Sequence[Mapping[str, Any]]) -> None:
     for number, step in enumerate(finish):
-        settings = {name: value for name, value in step.items() if name != "kind"}
-        if finish_steps.get(step["kind"])(**settings).needs_updates:
+        if _made(finish_steps, step).needs_updates:
             raise RecipeError(
                 f"finish.{number}: {step['kind']} works with models of single clients, and privacy.unit: client protects their sum alone;"
                 " let it work with the joined model, or leave it out"

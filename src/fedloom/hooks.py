@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from fedloom.data.generated_rows import MIX, Order
 from fedloom.data.records import Conversation, Document, Provenance, Record
 from fedloom.measures import Measure
 from fedloom.models.bench import Bench
@@ -51,7 +52,7 @@ class PrepareContext:
     a folder that is the same whenever data, steps and seed are, so that work that is kept there is not done again. `progress(done, total,
     pace)` tells how far the step is, `pace` being words such as "24 tokens/s". `told` are the numbers that the server sent for this client,
     when the step exchanges counts, and `sent` the public rows that it sent to all. `held_out`: the
-    records are those that are measured, which may come to nothing.
+    records are those that are measured, which may come to nothing. `labels` are those that the task chooses from, where it classifies.
     """
 
     client: str
@@ -63,6 +64,7 @@ class PrepareContext:
     told: Mapping[str, float] = field(default_factory=dict)
     sent: Sequence[Conversation] = ()
     held_out: bool = False
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Prepared:
     """The rows that a prepare step gives, and how many it left out for which reason (a short name such as too_short).
 
     `measured` is what it measured of its work, by the names of its `measures`. `weight` is what the client counts for when updates are
-    averaged; null: its rows. `shown` are rows with the PUBLIC records that they were made from, for the report.
+    averaged; null: its rows. `shown` are rows with the PUBLIC records that they were made from, for the report. The last `generated` of the
+    records were made beside the client's own, and are trained on in this `order`.
     """
 
     records: Sequence[Record]
@@ -78,6 +81,8 @@ class Prepared:
     measured: Mapping[str, float] = field(default_factory=dict)
     weight: float | None = None
     shown: Sequence[tuple[Conversation, Document]] = ()
+    generated: int = 0
+    order: Order = MIX
 
 
 def step_stream(seed: int, number: int, client: str) -> np.random.Generator:
@@ -92,11 +97,22 @@ class PrepareStep:
     """Whether the step sends counts up, and works only when the server has answered to those of all clients."""
 
     row_by_row: ClassVar[bool] = False
-    """Whether each row that it gives is made of one row alone, and no row makes two: what protects a row after such a step protects it
-    before. What the client counts for stays as the step before has said, unless it says otherwise."""
+    """Whether each row that it gives is made of one row alone, or of none, and no row makes two: what protects a row after such a step
+    protects it before. What the client counts for stays as the step before has said, unless it says otherwise."""
 
     measures: ClassVar[tuple[Measure, ...]] = ()
     """What it measures of its work at each client, recorded as prepare/STEP/NAME."""
+
+    @property
+    def counts_rows(self) -> bool:
+        """Of a step that exchanges: whether what it sends up tells of the client's rows."""
+        return True
+
+    @property
+    def noise_on_counts(self) -> float | None:
+        """Under privacy of rows: the standard deviation of the noise on each number that it sends up, where a row changes one of them, and by
+        1. None: it cannot be taken then."""
+        return None
 
     def check(self, server: ServerSide) -> None:
         """Raise a FedloomError, before anything is started, when the step cannot be taken."""

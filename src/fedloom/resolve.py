@@ -169,7 +169,7 @@ def _complete(recipe: Recipe) -> Recipe:
     check_algorithm(recipe, name, algorithm)
     plain["prepare"] = [_completed(step, prepare_steps, f"prepare.{i}", "kind", known) for i, step in enumerate(recipe.prepare)]
     plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
-    check_privacy(recipe, plain["task"], plain["finish"], algorithm)
+    check_privacy(recipe, plain["task"], plain["prepare"], plain["finish"], algorithm)
     for i, step in enumerate(plain["prepare"]):
         _refuse_missing_places(step, known, f"prepare.{i}")
     check_finish_kinds(plain["finish"])

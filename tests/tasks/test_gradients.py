@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from itertools import chain
+from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
+from fedloom.data.generated_rows import Order
 from fedloom.models.flat import FlatParameters
 from fedloom.tasks.base import LossPart, Task
 from fedloom.tasks.gradients import PlainGradients
@@ -46,6 +48,27 @@ def test_another_stream_draws_other_rows():
 def test_a_client_with_more_rows_draws_more_steps_where_the_task_counts_passes():
     task = Task(batch_size=4, accumulation=2, passes=2)
     assert [len(draw(rows, task)) for rows in (4, 16, 40)] == [1, 4, 10]
+
+
+def test_in_an_order_each_kind_of_row_gets_its_share_of_the_round_one_after_the_other():
+    task = Task(batch_size=4, steps=5)  # 20 rows of a client with 6 of its own and 2 generated ones: 15 and 5
+    for order, kinds in (("private_then_generated", [False] * 15 + [True] * 5), ("generated_then_private", [True] * 5 + [False] * 15)):
+        drawn = list(chain(*chain(*PlainGradients().draw(8, task, stream(), order, 2))))
+        assert [row >= 6 for row in drawn] == kinds
+        assert {row for row in drawn if row < 6} == set(range(6))
+
+
+@given(own=st.integers(0, 20), made=st.integers(0, 20), batch=counts, steps=counts, order=st.sampled_from(get_args(Order)))
+def test_every_order_takes_as_many_steps_of_as_many_rows(own, made, batch, steps, order):
+    assume(own + made)
+    drawn = PlainGradients().draw(own + made, Task(batch_size=batch, steps=steps), stream(), order, made)
+    assert [[len(one) for one in step] for step in drawn] == [[batch]] * steps
+    assert all(0 <= row < own + made for row in chain(*chain(*drawn)))
+
+
+def test_without_generated_rows_every_order_draws_the_same_rows():
+    task = Task(batch_size=4, steps=5)
+    assert all(PlainGradients().draw(30, task, stream(), order, 0) == draw(30, task) for order in get_args(Order))
 
 
 @dataclass(frozen=True)

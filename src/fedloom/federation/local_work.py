@@ -105,8 +105,8 @@ class LocalWork:
         if self.private and random and self.private.terms.unit == "row":
             private = self.private.gradients(random)
             return private, private.draw(rows, task)
-        plain = PlainGradients()
-        return plain, plain.draw(rows, task, torch_stream(self.agreed.seed, "batches", number, self.client))
+        plain, stream = PlainGradients(), torch_stream(self.agreed.seed, "batches", number, self.client)
+        return plain, plain.draw(rows, task, stream, self.rows.order, self.rows.generated)
 
     def _told(self, done: Trained, rows: Rows) -> dict[str, float]:
         """What the site says of its training where its rows have no formal privacy."""

@@ -34,6 +34,9 @@ from fedloom.tasks import Task
 WITHIN_CLIP = "within_clip"
 """What a client calls the bit that tells whether its update was within the clipping norm."""
 
+BEFORE_ROUNDS = 0
+"""The round of charges for what is released before round 1."""
+
 ALL_ROUNDS = "all rounds"
 """How the question begins that is charged where some clients are drawn for a round: one for all rounds of a federation."""
 
@@ -46,24 +49,30 @@ def plan_site(
     Prepare steps have made them of the rows `made_of`, which count as spent with them: other steps make other rows, and no new budget.
     Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed, or charged for another unit.
     """
-    rows = (*records, *made_of)
-    own = [record for record in rows if record.provenance is not Provenance.PUBLIC]  # PUBLIC rows among them may be other owners', too
-    public = not own
-    if terms.ledger == "run" and not public:
-        raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
-    _refuse_removed_ledgers(folder.path.name)
-    apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
-    ledger = open_account([content_digest(record) for record in own or rows], apart)
+    ledger = account_of(terms, (*records, *made_of), envelope, folder)
     entries = ledger.entries()
     refuse_other_units(entries, terms.unit)
     if folder.plan(envelope) is None:
-        earlier = [entry.charge.event for entry in entries if entry.charge.run != envelope.run]
+        before = (entry.charge for entry in entries if entry.charge.run != envelope.run or entry.charge.round == BEFORE_ROUNDS)
+        earlier = [charge.event for charge in before]
         expected = task.batch_size * task.accumulation
         if terms.unit == "row":
             plan = planned(terms, ledger.account, len(records), expected, task.steps, earlier)
         else:
             plan = planned_client(terms, ledger.account, earlier)
         folder.keep_plan(envelope, plan)
+
+
+def account_of(terms: PrivacyTerms, rows: Sequence[Record], envelope: Envelope, folder: SiteFolder) -> Ledger:
+    """The account of `rows` under `terms`. Raises LedgerError where one that is known to have been charged was removed, RecipeError for
+    PRIVATE rows whose earlier runs the terms forget."""
+    own = [record for record in rows if record.provenance is not Provenance.PUBLIC]  # PUBLIC rows among them may be other owners', too
+    public = not own
+    if terms.ledger == "run" and not public:
+        raise RecipeError("privacy.ledger: run forgets what other runs have spent, and goes with PUBLIC rows alone; write rows")
+    _refuse_removed_ledgers(folder.path.name)
+    apart = envelope.run * (terms.ledger == "run") + envelope.federation if public else ""  # a server could name a federation anew
+    return open_account([content_digest(record) for record in own or rows], apart)
 
 
 def _refuse_removed_ledgers(client: str) -> None:
@@ -81,7 +90,7 @@ def refuse_counting_steps(agreed: Agreed) -> None:
     if agreed.privacy is None:
         return
     for number, step in enumerate(agreed.prepare):
-        if step.exchanges:
+        if step.exchanges and step.counts_rows and (agreed.privacy.unit == "client" or step.noise_on_counts is None):
             raise RefusedMessageError(f"prepare.{number}: sends counts of rows up, which these terms protect")
         if agreed.privacy.unit == "row" and not step.row_by_row:
             raise RefusedMessageError(f"prepare.{number}: makes a row of several, or several of one, and these terms protect single rows")

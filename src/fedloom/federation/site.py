@@ -32,6 +32,7 @@ from fedloom.errors import (
     RecipeError,
     RefusedMessageError,
 )
+from fedloom.federation import private_counts
 from fedloom.federation.audit import AuditLog
 from fedloom.federation.bodies import MOST_SAMPLES, Failure, Holding, Kept, Sample, Samples, Sent, Terms, WrittenPair, one_line
 from fedloom.federation.codec import codecs
@@ -163,7 +164,10 @@ class Site:
         sent = message.body.rows if isinstance(message.body, Sent) else {}
         preparation = Preparation(self.name, agreed, self._bench, data.start, self._progress, data.places, sent)
         if "counts" in message.report:
-            return encode(Message("prepared", 0, self.name, {}, preparation.counts(data.train), message.envelope))
+            counts = preparation.counts(data.train)
+            if agreed.privacy:
+                counts = private_counts.noised(counts, agreed, agreed.privacy, data.train, message.envelope, self.folder)
+            return encode(Message("prepared", 0, self.name, {}, counts, message.envelope))
         told = {name: value for name, value in message.report.items() if "/" in name}
         rows_sent = sha256_of_records(record for number in sorted(sent) for record in sent[number])
         key = json.dumps([agreed.content["prepare"], agreed.seed, agreed.most_held_out, sorted(told.items()), rows_sent])

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedloom.agreed import Agreed
+from fedloom.data.generated_rows import MIX, Order
 from fedloom.errors import RefusedMessageError
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Envelope
@@ -47,6 +48,9 @@ class SiteRows:
     """The hash of the terms that they were encoded under."""
     weight: float | None = None
     """What the site counts for when updates are averaged; null: its rows."""
+    generated: int = 0
+    """How many of the last rows that it trains on were generated beside its own."""
+    order: Order = MIX
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from fedloom.tasks.base import Task
 @dataclass(frozen=True)
 class EncodedRecords:
     """`records` are those that a task learns from or measures, the file `path` holds their rows, and `groups` tells which rows are right
-    answers to one record, by its number. `cut` records lost something to the greatest length; `left_out` records had nothing left.
+    answers to one record, by its number. `cut` records lost something to the greatest length; `left_out` records had nothing left. `places`
+    are where the records stood among those that were given.
     """
 
     records: Sequence[Record]
@@ -25,6 +26,7 @@ class EncodedRecords:
     groups: tuple[int, ...]
     cut: int
     left_out: int
+    places: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def encode_learnable(task: Task, records: Sequence[Record], encoder: Any, every_
     of_records = _at(records, places)
     if len(of_rows) > len(places):  # some records have several rows, and a record that is cut is one
         encoded = task.load(task.encode(of_records, encoder, cache))
-    return EncodedRecords(of_records, path, of_rows, encoded.truncated if kept else 0, len(records) - len(places))
+    return EncodedRecords(of_records, path, of_rows, encoded.truncated if kept else 0, len(records) - len(places), places)
 
 
 def _at(records: Sequence[Record], places: Sequence[int]) -> Sequence[Record]:

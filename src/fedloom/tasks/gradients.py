@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import nn
 
+from fedloom.data.generated_rows import MIX, Order, parts_in
 from fedloom.models.flat import FlatParameters
 from fedloom.tasks.base import Rows, Task
 
@@ -32,12 +33,19 @@ class PlainGradients:
 
     clips_rows: ClassVar[bool] = False
 
-    def draw(self, rows: int, task: Task, stream: torch.Generator) -> list[list[list[int]]]:
-        """steps x accumulation x batch_size: rows drawn without replacement; a client with fewer rows loops over them."""
+    def draw(self, rows: int, task: Task, stream: torch.Generator, order: Order = MIX, generated: int = 0) -> list[list[list[int]]]:
+        """steps x accumulation x batch_size: rows drawn without replacement; a client with fewer rows loops over them.
+
+        In an `order` other than mix, the last `generated` rows and the others follow one another: each kind gets as much of the round as
+        it is of the rows.
+        """
         wanted = task.batch_size * task.accumulation * task.steps_for(rows)
-        drawn = torch.randperm(rows, generator=stream)[: min(wanted, rows)].tolist()
-        looped = [drawn[i % len(drawn)] for i in range(wanted)]
-        batches = [looped[i : i + task.batch_size] for i in range(0, wanted, task.batch_size)]
+        drawn: list[int] = []
+        done = 0
+        for part in parts_in(order, rows, generated):
+            done += len(part)
+            drawn += _looped(part, round(wanted * done / rows) - len(drawn), stream)
+        batches = [drawn[i : i + task.batch_size] for i in range(0, wanted, task.batch_size)]
         return [batches[i : i + task.accumulation] for i in range(0, len(batches), task.accumulation)]
 
     def add(self, model: nn.Module, parameters: FlatParameters, task: Task, rows: Rows, step: Step) -> tuple[float, int]:
@@ -48,3 +56,9 @@ class PlainGradients:
                 parameters.gather()
                 loss, tokens = loss + float(part.loss.detach()) / len(step), tokens + part.tokens
         return loss, tokens
+
+
+def _looped(part: range, wanted: int, stream: torch.Generator) -> list[int]:
+    """`wanted` of the rows of `part` in a drawn order, again from the first when there are no more."""
+    drawn = torch.randperm(len(part), generator=stream)[: min(wanted, len(part))].tolist()
+    return [part[drawn[i % len(drawn)]] for i in range(wanted)]
