@@ -110,7 +110,7 @@ class PrepareStep:
 
     @property
     def noise_on_counts(self) -> float | None:
-        """Under privacy of rows: the standard deviation of the noise on each number that it sends up, where a row changes one of them, and by
+        """Under privacy of rows: the standard deviation of the noise on each number that it sends up, where a row changes one of them, by
         1. None: it cannot be taken then."""
         return None
 
