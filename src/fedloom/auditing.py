@@ -239,12 +239,12 @@ class _Audit:
         """The texts of the private rows, or of the others, trained on or held out, before the prepare steps and after them."""
         before = (record for client in self.local.data.clients for record in (*client.train, *client.held_out))
         every = (*before, *self.trained, *self.held_out)
-        return scan.texts_of(record for record in every if record.provenance.may_leave is not private)
+        return scan.texts_of(record for record in every if record.may_leave is not private)
 
     def _said(self, grams: scan.Grams) -> dict[str, Any] | None:
         """How many texts, sampled behind the prompts of private training rows, hold one of `grams`; and as many from the base model."""
         encoder = self._talking()
-        rows = [record for record in self.trained if isinstance(record, Conversation) and not record.provenance.may_leave]
+        rows = [record for record in self.trained if isinstance(record, Conversation) and not record.may_leave]
         if encoder is None or not rows or not grams or not self.samples:
             return None
         drawn = self._drawn(rows, self.samples, "samples")

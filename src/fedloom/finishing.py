@@ -77,7 +77,7 @@ def _checked(done: Any, who: str, step: FinishStep, before: State) -> Finished:
         if not math.isfinite(value):
             raise PartError(f"{who} measured '{name}', and the value is not finite")
     for row in (*done.rows, *done.rejected):
-        if not row.provenance.may_leave:
+        if not row.may_leave:
             raise PartError(f"{who} gave a {row.provenance} row to hand out, which may not leave its client")
     return replace(done, state=state, measured=measured)
 
@@ -88,14 +88,15 @@ def _write_rows(path: Path, rows: Sequence[Conversation]) -> None:
 
 
 def keep_samples(recipe: Recipe, folder: RunFolder, federation: Federation, before: State, after: State, said: bool = True) -> None:
-    """Write the clients' answers to public held-out rows, of the models `before` and `after`, and pairs that they have written from public
-    documents, into the run's folder; with `said` false no answers, since the model could say text of a private row."""
+    """Write the clients' answers to public held-out rows, of the models `before` and `after`, pairs that they have written from public
+    documents, and pictures that they have made beside public ones, into the run's folder; with `said` false no answers, since the model
+    could say text of a private row."""
     answered = {}
     if recipe.evaluate.samples and not said:
         federation.observer.note("no sample answers: the model was trained on private rows, and could say them; ask it with `fedloom chat`")
     if recipe.evaluate.samples:
         answered = samples(federation, before, after, recipe.evaluate.samples, recipe.evaluate.max_new_tokens)
-    for name, kind in (("samples.json", "items"), ("pairs.json", "pairs")):
+    for name, kind in (("samples.json", "items"), ("pairs.json", "pairs"), ("pictures.json", "pictures")):
         found = [
             {"client": client, **asdict(one)} for client, body in answered.items() for one in getattr(body, kind) if said or kind != "items"
         ]

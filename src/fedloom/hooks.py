@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from fedloom.data.generated_rows import MIX, Order
-from fedloom.data.records import Conversation, Document, Provenance, Record
+from fedloom.data.records import Conversation, Document, Picture, Provenance, Record
 from fedloom.measures import Measure
 from fedloom.models.bench import Bench
 from fedloom.models.encoders import Encoder
@@ -72,7 +72,8 @@ class Prepared:
     """The rows that a prepare step gives, and how many it left out for which reason (a short name such as too_short).
 
     `measured` is what it measured of its work, by the names of its `measures`. `weight` is what the client counts for when updates are
-    averaged; null: its rows. `shown` are rows with the PUBLIC records that they were made from, for the report. The last `generated` of the
+    averaged; null: its rows. `shown` are rows with the PUBLIC records that they were made from, for the report, and `pictures` PUBLIC ones
+    and SYNTHETIC ones of a client all of whose rows are PUBLIC. The last `generated` of the
     records were made beside the client's own, and are trained on in this `order`.
     """
 
@@ -83,6 +84,7 @@ class Prepared:
     shown: Sequence[tuple[Conversation, Document]] = ()
     generated: int = 0
     order: Order = MIX
+    pictures: Sequence[Picture] = ()
 
 
 def step_stream(seed: int, number: int, client: str) -> np.random.Generator:

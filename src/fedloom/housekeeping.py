@@ -15,12 +15,13 @@ KINDS = {
     "rows": "encoded rows (private content of your clients)",
     "prepared": "work of prepare steps (private content of your clients)",
     "written": "what generators wrote (private content of your clients)",
+    "made": "pictures that generators made (private content of your clients)",
     "judges": "what judges said of answers",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",
 }
 
-PRIVATE = ("rows", "prepared", "written")
+PRIVATE = ("rows", "prepared", "written", "made")
 """Kinds that hold content of clients' rows, and can be made again."""
 
 LEFT = "what killed runs left half written"

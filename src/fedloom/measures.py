@@ -18,7 +18,8 @@ class Measure:
 
     `name` stands in metrics.jsonl, `title` in tables and plots. `unit` is `share`, or a unit such as nats, dB or cm, or empty for a plain
     number. `better` says which direction is an improvement; `neither` is for counts and costs. A change for the worse by `alert` or more,
-    from where a run began, is something its reader must not miss. `note` is one sentence for reports that says what is counted.
+    from where a run began (of a prepare step's measure, from 0), is something its reader must not miss. `note` is one sentence for reports
+    that says what is counted.
     """
 
     name: str

@@ -73,13 +73,13 @@ def test_a_body_is_read_as_it_was_written(body):
         (Holding, {"numbers": {}, "counts": {"What is my diagnosis?": {}}}, NO_NAME),
         (Samples, [SAMPLE], "its samples are not readable"),
         (Samples, {"items": [SAMPLE]}, "its samples are not readable"),
-        (Samples, {"items": {"prompt": "question?"}, "pairs": []}, "its samples are no list, or too many"),
-        (Samples, {"items": [SAMPLE] * (MOST_SAMPLES + 1), "pairs": []}, "its samples are no list, or too many"),
-        (Samples, {"items": ["text"], "pairs": []}, "a sample is not readable"),
-        (Samples, {"items": [SAMPLE, {"prompt": "question?"}], "pairs": []}, "a sample is not readable"),
-        (Samples, {"items": [SAMPLE | {"more": "text"}], "pairs": []}, "a sample is not readable"),
-        (Samples, {"items": [SAMPLE | {"after": 7}], "pairs": []}, "a sample is not readable"),
-        (Samples, {"items": [], "pairs": [SAMPLE]}, "a sample is not readable"),
+        (Samples, {"items": {"prompt": "question?"}, "pairs": [], "pictures": []}, "its samples are no list, or too many"),
+        (Samples, {"items": [SAMPLE] * (MOST_SAMPLES + 1), "pairs": [], "pictures": []}, "its samples are no list, or too many"),
+        (Samples, {"items": ["text"], "pairs": [], "pictures": []}, "a sample is not readable"),
+        (Samples, {"items": [SAMPLE, {"prompt": "question?"}], "pairs": [], "pictures": []}, "a sample is not readable"),
+        (Samples, {"items": [SAMPLE | {"more": "text"}], "pairs": [], "pictures": []}, "a sample is not readable"),
+        (Samples, {"items": [SAMPLE | {"after": 7}], "pairs": [], "pictures": []}, "a sample is not readable"),
+        (Samples, {"items": [], "pairs": [SAMPLE], "pictures": []}, "a sample is not readable"),
         (Sent, [], "the rows that it sends are not readable"),
         (Sent, {"0": [{"turns": [["user", 7]], "fields": {}}]}, "the rows that it sends are not readable"),
         (Sent, {"0": [{"turns": [["user", "a", "b"]], "fields": {}}]}, "the rows that it sends are not readable"),
@@ -97,7 +97,7 @@ def test_a_body_that_is_not_what_its_kind_holds_is_refused(kind, plain, reason):
 def test_long_texts_are_cut_by_who_sends_and_by_who_reads():
     long = SAMPLE | {"after": "a" * (LONGEST_TEXT + 1)}
     assert [len(item["after"]) for item in Samples((Sample(**long),)).plain()["items"]] == [LONGEST_TEXT]
-    assert [len(item.after) for item in Samples.read({"items": [long], "pairs": []}).items] == [LONGEST_TEXT]
+    assert [len(item.after) for item in Samples.read({"items": [long], "pairs": [], "pictures": []}).items] == [LONGEST_TEXT]
     reason = "x" * LONGEST_REASON + "y"
     assert Failure(reason).plain() == Failure.read(reason).reason == "x" * LONGEST_REASON + "..."
 

@@ -33,6 +33,10 @@ class Provenance(StrEnum):
         return self not in (Provenance.PRIVATE, Provenance.UNALIGNED)
 
 
+GUIDED_BY = "guided_by"
+"""The field with the hash of the record of its client's own that guided the making of a SYNTHETIC one."""
+
+
 class Record:
     """What all kinds of record have. `fields` are the row's other columns as text (owner, language, ...): what partitioners split by."""
 
@@ -46,6 +50,11 @@ class Record:
         def label(self) -> str:
             """What is to be predicted, as text; empty for a record without a label."""
             raise NotImplementedError
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether its content may be handed out: that of a row which one of the client's own has guided may be much like this."""
+        return self.provenance.may_leave and GUIDED_BY not in self.fields
 
     def with_each_answer(self) -> list[Any]:
         """The record, and once more for every other answer that counts as right."""

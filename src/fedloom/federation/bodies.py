@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Protocol
 
-from fedloom.data.records import Conversation, Provenance, Record, Turn
+import numpy as np
+
+from fedloom.data.records import Conversation, Picture, Provenance, Record, Turn
 from fedloom.errors import PrivateDataError, RefusedMessageError
 
 LONGEST_REASON = 300
@@ -22,6 +25,8 @@ LONGEST_TEXT = 20_000
 NAME = re.compile(r"[a-z0-9_]+([/.-][a-z0-9_]+)*")
 LONGEST_NAME = 64
 """What numbers in a message are called, and the characters of such a name at the most."""
+LONGEST_SIDE = 64
+"""Pixels of a side of a picture that is shown."""
 MOST_SAMPLES = 1000
 MOST_COUNTS = 100_000
 
@@ -163,32 +168,58 @@ class WrittenPair:
 
 
 @dataclass(frozen=True)
+class ShownPicture:
+    """A picture of the class `label`, `made` yes or no. `size` is "height width channels", `pixels` the uint8 values in base64."""
+
+    label: str
+    made: str
+    size: str
+    pixels: str
+
+    @classmethod
+    def of(cls, picture: Picture) -> ShownPicture:
+        """Of a large picture every few pixels are taken, so that no side is longer than `LONGEST_SIDE`."""
+        step = math.ceil(max(picture.pixels.shape[:2]) / LONGEST_SIDE)
+        pixels = np.ascontiguousarray(picture.pixels[::step, ::step])
+        made = "yes" if picture.provenance is Provenance.SYNTHETIC else "no"
+        return cls(picture.label, made, " ".join(map(str, pixels.shape)), b64encode(pixels.tobytes()).decode("ascii"))
+
+
+@dataclass(frozen=True)
 class Samples:
-    """Answers to PUBLIC rows, and pairs that were written from PUBLIC documents. Built with `of`, which is given the records that the texts
-    come from."""
+    """Answers to PUBLIC rows, pairs that were written from PUBLIC documents, and pictures of a client all of whose rows are PUBLIC. Built
+    with `of`, which is given the records that they come from."""
 
     kinds: ClassVar[tuple[str, ...]] = ("samples",)
 
     items: tuple[Sample, ...]
     pairs: tuple[WrittenPair, ...] = ()
+    pictures: tuple[ShownPicture, ...] = ()
 
     @classmethod
-    def of(cls, items: Sequence[Sample], records: Sequence[Record], pairs: Sequence[WrittenPair] = ()) -> Samples:
-        """Raises PrivateDataError when one of `records`, the rows behind `items` and `pairs`, is not PUBLIC."""
+    def of(
+        cls,
+        items: Sequence[Sample],
+        records: Sequence[Record],
+        pairs: Sequence[WrittenPair] = (),
+        pictures: Sequence[ShownPicture] = (),
+    ) -> Samples:
+        """Raises PrivateDataError when one of `records`, the rows behind all that is shown, is not PUBLIC."""
         for record in records:
             if record.provenance is not Provenance.PUBLIC:
                 raise PrivateDataError(f"a sample of a {record.provenance} row was put into a message; only public rows are sampled")
-        return cls(tuple(items), tuple(pairs))
+        return cls(tuple(items), tuple(pairs), tuple(pictures))
 
     def plain(self) -> Any:
-        return {"items": _texts_of(self.items), "pairs": _texts_of(self.pairs)}
+        return {"items": _texts_of(self.items), "pairs": _texts_of(self.pairs), "pictures": _texts_of(self.pictures)}
 
     @classmethod
     def read(cls, plain: Any) -> Samples:
-        if not isinstance(plain, dict) or set(plain) != {"items", "pairs"}:
+        if not isinstance(plain, dict) or set(plain) != {"items", "pairs", "pictures"}:
             raise RefusedMessageError("its samples are not readable")
         items = tuple(Sample(**texts) for texts in _read_texts(plain["items"], Sample))
-        return cls(items, tuple(WrittenPair(**texts) for texts in _read_texts(plain["pairs"], WrittenPair)))
+        pairs = tuple(WrittenPair(**texts) for texts in _read_texts(plain["pairs"], WrittenPair))
+        return cls(items, pairs, tuple(ShownPicture(**texts) for texts in _read_texts(plain["pictures"], ShownPicture)))
 
 
 def _texts_of(items: Sequence[Any]) -> list[dict[str, str]]:

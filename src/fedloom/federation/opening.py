@@ -25,6 +25,9 @@ MOST_WEIGHT = 1e12
 MOST_PAIRS = 10
 """Pairs written from PUBLIC documents that are asked for."""
 
+MOST_PICTURES = 60
+"""Pictures of a client that are shown, own and generated ones."""
+
 MOST_SAMPLED = 12
 """Clients that are asked for sample answers: each is sent two states, and a report with more of them is not read."""
 
@@ -65,14 +68,14 @@ def open_federation(federation: Federation, timed: bool = False) -> Opened:
 
 def samples(federation: Federation, before: State, after: State, count: int, max_new_tokens: int) -> dict[str, Samples]:
     """Answers of the models `before` and `after` to up to `count` PUBLIC held-out rows of each of the first `MOST_SAMPLED` clients, and
-    up to `MOST_PAIRS` pairs that each has written from PUBLIC documents."""
+    up to `MOST_PAIRS` pairs that each has written from PUBLIC documents, and `MOST_PICTURES` pictures beside PUBLIC ones."""
     report = {"count": float(count), "max_new_tokens": float(max_new_tokens)}
     sections = {"before": before, "after": after}
     asked = federation.measured[:MOST_SAMPLED]
     found = {}
     for client, message in _ask(federation, asked, "sample", "samples", lambda client: report, sections=sections):
-        if isinstance(message.body, Samples) and (message.body.items or message.body.pairs):
-            found[client] = Samples(message.body.items[:count], message.body.pairs[:MOST_PAIRS])
+        if isinstance(message.body, Samples) and (message.body.items or message.body.pairs or message.body.pictures):
+            found[client] = Samples(message.body.items[:count], message.body.pairs[:MOST_PAIRS], message.body.pictures[:MOST_PICTURES])
     return found
 
 
@@ -166,6 +169,8 @@ def _record_measures(federation: Federation, client: str, message: Message) -> N
             value = message.report.get(f"{number}/{measure.name}")
             if value is not None:
                 federation.metric(BEFORE, client, f"prepare/{kind}/{measure.name}", float(value))
+                if measure.worsened(0.0, float(value)) and not federation.name:
+                    federation.observer.note(f"warning: client '{client}': {measure.title}: {measure.shown(float(value))}; {measure.note}")
 
 
 def _ask(

@@ -34,7 +34,19 @@ from fedloom.errors import (
 )
 from fedloom.federation import private_counts
 from fedloom.federation.audit import AuditLog
-from fedloom.federation.bodies import MOST_SAMPLES, Failure, Holding, Kept, Sample, Samples, Sent, Terms, WrittenPair, one_line
+from fedloom.federation.bodies import (
+    MOST_SAMPLES,
+    Failure,
+    Holding,
+    Kept,
+    Sample,
+    Samples,
+    Sent,
+    ShownPicture,
+    Terms,
+    WrittenPair,
+    one_line,
+)
 from fedloom.federation.codec import codecs
 from fedloom.federation.local_work import LocalWork
 from fedloom.federation.messages import NO_ENVELOPE, Envelope, Expected, Message, decode, encode, peek
@@ -215,9 +227,11 @@ class Site:
             self._bench.parameters.load(message.section(section))
             answers.append(self._bench.kind.answers(self._bench.model, self._bench.encoder, records, length, 1) if records else [])
         items = [Sample(*self._bench.kind.shown(record), before, after) for record, before, after in zip(records, *answers, strict=True)]
-        shown = self._records[message.envelope].shown
+        shown, pictures = self._records[message.envelope].shown, self._records[message.envelope].pictures
         pairs = [WrittenPair(*pair) for pair in map(_written, shown)]
-        body = Samples.of(items, [*records, *(document for _, document in shown)], pairs)
+        own = self._held().train if pictures else ()
+        sources = [*records, *(document for _, document in shown), *own]
+        body = Samples.of(items, sources, pairs, list(map(ShownPicture.of, pictures)))
         return encode(Message("samples", message.round, self.name, {}, {}, message.envelope, body))
 
     def _work(self, envelope: Envelope) -> LocalWork:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fedloom.data.row_notes import ENCODED, REPEATED, found_counts
 from fedloom.files import write_atomic
 from fedloom.measures import Measure
-from fedloom.report import audits, made_up, plots, privacy, safety, written
+from fedloom.report import audits, generated, made_up, plots, privacy, safety, written
 from fedloom.report.drawing import svg
 from fedloom.report.markup import SEARCH, Html, figure, folded, joined, row, searchable, table, tag
 from fedloom.report.notes import notes
@@ -52,7 +52,7 @@ def page(record: RunRecord) -> str:
     )
     sections = [
         _head(record),
-        *(tag("p", alert, class_="alarm") for alert in (*safety.alerts(record), *audits.alerts(record.audit))),
+        *(tag("p", alert, class_="alarm") for alert in (*safety.alerts(record), *written.alerts(record), *audits.alerts(record.audit))),
         _cards(record),
         _results(record),
         _probes(record),
@@ -290,6 +290,7 @@ def _written(record: RunRecord) -> Html:
     if len(clients) > LISTED:
         clients, rows = [], [(title, cells[-1:]) for title, cells in rows]
     content = [table("what the prepare steps measured", ["measure", *clients, "all"], [row(title, cells) for title, cells in rows])]
+    content.append(generated.sheet(record))
     if record.pairs:
         content += [tag("p", written.about_pairs(record)), tag("div", written.pair_cards(record), class_="samples")]
     return _section("What was prepared", *content)

@@ -64,7 +64,8 @@ class WireTotals:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What one run folder holds. `pairs` were written from public documents: client, question, answer, text, file, place.
+    """What one run folder holds. `pairs` were written from public documents: client, question, answer, text, file, place. `pictures` are
+    own and generated ones of clients with public rows: client, label, made, size, pixels.
     `synthetic` are rows that finish steps made up and trained on, `rejected` those that they did not, with their `reason`. `audit` is what
     `fedloom audit privacy` has found; empty: it was not audited.
 
@@ -76,6 +77,7 @@ class RunRecord:
     metrics: tuple[Event, ...] = ()
     samples: tuple[Sample, ...] = ()
     pairs: tuple[Mapping[str, str], ...] = ()
+    pictures: tuple[Mapping[str, str], ...] = ()
     synthetic: tuple[Mapping[str, Any], ...] = ()
     rejected: tuple[Mapping[str, Any], ...] = ()
     wire: WireTotals = WireTotals()
@@ -199,13 +201,19 @@ def read_run(path: str | Path) -> RunRecord:
         _checked(_written(folder / "manifest.json", dict), folder / "manifest.json"),
         tuple(events),
         tuple(_sample(item) for item in _written(folder / "samples.json", list) if isinstance(item, dict)),
-        tuple({key: str(text) for key, text in item.items()} for item in _written(folder / "pairs.json", list) if isinstance(item, dict)),
+        _texts(folder / "pairs.json"),
+        _texts(folder / "pictures.json"),
         tuple(row for _, row in synthetic[0]),
         tuple(row for _, row in rejected[0]),
         WireTotals(len(wire_lines), sum(int(line.get("bytes") or 0) for _, line in wire_lines)),
         tuple(damaged + no_events + damaged_wire + synthetic[1] + rejected[1]),
         _written(folder / AUDIT, dict),
     )
+
+
+def _texts(path: Path) -> tuple[Mapping[str, str], ...]:
+    """The objects in a list that a run wrote, their values as text."""
+    return tuple({key: str(text) for key, text in item.items()} for item in _written(path, list) if isinstance(item, dict))
 
 
 def united(declared: Iterable[Iterable[Measure]]) -> tuple[Measure, ...]:

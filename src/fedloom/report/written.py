@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from fedloom.measures import Measure
 from fedloom.report.drawing import DOWN, UP, frame, label, styled
 from fedloom.report.markup import Html, joined, tag
 from fedloom.report.prepared import KEPT
@@ -83,8 +84,26 @@ def rows_of_measures(record: RunRecord) -> list[tuple[str, list[str]]]:
         if not name.startswith(COSINE) and any(values.values()):
             shown = titles[name].shown if name in titles else "{:.3g}".format
             cells = [shown(values[client]) if client in values else "–" for client in clients]
-            rows.append((titles[name].title if name in titles else name, [*cells, shown(sum(values.values()))]))
+            rows.append((titles[name].title if name in titles else name, [*cells, shown(_of_all(titles.get(name), list(values.values())))]))
     return rows
+
+
+def _of_all(measure: Measure | None, values: Sequence[float]) -> float:
+    """Counts and seconds of all clients are added up; of other values the mean is shown."""
+    return sum(values) if measure is None or measure.unit in ("count", "s") else sum(values) / len(values)
+
+
+def alerts(record: RunRecord) -> list[str]:
+    """What the prepare steps measured at a client that its reader must not miss, a sentence for each measure, of the worst client."""
+    found = []
+    for measure in record.prepare_measures:
+        for (_, name), values in measured(record).items():
+            bad = {client: value for client, value in values.items() if name == measure.name and measure.worsened(0.0, value)}
+            if bad:
+                worst = max(bad, key=lambda client: bad[client] if measure.better == "lower" else -bad[client])
+                clients = f"client {worst}" if len(bad) == 1 else f"{counted(len(bad), 'client')}, client {worst} the most"
+                found.append(f"{clients}: {measure.title}: {measure.shown(bad[worst])}; {measure.note}")
+    return found
 
 
 def pair_cards(record: RunRecord) -> Html:
