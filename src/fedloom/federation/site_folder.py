@@ -47,6 +47,8 @@ class SiteRows:
     """The hash of the terms that they were encoded under."""
     weight: float | None = None
     """What the site counts for when updates are averaged; null: its rows."""
+    generated: int = 0
+    """How many of the last rows that it trains on were generated beside its own."""
 
 
 @dataclass(frozen=True)

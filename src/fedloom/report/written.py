@@ -12,6 +12,7 @@ from fedloom.report.markup import Html, joined, tag
 from fedloom.report.prepared import KEPT
 from fedloom.report.record import RunRecord
 from fedloom.report.text import counted
+from fedloom.report.undeclared import unknown_measure
 
 COSINE = "cosine/"
 MOST_PAIRS = 10
@@ -81,9 +82,9 @@ def rows_of_measures(record: RunRecord) -> list[tuple[str, list[str]]]:
     clients, rows = record.clients(), []
     for (_, name), values in measured(record).items():
         if not name.startswith(COSINE) and any(values.values()):
-            shown = titles[name].shown if name in titles else "{:.3g}".format
-            cells = [shown(values[client]) if client in values else "–" for client in clients]
-            rows.append((titles[name].title if name in titles else name, [*cells, shown(sum(values.values()))]))
+            measure = titles.get(name) or unknown_measure(name)
+            cells = [measure.shown(values.get(client)) for client in clients]
+            rows.append((measure.title, [*cells, measure.shown(measure.of_all(values.values()))]))
     return rows
 
 
