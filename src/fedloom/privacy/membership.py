@@ -21,7 +21,7 @@ A = 0.3
 DRAWN = 200
 """Points of a curve that are kept."""
 
-ALIKE = 0.01
+ALIKE = 1e-4
 """What the reference says of rows is the same for all of them where its standard deviation is below this share of its mean."""
 
 
