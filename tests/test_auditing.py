@@ -330,3 +330,20 @@ def test_what_cannot_be_audited_is_refused_in_one_line(learned, source, tmp_path
         audit_privacy(copy)
     source.with_suffix(".away").rename(source)
     source.write_text(before)
+
+
+def test_pictures_are_audited_by_their_loss_alone_where_the_network_was_untrained(tmp_path):
+    settings = {"rounds": 1, "steps": 2, "data.limit": 400, "evaluate.every": 0, "evaluate.baselines": []}
+    run = fedloom.run("pictures_tiny", tmp_path / "run", **settings)
+    found = audit_privacy(run.folder)
+    assert [attack.get("as_by_loss") for attack in found["membership"].values()] == [None, True, True]
+    assert found["epsilon_lower"] is found["exposure"] is found["reconstruction"] is found["scan"]["samples"] is None
+    assert (
+        "no lower bound on epsilon and no exposure: canaries are questions with an answer, which classify_pictures does not train"
+        in (found["notes"])
+    )
+    assert any("reference and rmia order them as the loss does, and are not shown" in note for note in found["notes"])
+    assert "scan: the rows hold no text, and pixels are not looked for" in found["notes"]
+    text = page(read_run(run.folder))
+    assert "membership, by loss" in text
+    assert "membership, RMIA" not in text

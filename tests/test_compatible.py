@@ -36,6 +36,12 @@ class TrainsNothing(tasks.SFT):
         ("tiny", {"task.kind": "dpo", "task.max_prompt_length": 96}, "task.max_prompt_length: is 96, and data.max_length is 96: no answer"),
         ("pictures_tiny", {"task.labels": ["a"]}, "task.labels: should have at least 2 items, got 1"),
         ("pictures_tiny", {"task.labels": ["a", ""]}, "task.labels.1: string should have at least 1 character, got ''"),
+        (
+            "tiny",
+            {"evaluate.membership": True, "privacy.epsilon": 8.0, "data.held_out": 0.5},
+            "evaluate.membership: how well rows are told",
+        ),
+        ("tiny", {"evaluate.membership": True, "task.kind": "kto"}, "evaluate.membership: the loss of kto joins the rows of a batch"),
         ("pictures_tiny", {"data.source": {"pictures": None}}, "data.source: input should be a valid string, got a mapping; YAML reads"),
     ],
 )

@@ -38,6 +38,16 @@ def test_the_best_of_several_values_is_by_the_direction_and_only_of_finite_ones(
     assert measure.best([]) is None
 
 
+@pytest.mark.parametrize(("measure", "worst"), [(LOSS, 0.75), (ACCURACY, 0.25), (KEPT, None)])
+def test_the_worst_is_the_best_in_the_other_direction(measure, worst):
+    assert measure.worst([0.5, None, 0.75, math.nan, 0.25]) == worst
+
+
+def test_counts_and_seconds_of_clients_add_up_and_all_else_is_their_mean():
+    assert KEPT.of_all([2.0, 4.0]) == Measure("seconds", "seconds of writing", "s").of_all([2.0, 4.0]) == 6.0
+    assert ACCURACY.of_all([0.25, 0.75]) == LOSS.of_all([0.25, 0.75]) == 0.5
+
+
 def test_a_change_for_the_worse_is_one_of_the_alerts_size_in_the_measures_direction():
     assert ACCURACY.worsened(0.3, 0.2)
     assert not ACCURACY.worsened(0.3, 0.225)

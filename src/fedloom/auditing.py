@@ -38,6 +38,7 @@ from fedloom.streams import numpy_stream, stream_seed
 from fedloom.tasks import Rows, Task, tasks
 from fedloom.tasks.encoding import encode_learnable
 from fedloom.tasks.row_losses import row_losses
+from fedloom.tasks.sft import SFT
 
 MOST_ROWS = 4000
 """Rows of a kind, trained on or held out, whose losses are compared."""
@@ -186,6 +187,11 @@ class _Audit:
         order = numpy_stream(self.seed, "audit", "population").permutation(len(others))
         population, apart = others[order[: len(order) // 2]], others[order[len(order) // 2 :]]
         found = membership.attacks(members, apart, population)
+        if alike := [name for name, attack in found.items() if attack.get("as_by_loss")]:
+            self.notes.append(
+                f"membership: the model before training says the same of all rows, so that {' and '.join(alike)} order them as the loss"
+                f" does, and {'is' if len(alike) == 1 else 'are'} not shown"
+            )
         if lacking := [f"{rate:.1%}".replace(".0%", "%") for rate in membership.FALSE_POSITIVES if rate * len(apart) < 1]:
             self.notes.append(f"membership: {len(apart)} non-members are too few for true positives at {' and '.join(lacking)} false ones")
         return found
@@ -229,11 +235,16 @@ class _Audit:
         """
         grams = scan.grams_of(self._texts(private=True)) - scan.grams_of(self._texts(private=False))
         if not grams:
-            self.notes.append(f"scan: no PRIVATE row has a text of {scan.LENGTH} words or more, so there is nothing to look for")
+            self.notes.append(self._nothing_to_scan())
         searched, hits = scan.found_in_files(grams, self.folder)
         unseen = (record for client in self.local.data.clients for record in client.held_out)
         held_out = scan.grams_of(scan.texts_of([*unseen, *self.held_out]))
         return {"grams": len(grams), "files": searched, "hits": hits, "samples": self._said(grams - held_out)}
+
+    def _nothing_to_scan(self) -> str:
+        if any(True for private in (True, False) for _ in self._texts(private)):
+            return f"scan: no PRIVATE row has a text of {scan.LENGTH} words or more, so there is nothing to look for"
+        return "scan: the rows hold no text, and pixels are not looked for"
 
     def _texts(self, private: bool) -> Iterator[str]:
         """The texts of the private rows, or of the others, trained on or held out, before the prepare steps and after them."""
@@ -291,7 +302,10 @@ def _notes(recipe: Recipe, canaries: Mapping[str, Sequence[Canary]]) -> list[str
     """What the recipe alone says of what can be measured."""
     notes = []
     if not canaries:
-        notes.append("no lower bound on epsilon and no exposure: the recipe has no prepare step canaries")
+        lacking = "the recipe has no prepare step canaries"
+        if not issubclass(tasks.get(recipe.task.kind), SFT):
+            lacking = f"canaries are questions with an answer, which {recipe.task.kind} does not train"
+        notes.append(f"no lower bound on epsilon and no exposure: {lacking}")
     elif recipe.privacy and recipe.privacy.unit == "client":
         notes.append("no lower bound on epsilon: canaries are rows, and privacy.unit client promises an epsilon of whole clients")
     if recipe.finish:

@@ -15,7 +15,7 @@ TRAINED = ("centralized", "local")
 
 
 def compare(local: LocalRun, folder: RunFolder, federation: Federation) -> None:
-    """Measure the recipe's baselines, and record their held-out measures. Both kinds need all owners' rows in this process."""
+    """Measure the recipe's baselines, and record what they give. Both kinds need all owners' rows in this process."""
     wanted, measure = local.recipe.evaluate.baselines, federation.task.majority_measure
     if (privacy := federation.agreed.privacy) and (privacy.unit == "client" or not _is_public(local)):
         if left := [name for name in wanted if name in (*TRAINED, "majority")]:

@@ -134,6 +134,21 @@ def _check_updates_unused(finish: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
+def check_membership(recipe: Recipe) -> None:
+    """Raise RecipeError where single rows cannot, or may not, be told apart by their losses."""
+    if not recipe.evaluate.membership:
+        return
+    if recipe.privacy is not None:
+        raise RecipeError(
+            "evaluate.membership: how well rows are told apart is a function of them without noise, which privacy does not allow; write"
+            " false, and measure it where the rows lie with `fedloom audit privacy`"
+        )
+    if tasks.get(recipe.task.kind).couples_rows:
+        raise RecipeError(
+            f"evaluate.membership: the loss of {recipe.task.kind} joins the rows of a batch, so that no row has one of its own; write false"
+        )
+
+
 def check_behaviour(name: str, task: str, where: str) -> None:
     """Raise RecipeError for a behaviour that changes conversations, where the task takes other records."""
     record = tasks.get(task).record

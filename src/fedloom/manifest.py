@@ -16,6 +16,7 @@ from fedloom.data.records import Provenance
 from fedloom.data.row_notes import ENCODED
 from fedloom.data.templates import VERSION
 from fedloom.errors import DataError
+from fedloom.federation import membership, monitor
 from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.opening import Opened
 from fedloom.federation.run_folder import RunFolder
@@ -47,6 +48,8 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
             "probes": [measure.plain() for probe in probes for measure in probe.measures()],
             "finish": [measure.plain() for step in steps for measure in step.measures],
             "prepare": [measure.plain() for step in agreed.prepare for measure in step.measures],
+            "update": [measure.plain() for measure in monitor.MEASURES] if _sees_updates(agreed) else [],
+            "membership": [measure.plain() for measure in membership.MEASURES] if recipe.evaluate.membership else [],
         },
         "model": {
             "id": bench.id,
@@ -88,6 +91,11 @@ def holding_of(client: str, opened: Opened) -> dict[str, Any]:
     counts = {name: int(prepared[name]) for name in ("train", "held_out", *ENCODED) if name in prepared}
     said = {**holding.numbers, **holding.counts}
     return {"client": client, **counts, **{name: value for name, value in said.items() if name not in ("client", *counts)}}
+
+
+def _sees_updates(agreed: Agreed) -> bool:
+    """Whether the server may look at the updates of single clients."""
+    return agreed.privacy is None or agreed.privacy.unit != "client"
 
 
 def _red_team(local: LocalRun) -> dict[str, Any]:

@@ -4,8 +4,9 @@ the declarations from its manifest and knows no measure by name."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any, Literal
 
 SHARE = "share"
@@ -51,6 +52,15 @@ class Measure:
         if not known or self.better == "neither":
             return None
         return max(known) if self.better == "higher" else min(known)
+
+    def of_all(self, values: Collection[float]) -> float:
+        """The value of all clients together, from that of each: counts and seconds add up, of everything else it is the mean."""
+        return sum(values) if self.unit in ("count", "s") else fmean(values)
+
+    def worst(self, values: Iterable[float | None]) -> float | None:
+        """The worst of the finite `values`; None where there is none, or where no direction is better."""
+        turned: dict[str, Literal["lower", "higher", "neither"]] = {"lower": "higher", "higher": "lower", "neither": "neither"}
+        return replace(self, better=turned[self.better]).best(values)
 
     def worsened(self, first: float, now: float) -> bool:
         """Whether `now` is worse than `first` by `alert` or more. False for a measure without an alert."""

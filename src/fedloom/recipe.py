@@ -234,6 +234,12 @@ class EvaluateRecipe(Part):
         1, ge=0, le=1000, description="answers per client (of up to 12) generated before and after, from PUBLIC data only, for the report"
     )
     max_new_tokens: int = Field(32, ge=1, le=4096, description="length of such an answer")
+    membership: bool = Field(
+        False,
+        description="after the last round each client measures how well its training rows are told from its held-out rows by their loss,"
+        " and by RMIA where the model was trained before; it answers with areas under curves (0.5: not at all). Also of the baselines that"
+        " train",
+    )
     probes: list[HookRecipe] = Field(default_factory=list, description="what else is measured of the joined model, on the server")
 
 

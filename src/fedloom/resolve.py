@@ -17,6 +17,7 @@ from fedloom.compatible import (
     check_finish_kinds,
     check_hub_settings,
     check_lengths,
+    check_membership,
     check_model,
     check_privacy,
     check_probe_names,
@@ -170,6 +171,7 @@ def _complete(recipe: Recipe) -> Recipe:
     plain["prepare"] = [_completed(step, prepare_steps, f"prepare.{i}", "kind", known) for i, step in enumerate(recipe.prepare)]
     plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
     check_privacy(recipe, plain["task"], plain["prepare"], plain["finish"], algorithm)
+    check_membership(recipe)
     for i, step in enumerate(plain["prepare"]):
         _refuse_missing_places(step, known, f"prepare.{i}")
     check_finish_kinds(plain["finish"])

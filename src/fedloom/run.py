@@ -17,6 +17,7 @@ from fedloom.agreed import places_of
 from fedloom.comparing import compare
 from fedloom.data.row_notes import row_notes, source_notes
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError, RunStoppedError
+from fedloom.federation.membership import measure_membership
 from fedloom.federation.memory import forget_memories
 from fedloom.federation.observer import Observer
 from fedloom.federation.opening import open_federation
@@ -81,6 +82,8 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
             watchers.note(note)
 
         state = run_rounds(federation, local.start)
+        if recipe.evaluate.membership:
+            measure_membership(federation, state, local.start)
         state, failure = take_finish_steps(recipe, steps, local.server, federation, state)
         handed_out = hand_out(local.bench, folder, state)
         folder.update_manifest(adapter_sha256=sha256_of(handed_out))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from fedloom.privacy.membership import DRAWN, attacks, auc, by_chance, curve, measured, rmia
+from fedloom.privacy.membership import DRAWN, attacks, auc, by_chance, curve, drawn_alike, measured, ratio, rmia
 
 
 def scores(members, others, ties, seed=0):
@@ -53,6 +53,38 @@ def test_rmia_orders_rows_otherwise_than_loss_and_gain_do():
     assert rmia(rows, population).argmax() == 1
     assert rows[:, 0].argmin() == 0
     assert (rows[:, 1] - rows[:, 0]).argmax() == 2
+
+
+def test_the_ratio_orders_rows_as_rmia_does():
+    stream = np.random.default_rng(0)
+    rows, population = stream.exponential(size=(40, 2)), stream.exponential(size=(50, 2))
+    by_ratio = rmia(rows, population)[np.argsort(ratio(rows))]
+    np.testing.assert_array_equal(by_ratio, np.sort(by_ratio))
+    assert len(set(by_ratio)) > 20
+
+
+def test_attacks_with_a_reference_that_says_the_same_of_all_rows_are_marked():
+    stream = np.random.default_rng(0)
+    tuned = stream.exponential(size=(60, 1))
+    constant = np.hstack([tuned, np.full((60, 1), np.log(10))])
+    same = attacks(*np.split(constant, 3))
+    assert "as_by_loss" not in same["loss"]
+    assert same["reference"]["as_by_loss"]
+    assert same["rmia"]["as_by_loss"]
+    assert same["reference"]["auc"] == same["loss"]["auc"]
+    other = attacks(*np.split(np.hstack([tuned, stream.exponential(size=(60, 1))]), 3))
+    assert not other["reference"]["as_by_loss"]
+    assert not other["rmia"]["as_by_loss"]
+
+
+def test_as_many_members_as_others_of_every_label_are_drawn():
+    members, others = [0] * 50 + [1] * 3 + [2] * 20, [1] * 5 + [0] * 10 + [3] * 7
+    first, second = drawn_alike(members, others, np.random.default_rng(0))
+    assert [members[place] for place in first] == [0] * 10 + [1] * 3
+    assert sorted(others[place] for place in second) == [0] * 10 + [1] * 3
+    assert len(set(first)) == len(first)
+    assert first != drawn_alike(members, others, np.random.default_rng(1))[0]
+    assert drawn_alike([0, 0], [1], np.random.default_rng(0)) == ([], [])
 
 
 def test_every_attack_tells_rows_apart_that_were_learned_by_heart_and_none_others():

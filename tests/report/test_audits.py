@@ -37,6 +37,13 @@ def test_every_measure_has_a_line_with_its_value_and_what_it_says():
     assert roc_curve(FULL) is not None
 
 
+def test_attacks_that_order_rows_as_the_loss_does_are_neither_listed_nor_drawn():
+    attacks = {"loss": ATTACK, "reference": ATTACK | {"as_by_loss": True}, "rmia": ATTACK | {"as_by_loss": False}}
+    found = {**FULL, "membership": attacks}
+    assert [line.title for line in lines(found) if "membership" in line.title] == ["membership, by loss", "membership, RMIA"]
+    assert [line.get_label() for line in roc_curve(found).axes[0].get_lines()][:2] == ["by loss", "RMIA"]
+
+
 def test_the_larger_of_the_bounds_before_and_after_the_finish_steps_is_held_against_the_ledgers():
     both = {**FULL, "epsilon_lower": 0.0, "epsilon_lower_joined": 2.5}
     assert {line.title: line.value for line in lines(both)}["epsilon before the finish steps, at least"] == "2.50"

@@ -1,5 +1,6 @@
 """Sweeps: every cell once, from the same start, resumable, with means and spreads that are right."""
 
+import csv
 import json
 import math
 
@@ -9,9 +10,10 @@ from fedloom.errors import RecipeError
 from fedloom.federation.messages import Expected, decode
 from fedloom.federation.observer import Observer
 from fedloom.measures import SHARE, Measure
+from fedloom.report.record import read_run
 from fedloom.run import read
-from fedloom.studies.sweep import Result, held_out_measures, plan_sweep, run_sweep, split_choices, summarise
-from fedloom.studies.sweep_table import sweep_figure, sweep_markdown, sweep_table, write_sweep
+from fedloom.studies.sweep import Result, further_measures, held_out_measures, plan_sweep, run_sweep, split_choices, summarise
+from fedloom.studies.sweep_table import further_tables, sweep_csv, sweep_figure, sweep_markdown, sweep_table, write_sweep
 
 MATCH = Measure("exact_match", "exact match", SHARE, "higher")
 LOSS = Measure("loss", "held-out loss", "nats", "lower")
@@ -76,9 +78,19 @@ def test_a_sweep_runs_each_cell_once_and_goes_on_after_an_interruption(tmp_path)
     ]
     measures = held_out_measures(done)
     assert {"exact_match", "loss"} <= {measure.name for measure in measures}
-    table, picture = write_sweep(results, measures, tmp_path)
+    groups = further_measures(done)
+    table, values, picture = write_sweep(results, measures, groups, tmp_path)
     assert "fedprox" in table.read_text()
     assert "held-out loss (nats)" in table.read_text()
+    assert list(groups) == ["Worst client", "Updates, mean over rounds"]
+    assert (
+        "## Updates, mean over rounds\n\n| algorithm.name | distance between updates | cosine between updates | runs |" in table.read_text()
+    )
+    lines = {(line["algorithm.name"], line["measure"]): line for line in csv.DictReader(values.read_text().splitlines())}
+    drift = [read_run(run.folder).final("update/drift") for cell, run in done if cell.values["algorithm.name"] == "fedprox"]
+    assert float(lines["fedprox", "update/drift"]["mean"]) == pytest.approx(sum(drift) / 2)
+    assert results[1].mean["update/drift"] == pytest.approx(sum(drift) / 2)
+    assert lines["fedavg", "loss"]["runs"] == "2"
     assert picture.stat().st_size > 1000
 
 
@@ -171,6 +183,22 @@ def test_baselines_are_trained_once_for_all_algorithms(tmp_path):
     ]
     expected = [run.metrics["centralized/loss"] for cell, run in done if cell.values["algorithm.name"] == "fedavg"]
     assert results[-1].mean["loss"] == pytest.approx(sum(expected) / 2)
+
+
+def test_other_measures_stand_in_tables_of_their_own_and_all_values_in_one_file():
+    drift = Measure("update/drift", "distance between updates", "", "neither")
+    results = [
+        Result((("algorithm.name", "fedavg"),), 2, {"loss": 0.5, "update/drift": 3.0}, {"loss": 0.125, "update/drift": 1.0}),
+        Result((), 1, {"loss": 0.75}, {"loss": None}, "centralized"),
+    ]
+    (table,) = further_tables(results, {"Updates": [drift]})
+    assert (table.title, table.row_count) == ("Updates", 1), "a baseline without a value has no row"
+    assert sweep_csv(results, [LOSS, drift]).splitlines() == [
+        "system,algorithm.name,measure,unit,mean,spread,runs",
+        "federated,fedavg,loss,nats,0.5,0.125,2",
+        "federated,fedavg,update/drift,,3.0,1.0,2",
+        "centralized,,loss,nats,0.75,,1",
+    ]
 
 
 def test_one_repetition_has_no_spread(tmp_path):

@@ -100,7 +100,8 @@ def compare(
     if as_json:
         print(json.dumps(comparison.rows()))
     else:
-        out.print(comparison.table())
+        for shown in (comparison.table(), *comparison.further_tables()):
+            out.print(shown)
         if comparison.runs[0].differs:
             out.print(comparison.differences())
 

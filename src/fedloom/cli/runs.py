@@ -121,13 +121,15 @@ def sweep(
     as_json: AsJson = False,
     trusted: TrustPlugins = False,
 ) -> None:
-    """Run a recipe over a grid of values: a run per cell, each once, then a table of means and spreads over seeds, and a picture.
+    """Run a recipe over a grid of values: a run per cell, each once, then tables of means and spreads over seeds, and a picture.
+
+    First what was measured on held-out rows; then the worst client, updates, membership, and what prepare and finish steps measured.
 
     Example: `fedloom sweep tiny algorithm.name=fedavg,fedprox,scaffold seed=1,2,3 --out runs/algorithms`
     """
     from fedloom.report.live import BriefView
-    from fedloom.studies.sweep import Cell, held_out_measures, plan_sweep, run_sweep, summarise, written
-    from fedloom.studies.sweep_table import sweep_table, write_sweep
+    from fedloom.studies.sweep import Cell, further_measures, held_out_measures, plan_sweep, run_sweep, summarise, written
+    from fedloom.studies.sweep_table import further_tables, sweep_table, write_sweep
 
     grid = plan_sweep(recipe, words, out_folder)
 
@@ -137,15 +139,16 @@ def sweep(
 
     with stoppable(), BriefView(err) as view:
         done = run_sweep(grid, view, tell)
-    results, measures = summarise(done), held_out_measures(done)
-    table, picture = write_sweep(results, measures, out_folder)
+    results, measures, groups = summarise(done), held_out_measures(done), further_measures(done)
+    table, values, picture = write_sweep(results, measures, groups, out_folder)
     if as_json:
         print(
             json.dumps({"sweep": str(out_folder), "cells": len(grid.cells), "finished": len(done), "results": [vars(r) for r in results]})
         )
     else:
-        out.print(sweep_table(results, measures))
-        out.print(f"table    {table}\npicture  {picture}")
+        for shown in (sweep_table(results, measures), *further_tables(results, groups)):
+            out.print(shown)
+        out.print(f"tables   {table}\nvalues   {values}\npicture  {picture}")
     if len(done) < len(grid.cells):
         raise FedloomError(f"{len(grid.cells) - len(done)} of {len(grid.cells)} cells failed; mend them and give the same command again")
 

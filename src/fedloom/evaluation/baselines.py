@@ -7,11 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 from typing import Any, Protocol
 
+from fedloom.federation.membership import measure_membership
 from fedloom.federation.opening import open_federation
 from fedloom.federation.rounds import Federation, evaluate, run_rounds
 from fedloom.federation.run_folder import RunFolder
 from fedloom.recipe import AlgorithmRecipe, FederationRecipe, Recipe
 from fedloom.state import State
+
+MEASURED = ("held_out/", "membership/")
+"""How the names of what is measured of a baseline begin."""
 
 
 class Closing(Protocol):
@@ -53,7 +57,7 @@ Opener = Callable[[Recipe, RunFolder, str, str], Federation]
 def run_baselines(
     recipes: Mapping[str, tuple[str, Recipe]], folder: RunFolder, open_baseline: Opener, start: State, side_by_side: Closing | None
 ) -> list[dict[str, Any]]:
-    """Train from `start` and measure each of `recipes` (name -> kind and recipe) in a folder of its own; gives their held-out events.
+    """Train from `start` and measure each of `recipes` (name -> kind and recipe) in a folder of its own; gives what was measured.
 
     With `side_by_side`, the workers that they share, they run at the same time. A baseline that has finished is not run again.
     """
@@ -61,7 +65,7 @@ def run_baselines(
     def one(name: str) -> tuple[str, list[dict[str, Any]]]:
         kind, recipe = recipes[name]
         federation = open_baseline(recipe, RunFolder(folder.path / "baselines" / name), name, kind)
-        return kind, _train_and_measure(federation, start)
+        return kind, _train_and_measure(federation, start, recipe.evaluate.membership)
 
     if side_by_side is None:
         measured = [one(name) for name in recipes]
@@ -75,11 +79,13 @@ def run_baselines(
     return [event for kind in dict.fromkeys(kind for kind, _ in measured) for event in _means([e for k, e in measured if k == kind])]
 
 
-def _train_and_measure(federation: Federation, start: State) -> list[dict[str, Any]]:
+def _train_and_measure(federation: Federation, start: State, membership: bool) -> list[dict[str, Any]]:
     open_federation(federation)
     state = run_rounds(federation, start)
     evaluate(federation, state, federation.terms.rounds)
-    return [event for event in federation.folder.metrics() if event["name"].startswith("held_out/")]
+    if membership:
+        measure_membership(federation, state, start)
+    return [event for event in federation.folder.metrics() if event["name"].startswith(MEASURED)]
 
 
 def _means(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import torch
 from fedloom.agreed import Agreed
 from fedloom.errors import FedloomError, PartError, RefusedMessageError
 from fedloom.federation.codec import codecs, with_feedback
+from fedloom.federation.membership_work import MEMBERSHIP, told_apart
 from fedloom.federation.memory import ClientMemory
 from fedloom.federation.messages import Message, encode
 from fedloom.federation.private_work import PrivateWork
@@ -121,8 +122,12 @@ class LocalWork:
         }
 
     def evaluate(self, message: Message) -> bytes:
-        """The task's sums over the held-out rows with the state of `message` on."""
+        """The task's sums over the held-out rows with the state of `message` on; or, where its report asks for it, how well rows that were
+        trained on are told from these."""
         task = self.agreed.task
+        if MEMBERSHIP in message.report:
+            found = told_apart(self.client, self.bench, self.agreed, self.rows, message)
+            return encode(Message("measures", message.round, self.client, {}, found, message.envelope))
         self.bench.parameters.load(message.section("state"))
         sums = task.no_sums()
         if self.rows.held_out is not None:

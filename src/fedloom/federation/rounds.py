@@ -233,6 +233,8 @@ def _round(federation: Federation, before: Checkpoint, number: int) -> Checkpoin
     for client, (cosine, projection) in taken.monitor.compare(state - before.state).items():
         federation.metric(number, client, "update/cosine", cosine)
         federation.metric(number, client, "update/projection", projection)
+    for name, value in taken.monitor.among().items():
+        federation.metric(number, None, f"update/{name}", value)
     norm = (state - before.state).norm()
     to_tell = {"update/norm": norm, "round/replies": taken.replies, "round/seconds": perf_counter() - begin}
     memory = algorithm.server_memory()

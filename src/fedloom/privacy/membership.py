@@ -7,6 +7,7 @@ here the base, which has seen neither kind of row.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,42 @@ A = 0.3
 DRAWN = 200
 """Points of a curve that are kept."""
 
+ALIKE = 1e-4
+"""What the reference says of rows is the same for all of them where its standard deviation is below this share of its mean."""
+
 
 def attacks(members: np.ndarray, others: np.ndarray, population: np.ndarray) -> dict[str, dict[str, Any]]:
     """What each attack reaches. All three are (rows, 2): the loss of the tuned and of the reference model. `population` are rows that were
-    not trained on either, which RMIA compares with."""
+    not trained on either, which RMIA compares with.
+
+    `as_by_loss` of the attacks with a reference: it says the same of all rows, so that they are ordered as by their loss.
+    """
     scores = {
         "loss": [-rows[:, 0] for rows in (members, others)],
         "reference": [_gain(rows) for rows in (members, others)],
         "rmia": [rmia(rows, population) for rows in (members, others)],
     }
-    return {name: measured(*of_rows) for name, of_rows in scores.items()}
+    found = {name: measured(*of_rows) for name, of_rows in scores.items()}
+    rows = np.concatenate([members, others])
+    found["reference"]["as_by_loss"] = variation(np.exp(-rows[:, 1])) < ALIKE
+    found["rmia"]["as_by_loss"] = variation(expected(rows)) < ALIKE
+    return found
+
+
+def drawn_alike(members: Sequence[int], others: Sequence[int], stream: np.random.Generator) -> tuple[list[int], list[int]]:
+    """The places of as many `members` as `others` of every label, drawn by the `stream`, from the labels of both; in order.
+
+    What a model knows of a label, it then knows of as many of one kind as of the other, and an attack is left with the single rows.
+    """
+    places = {label: [_places(label, of) for of in (members, others)] for label in sorted({*members} & {*others})}
+    drawn = {label: min(map(len, both)) for label, both in places.items()}
+    chosen = [[both[kind][stream.permutation(len(both[kind]))[: drawn[label]]] for label, both in places.items()] for kind in (0, 1)]
+    first, second = (sorted(np.concatenate(of).tolist()) if of else [] for of in chosen)
+    return first, second
+
+
+def _places(label: int, labels: Sequence[int]) -> np.ndarray:
+    return np.flatnonzero(np.asarray(labels) == label)
 
 
 def rmia(rows: np.ndarray, population: np.ndarray) -> np.ndarray:
@@ -44,15 +71,25 @@ def rmia(rows: np.ndarray, population: np.ndarray) -> np.ndarray:
     With one reference model the population changes the scale of p(x|tuned) / p(x) alone, and not the order of rows. This lies between the
     attacks `loss` (p(x|reference) near 0) and `reference` (a = 1): a row that the reference finds unlikely counts for less than in that.
     """
-    found: np.ndarray = (_ratio(rows)[:, None] >= _ratio(population)[None, :]).mean(axis=1)
+    found: np.ndarray = (ratio(rows)[:, None] >= ratio(population)[None, :]).mean(axis=1)
     return found
 
 
-def _ratio(rows: np.ndarray) -> np.ndarray:
-    """p(x|tuned) / p(x)."""
-    tuned, reference = np.exp(-rows).T
-    found: np.ndarray = tuned / (((1 + A) * reference + (1 - A)) / 2)
+def ratio(rows: np.ndarray) -> np.ndarray:
+    """p(x|tuned) / p(x), which orders rows as `rmia` does, beside whatever population."""
+    found: np.ndarray = np.exp(-rows[:, 0]) / expected(rows)
     return found
+
+
+def expected(rows: np.ndarray) -> np.ndarray:
+    """p(x) = ((1 + a) p(x|reference) + (1 - a)) / 2."""
+    found: np.ndarray = ((1 + A) * np.exp(-rows[:, 1]) + (1 - A)) / 2
+    return found
+
+
+def variation(values: np.ndarray) -> float:
+    """The standard deviation of `values`, which are above 0, as a share of their mean."""
+    return float(values.std() / values.mean())
 
 
 def _gain(rows: np.ndarray) -> np.ndarray:

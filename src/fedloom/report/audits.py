@@ -45,6 +45,11 @@ def alerts(audit: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def attacks(audit: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The attacks on membership that say something of their own: not those with a reference that says the same of all rows."""
+    return {name: found for name, found in (audit.get("membership") or {}).items() if not found.get("as_by_loss")}
+
+
 def limits(audit: Mapping[str, Any]) -> list[str]:
     """What the numbers do not show, and what could not be measured."""
     return [
@@ -76,7 +81,7 @@ def _epsilon(audit: Mapping[str, Any]) -> Iterator[Line]:
 
 
 def _membership(audit: Mapping[str, Any]) -> Iterator[Line]:
-    for name, found in (audit.get("membership") or {}).items():
+    for name, found in attacks(audit).items():
         rates = ", ".join(
             f"{found[key]:.1%} of them at {key.removeprefix('tpr_at_')} false alarms"
             for key in ("tpr_at_1%", "tpr_at_0.1%")
@@ -130,7 +135,7 @@ def _scan(audit: Mapping[str, Any]) -> Iterator[Line]:
 @styled
 def roc_curve(audit: Mapping[str, Any]) -> Figure | None:
     """True against false positives of every attack."""
-    found = audit.get("membership")
+    found = attacks(audit)
     if not found:
         return None
     figure, axes = frame("Membership inference", "false positives", "true positives")

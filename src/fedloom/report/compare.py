@@ -17,6 +17,7 @@ from rich.text import Text
 from fedloom.errors import RecipeError
 from fedloom.measures import Measure
 from fedloom.report.drawing import MUTED, label, line, percent, rounds_axis, run_look, styled, value_axis
+from fedloom.report.further import by_name, further, united_groups
 from fedloom.report.record import RunRecord, dotted, read_run, united
 from fedloom.report.text import byte_text, capitalised, duration, with_unit
 
@@ -28,8 +29,8 @@ PANELS = 3
 class ComparedRun:
     """One run of a comparison.
 
-    `measures` maps every held-out measure that any of the runs has to this run's final value, None where it has none. `differs` maps
-    every dotted recipe key in which the runs differ to this run's value.
+    `measures` maps every held-out measure that any of the runs has to this run's final value, None where it has none, and `further` every
+    other (`report.further`). `differs` maps every dotted recipe key in which the runs differ to this run's value.
     """
 
     name: str
@@ -40,14 +41,17 @@ class ComparedRun:
     traffic_bytes: int
     seconds: float | None
     differs: dict[str, Any]
+    further: dict[str, float | None]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side, with the measures that any of them has. `notes` say why their numbers may not be comparable."""
+    """Runs side by side, with the measures that any of them has, `groups` those that are no held-out ones of all clients together. `notes`
+    say why their numbers may not be comparable."""
 
     records: tuple[RunRecord, ...]
     measures: tuple[Measure, ...]
+    groups: Mapping[str, tuple[Measure, ...]]
     runs: tuple[ComparedRun, ...]
     notes: tuple[str, ...]
 
@@ -75,6 +79,21 @@ class Comparison:
                 "–" if run.seconds is None else duration(run.seconds),
             )
         return table
+
+    def further_tables(self) -> list[Table]:
+        """For each group of further measures a row per measure, a column per run; the best value of a row is bold."""
+        tables = []
+        for title, measures in self.groups.items():
+            table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+            table.add_column("measure")
+            for run in self.runs:
+                table.add_column(Text(run.name), justify="right", overflow="fold")
+            for measure in measures:
+                values = [run.further[measure.name] for run in self.runs]
+                best = measure.best(values)
+                table.add_row(Text(with_unit(measure)), *(_cell(measure, value, best) for value in values))
+            tables.append(table)
+        return tables
 
     def differences(self) -> Table:
         """A row per recipe key in which the runs differ, a column per run."""
@@ -137,14 +156,19 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
     measures = united(record.measures for record in records)
     folders = [record.folder.resolve().name for record in records]
     names = [name if folders.count(name) == 1 else str(record.folder) for name, record in zip(folders, records, strict=True)]
+    found = [further(record) for record in records]
+    groups = united_groups(found)
+    others = [{measure.name: by_name(one).get(measure.name) for group in groups.values() for measure in group} for one in found]
     runs = tuple(
-        _compared(record, name, measures, {key: recipe.get(key) for key in keys})
-        for record, name, recipe in zip(records, names, recipes, strict=True)
+        _compared(record, name, measures, {key: recipe.get(key) for key in keys}, other)
+        for record, name, recipe, other in zip(records, names, recipes, others, strict=True)
     )
-    return Comparison(records, measures, runs, tuple(_notes(records, runs)))
+    return Comparison(records, measures, groups, runs, tuple(_notes(records, runs)))
 
 
-def _compared(record: RunRecord, name: str, measures: Sequence[Measure], differs: dict[str, Any]) -> ComparedRun:
+def _compared(
+    record: RunRecord, name: str, measures: Sequence[Measure], differs: dict[str, Any], others: dict[str, float | None]
+) -> ComparedRun:
     seconds = record.manifest.get("seconds")
     return ComparedRun(
         name,
@@ -155,6 +179,7 @@ def _compared(record: RunRecord, name: str, measures: Sequence[Measure], differs
         int(record.manifest.get("traffic_bytes") or record.wire.bytes),
         None if seconds is None else float(seconds),
         differs,
+        others,
     )
 
 

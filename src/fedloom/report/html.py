@@ -237,6 +237,10 @@ def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
         safety.update_statistics(record),
         "Each client's updates, mean over rounds: their length, and the cosine of update and server's step.",
     )
+    yield (
+        plots.update_curves(record),
+        "How far the clients' updates are from one another, and how much they agree; means over pairs.",
+    )
     yield plots.client_time(record), "Seconds that each client trained. A round is shorter than their sum when clients work side by side."
     yield plots.traffic(record), "Bytes sent between the server and the clients in each round."
     yield written.yield_bars(record), "Pieces of the clients' documents that gave a row to train on, and why the others gave none."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from fedloom.data.row_notes import row_notes
+from fedloom.measures import Measure
+from fedloom.report import membership
 from fedloom.report.record import RunRecord
 from fedloom.report.results import results
 from fedloom.report.text import capitalised, counted
@@ -20,6 +22,7 @@ def notes(record: RunRecord) -> list[str]:
         f"The run has one seed ({record.recipe.get('seed', 'unknown')}): how far another seed would move these numbers was not measured.",
         *(capitalised(note.removeprefix("warning: ")) + "." for note in row_notes(record.holdings())),
         *_absences(record),
+        *membership.notes(record),
         *_privacy(record),
     ]
 
@@ -28,8 +31,13 @@ def _measured(record: RunRecord) -> list[str]:
     """What each measure counts, in the words of its declaration."""
     blocks = results(record).blocks
     missing = [] if blocks else ["Nothing was measured on held-out data, so this report does not show how good the model is."]
-    measures = (*(block.measure for block in blocks), *record.probe_measures, *record.finish_measures)
+    measures = (*(block.measure for block in blocks), *record.probe_measures, *record.finish_measures, *_of_updates(record))
     return [*missing, *dict.fromkeys(measure.note for measure in measures if measure.note)]
+
+
+def _of_updates(record: RunRecord) -> list[Measure]:
+    """The measures of the updates that were taken: a run of one client has none."""
+    return [measure for measure in record.update_measures if record.series(f"update/{measure.name}")]
 
 
 def _chance(record: RunRecord) -> list[str]:

@@ -60,6 +60,23 @@ def training_loss(record: RunRecord) -> Figure | None:
 
 
 @styled
+def update_curves(record: RunRecord) -> Figure | None:
+    """What was measured of the clients' updates in each round, all clients together: a panel for each measure, one below the other."""
+    curves = {measure: series for measure in record.update_measures if (series := _series(record, f"update/{measure.name}"))}
+    if not curves:
+        return None
+    figure = Figure(figsize=(4.8, 0.7 + 1.8 * len(curves)), layout="constrained")
+    panels = figure.subplots(len(curves), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (measure, series) in zip(panels, curves.items(), strict=True):
+        line(axes, series, color=UP, linewidth=2.0, marker="o", markersize=4)
+        axes.set_title(capitalised(with_unit(measure)))
+        axes.grid(visible=False, axis="x")
+    panels[-1].set_xlabel("round")
+    rounds_axis(panels[-1])
+    return figure
+
+
+@styled
 def held_out_curve(record: RunRecord, measure: Measure) -> Figure | None:
     """A held-out measure of the joined model over rounds, with a horizontal line for each other system."""
     curve = _series(record, f"held_out/federated/{measure.name}")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from fedloom.errors import FedloomError
 from fedloom.privacy.words import limits, promised
 from fedloom.recipe import PrivacyRecipe
-from fedloom.report import audits
+from fedloom.report import audits, membership
 from fedloom.report.drawing import INK, UP, frame, legend_below, line, rounds_axis, styled, svg
 from fedloom.report.markup import Html, figure, row, table, tag
 from fedloom.report.record import RunRecord
@@ -16,8 +16,8 @@ from fedloom.spending import Spending, spending_of
 
 
 def section(record: RunRecord) -> list[Html]:
-    """The content of the section; empty for a run without privacy that was not audited."""
-    return [*_promise(record), *_audit(record)]
+    """The content of the section; empty for a run without privacy of which no membership was measured and that was not audited."""
+    return [*_promise(record), *membership.section(record), *_audit(record)]
 
 
 def _audit(record: RunRecord) -> list[Html]:

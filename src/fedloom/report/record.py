@@ -122,9 +122,19 @@ class RunRecord:
         """The measures that the prepare steps declare."""
         return self._declared("prepare", [], [])
 
+    @cached_property
+    def update_measures(self) -> tuple[Measure, ...]:
+        """What was measured of the updates of a round: events update/NAME of all clients together."""
+        return self._declared("update", [], [])
+
+    @cached_property
+    def membership_measures(self) -> tuple[Measure, ...]:
+        """How well trained rows were told from held-out ones: events membership/SYSTEM/NAME."""
+        return self._declared("membership", [], [])
+
     def systems(self, kind: str = "held_out") -> list[str]:
-        """The systems with events of `kind` ("held_out" or "probe"): base, majority, local, federated, finished, centralized, then any
-        others. For the kind "finish", the finish steps."""
+        """The systems with events of `kind` ("held_out", "probe" or "membership"): base, majority, local, federated, finished, centralized,
+        then any others. For the kind "finish", the finish steps."""
         seen = dict.fromkeys(parts[1] for parts in self._parts(kind))
         return [system for system in SYSTEMS if system in seen] + [system for system in seen if system not in SYSTEMS]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fedloom.measures import Measure
 from fedloom.report.drawing import DOWN, UP, frame, label, styled
 from fedloom.report.markup import Html, joined, tag
 from fedloom.report.prepared import KEPT
 from fedloom.report.record import RunRecord
 from fedloom.report.text import counted
+from fedloom.report.undeclared import unknown_measure
 
 COSINE = "cosine/"
 MOST_PAIRS = 10
@@ -82,15 +82,10 @@ def rows_of_measures(record: RunRecord) -> list[tuple[str, list[str]]]:
     clients, rows = record.clients(), []
     for (_, name), values in measured(record).items():
         if not name.startswith(COSINE) and any(values.values()):
-            shown = titles[name].shown if name in titles else "{:.3g}".format
-            cells = [shown(values[client]) if client in values else "–" for client in clients]
-            rows.append((titles[name].title if name in titles else name, [*cells, shown(_of_all(titles.get(name), list(values.values())))]))
+            measure = titles.get(name) or unknown_measure(name)
+            cells = [measure.shown(values.get(client)) for client in clients]
+            rows.append((measure.title, [*cells, measure.shown(measure.of_all(values.values()))]))
     return rows
-
-
-def _of_all(measure: Measure | None, values: Sequence[float]) -> float:
-    """Counts and seconds of all clients are added up; of other values the mean is shown."""
-    return sum(values) if measure is None or measure.unit in ("count", "s") else sum(values) / len(values)
 
 
 def alerts(record: RunRecord) -> list[str]:

@@ -25,7 +25,8 @@ from fedloom.measures import Measure
 from fedloom.outcome import Run, read
 from fedloom.overrides import parse_overrides
 from fedloom.recipe import Recipe
-from fedloom.report.record import read_run, united
+from fedloom.report.further import by_name, further, united_groups
+from fedloom.report.record import RunRecord, read_run, united
 from fedloom.resolve import load_recipe
 from fedloom.run import resume, run
 
@@ -37,6 +38,9 @@ ALGORITHM = "algorithm"
 
 BASELINES = ("base", "majority", "local", "centralized")
 
+Group = tuple[tuple[str, str], ...]
+"""(key, value as text) of the cells that are repetitions of each other."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -46,12 +50,12 @@ class Cell:
     folder: Path
 
     @property
-    def group(self) -> tuple[tuple[str, str], ...]:
+    def group(self) -> Group:
         """The cell's values without the seed, as text. Cells of one group are repetitions of each other."""
         return tuple((key, written(value)) for key, value in self.values.items() if key != REPLICATE)
 
     @property
-    def conditions(self) -> tuple[tuple[str, str], ...]:
+    def conditions(self) -> Group:
         """The cell's values without those of the algorithm. Cells with equal conditions share their baselines."""
         return tuple((key, written(value)) for key, value in self.values.items() if key.partition(".")[0] != ALGORITHM)
 
@@ -70,17 +74,17 @@ class Result:
     """Means over the finished repetitions of one group. `spread` is the sample standard deviation; None with one repetition.
 
     `system` is what was measured: the federated model or a baseline. The group of a baseline has no algorithm. `mean` and `spread` map
-    names of measures to values.
+    names of measures to values: held-out ones and those of probes by their names, others as `report.further` names them.
     """
 
-    group: tuple[tuple[str, str], ...]
+    group: Group
     runs: int
     mean: Mapping[str, float]
     spread: Mapping[str, float | None]
     system: str = "federated"
 
     @property
-    def conditions(self) -> tuple[tuple[str, str], ...]:
+    def conditions(self) -> Group:
         """The group without the algorithm. Results with equal conditions can be compared."""
         return tuple((key, value) for key, value in self.group if key.partition(".")[0] != ALGORITHM)
 
@@ -141,14 +145,15 @@ def run_sweep(
 
 def summarise(done: Sequence[tuple[Cell, Run]]) -> list[Result]:
     """The results of the federated models, by group in the grid's order, then those of the baselines."""
-    results = _means("federated", [(cell.group, finished) for cell, finished in done])
+    records = {finished.folder: read_run(finished.folder) for _, finished in done}
+    results = _means("federated", [(cell.group, finished) for cell, finished in done], records)
     for system in BASELINES:
-        first: dict[tuple[tuple[str, str], ...], tuple[Cell, Run]] = {}
+        first: dict[Group, tuple[Cell, Run]] = {}
         for cell, finished in done:
             if any(name.startswith(f"{system}/") for name in finished.metrics):
                 first.setdefault(cell.conditions, (cell, finished))
         found = [(tuple(pair for pair in cell.group if pair[0].partition(".")[0] != ALGORITHM), one) for cell, one in first.values()]
-        results += _means(system, found)
+        results += _means(system, found, records)
     return results
 
 
@@ -157,19 +162,31 @@ def held_out_measures(done: Sequence[tuple[Cell, Run]]) -> tuple[Measure, ...]:
     return united(read_run(finished.folder).measures for _, finished in done)
 
 
-def _means(system: str, runs: Sequence[tuple[tuple[tuple[str, str], ...], Run]]) -> list[Result]:
+def further_measures(done: Sequence[tuple[Cell, Run]]) -> dict[str, tuple[Measure, ...]]:
+    """The further measures of the finished runs and of their baselines, by group."""
+    records = [read_run(finished.folder) for _, finished in done]
+    return united_groups(further(record, system) for system in ("federated", *BASELINES) for record in records)
+
+
+def _means(system: str, runs: Sequence[tuple[Group, Run]], records: Mapping[Path, RunRecord]) -> list[Result]:
     """The results of `system`, one per group."""
-    groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    groups: dict[Group, list[dict[str, float]]] = {}
     for group, finished in runs:
-        groups.setdefault(group, []).append(finished)
+        groups.setdefault(group, []).append(_measured(system, finished, records[finished.folder]))
     results = []
     for group, repeated in groups.items():
-        names = [name for name in repeated[0].metrics if name.startswith(f"{system}/") and all(name in one.metrics for one in repeated)]
-        values = {name.removeprefix(f"{system}/"): [one.metrics[name] for one in repeated] for name in names}
+        names = [name for name in repeated[0] if all(name in one for one in repeated)]
+        values = {name: [one[name] for one in repeated] for name in names}
         mean = {name: fmean(found) for name, found in values.items()}
         spread = {name: stdev(found) if len(found) > 1 else None for name, found in values.items()}
         results.append(Result(group, len(repeated), mean, spread, system))
     return results
+
+
+def _measured(system: str, finished: Run, record: RunRecord) -> dict[str, float]:
+    """Name -> value of everything that a run has measured of `system`."""
+    own = {name.removeprefix(f"{system}/"): value for name, value in finished.metrics.items() if name.startswith(f"{system}/")}
+    return own | by_name(further(record, system))
 
 
 def split_choices(text: str) -> list[str]:

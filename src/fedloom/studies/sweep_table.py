@@ -1,8 +1,10 @@
-"""The results of a sweep as a table for the terminal, a table in Markdown and a picture."""
+"""The results of a sweep as tables for the terminal and in Markdown, as a file of values and as a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -20,9 +22,12 @@ COLORS = {"federated": "#0072B2"}
 BASELINE_COLOR = "#999999"
 
 
-def sweep_table(results: Sequence[Result], measures: Sequence[Measure]) -> Table:
+HELD_OUT = "Sweep (mean ± standard deviation over seeds; bold: best federated)"
+
+
+def sweep_table(results: Sequence[Result], measures: Sequence[Measure], title: str = HELD_OUT) -> Table:
     """A row per group of repetitions: mean and spread of each of `measures`; the best is bold."""
-    table = Table(title="Sweep (mean ± standard deviation over seeds; bold: best federated)", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     columns = _columns(results, measures)
     for column, cells in columns:
         table.add_column(Text(column), justify="left" if cells and not cells[0][1] else "right", overflow="fold")
@@ -38,6 +43,26 @@ def sweep_markdown(results: Sequence[Result], measures: Sequence[Measure]) -> st
     for row in zip(*(cells for _, cells in columns), strict=True):
         lines.append("| " + " | ".join(f"**{text}**" if style == "best" else text for text, style in row) + " |")
     return "\n".join(lines) + "\n"
+
+
+def further_tables(results: Sequence[Result], groups: Mapping[str, Sequence[Measure]]) -> list[Table]:
+    """A table for each of the `groups` of measures, of those results that have a value of it."""
+    return [sweep_table(_with_any(results, measures), measures, title) for title, measures in groups.items()]
+
+
+def sweep_csv(results: Sequence[Result], measures: Sequence[Measure]) -> str:
+    """A line for each result and measure that it has a value of: system, keys of the grid, measure, unit, mean, spread and runs."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    keys = list(dict(results[0].group if results else ()))
+    writer.writerow(["system", *keys, "measure", "unit", "mean", "spread", "runs"])
+    for result in results:
+        own = [dict(result.group).get(key, "") for key in keys]
+        for measure in measures:
+            if (mean := result.mean.get(measure.name)) is not None:
+                spread = result.spread.get(measure.name)
+                writer.writerow([result.system, *own, measure.name, measure.unit, mean, "" if spread is None else spread, result.runs])
+    return text.getvalue()
 
 
 @styled
@@ -62,12 +87,21 @@ def sweep_figure(results: Sequence[Result], measures: Sequence[Measure]) -> Figu
     return figure
 
 
-def write_sweep(results: Sequence[Result], measures: Sequence[Measure], folder: Path) -> tuple[Path, Path]:
-    """Write sweep.md and sweep.png into `folder`."""
-    table, picture = folder / "sweep.md", folder / "sweep.png"
-    table.write_text(sweep_markdown(results, measures), encoding="utf-8")
+def write_sweep(
+    results: Sequence[Result], measures: Sequence[Measure], groups: Mapping[str, Sequence[Measure]], folder: Path
+) -> tuple[Path, Path, Path]:
+    """Write sweep.md, sweep.csv and sweep.png into `folder`: the held-out `measures`, and in the first two the further `groups`."""
+    table, values, picture = (folder / f"sweep.{suffix}" for suffix in ("md", "csv", "png"))
+    parts = [f"\n## {title}\n\n{sweep_markdown(_with_any(results, some), some)}" for title, some in groups.items()]
+    table.write_text(sweep_markdown(results, measures) + "".join(parts), encoding="utf-8")
+    values.write_text(sweep_csv(results, [*measures, *(one for some in groups.values() for one in some)]), encoding="utf-8")
     sweep_figure(results, measures).savefig(picture, dpi=150)
-    return table, picture
+    return table, values, picture
+
+
+def _with_any(results: Sequence[Result], measures: Sequence[Measure]) -> list[Result]:
+    """The results with a value of any of `measures`."""
+    return [result for result in results if any(measure.name in result.mean for measure in measures)]
 
 
 def _columns(results: Sequence[Result], measures: Sequence[Measure]) -> list[tuple[str, list[tuple[str, str]]]]:

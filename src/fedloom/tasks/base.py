@@ -138,6 +138,10 @@ class Task:
         """For every row, whether there is something in it to train on and to measure: other rows are left out."""
         return [True] * len(rows)
 
+    def labels_of(self, rows: Rows) -> Sequence[int]:
+        """The number of every row's label; of a task that does not classify, 0."""
+        return [0] * len(rows)
+
     def losses(self, model: nn.Module, rows: Rows, indices: Sequence[int]) -> Iterator[LossPart]:
         """The loss of the batch `indices`, in parts. Each part is backpropagated before the next is computed."""
         raise NotImplementedError

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -65,6 +65,10 @@ class Labels(Task):
             f"{kind}/{number}" for kind in ("true_positive", "false_positive", "false_negative") for number in range(len(self.labels))
         )
         return ("loss", "terms", "right", "rows", *counts)
+
+    def labels_of(self, rows: Any) -> Sequence[int]:
+        found: list[int] = rows.right.tolist()
+        return found
 
     def values(self, sums: Mapping[str, float]) -> dict[str, float]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,14 +15,16 @@ BATCH = 256
 
 
 @torch.no_grad()
-def row_losses(model: Any, task: Task, rows: Rows) -> Tensor:
-    """The loss of each of `rows`, (rows,) in fp64, in their order: of responses the mean over the row's own tokens, in nats.
+def row_losses(model: Any, task: Task, rows: Rows, indices: Sequence[int] | None = None) -> Tensor:
+    """The loss of each of `rows`, or of those at the `indices`, in fp64 and in that order: of responses the mean over the row's own tokens,
+    in nats.
 
     A task whose parts do not tell which rows they hold is asked for one row at a time.
     """
     found = torch.zeros(len(rows), dtype=torch.float64)
-    for start in range(0, len(rows), BATCH):
-        batch = list(range(start, min(start + BATCH, len(rows))))
+    wanted = list(range(len(rows)) if indices is None else indices)
+    for start in range(0, len(wanted), BATCH):
+        batch = wanted[start : start + BATCH]
         untold = set(batch)
         for part in task.losses(model, rows, batch):
             if part.rows:
@@ -29,4 +32,4 @@ def row_losses(model: Any, task: Task, rows: Rows) -> Tensor:
                 untold -= set(part.rows)
         for row in sorted(untold):
             found[row] = sum(float(part.each().sum()) for part in task.losses(model, rows, [row]))
-    return found
+    return found[wanted]
