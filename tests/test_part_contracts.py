@@ -114,6 +114,9 @@ def run(folder, observer=None, **overrides):
         (lambda context: Prepared(context.records, {"short": -1}), f"Prepared.left_out {NAMES}"),
         (lambda context: Prepared(context.records, {"short": "a secret"}), f"Prepared.left_out {NAMES}"),
         (lambda context: Prepared(context.records, {"short": True}), f"Prepared.left_out {NAMES}"),
+        (lambda context: Prepared(context.records, generated=10**6), "Prepared.generated counts its last records"),
+        (lambda context: Prepared(context.records, generated=1, order="a secret"), "Prepared.order is mix or generated_then_private or"),
+        (lambda context: Prepared(context.records, pictures=["a secret"]), "every one of Prepared.pictures should be a Picture, not a str"),
     ],
 )
 def test_a_prepare_step_gives_records_and_counted_reasons(tmp_path, monkeypatch, what, said):

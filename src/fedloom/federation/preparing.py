@@ -12,7 +12,7 @@ from functools import cached_property
 from numbers import Integral, Real
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -207,6 +207,11 @@ class Preparation:
         measured = gave_numbers(done.measured, f"{who}: Prepared.measured")
         if unknown := set(measured) - {measure.name for measure in self.steps[number].measures}:
             raise PartError(f"{who} measured '{min(unknown)}', which its `measures` do not declare")
+        generated = gave(done.generated, Integral, f"{who}: Prepared.generated")
+        if not 0 <= generated <= len(done.records) or done.order not in get_args(Order):
+            raise PartError(f"{who}: Prepared.generated counts its last records, and Prepared.order is {' or '.join(get_args(Order))}")
+        for record in gave(done.pictures, Sequence, f"{who}: Prepared.pictures"):
+            gave(record, Picture, f"{who}: every one of Prepared.pictures")
         if done.weight is not None and not (gave(done.weight, Real, f"{who}: Prepared.weight") > 0 and math.isfinite(done.weight)):
             raise PartError(f"{who}: Prepared.weight should be a number above 0")
         return replace(done, left_out={reason: int(count) for reason, count in done.left_out.items()}, measured=measured)
