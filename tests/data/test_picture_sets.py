@@ -11,6 +11,7 @@ from PIL import Image
 
 from fedloom.data import hub
 from fedloom.data.clients import build_clients
+from fedloom.data.measured_rows import federated_data
 from fedloom.data.picture_sets import PICTURE_SETS
 from fedloom.data.record_sequence import described
 from fedloom.data.records import Provenance
@@ -84,6 +85,18 @@ def test_idx_files_hold_fashion_mnist(tmp_path, inside, packed, dot):
     assert loaded.licences["fashion-mnist"].startswith("MIT")
     assert labels(load(f"fashion-mnist:{tmp_path}", split="test")) == ["Sneaker"]
     assert load(f"mnist:{tmp_path}/{inside}").records[1].label == "9"
+
+
+def test_the_test_split_is_measured_in_the_size_of_what_is_trained_on(tmp_path):
+    write_idx(tmp_path, "train", [0, 9, 3, 2])
+    write_idx(tmp_path, "t10k", [7, 7])
+    given = {"data.source": f"fashion-mnist:{tmp_path}", "data.held_out": 0, "data.picture_size": 2, "data.partition": {"kind": "iid"}}
+    recipe = load_recipe(
+        "pictures_tiny", given | {"evaluate.source": f"fashion-mnist:{tmp_path}", "evaluate.split": "test", "clients": 2, "per_round": 2}
+    )
+    data = federated_data(recipe)
+    assert [[record.label for record in client.held_out] for client in data.clients] == [["Sneaker"], ["Sneaker"]]
+    assert {record.pixels.shape for client in data.clients for record in (*client.train, *client.held_out)} == {(2, 2, 1)}
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ def decoded(picture: str | Path | bytes, where: str, size: int | None = None) ->
     except ImportError:
         raise MissingExtraError("Pillow", "pictures", f"reading {where}") from None
     try:
-        with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
+        content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        with Image.open(io.BytesIO(content)) as opened:
             if size is not None:
                 opened.draft(None, (size, size))  # a JPEG many times larger is decoded in a smaller size
             return _pixels(_square(_plain(opened), size))
@@ -53,13 +54,13 @@ def _plain(opened: Any) -> Any:
     """A picture as Pillow has opened it, upright, in the mode L or RGB."""
     from PIL import Image, ImageOps
 
-    upright = ImageOps.exif_transpose(opened)
-    if upright.mode.startswith(("I", "F")):
-        return Image.fromarray(_eight_bits(np.asarray(upright)))
-    mode = "L" if upright.mode in GREY else "RGB"
-    if not upright.has_transparency_data:
-        return upright.convert(mode)
-    seen = upright.convert("RGBA")
+    ImageOps.exif_transpose(opened, in_place=True)
+    if opened.mode.startswith(("I", "F")):
+        return Image.fromarray(_eight_bits(np.asarray(opened)))
+    mode = "L" if opened.mode in GREY else "RGB"
+    if not opened.has_transparency_data:
+        return opened if opened.mode == mode else opened.convert(mode)
+    seen = opened.convert("RGBA")
     white = Image.new("RGBA", seen.size, "white")
     return Image.alpha_composite(white, seen).convert(mode)
 
