@@ -118,7 +118,7 @@ def usable_rows(source: SourceRows, named: NamedSet) -> SourceRows:
     for number, row in enumerate(source.rows):
         if any(str(row.columns.get(column)).lower() != str(value).lower() for column, value in named.only.items()):  # a CSV holds text
             continue
-        if not _readable([row], named.fields):
+        if not (row.columns[TEXT] and row.columns[CLASS] if named.text else _readable([row], named.fields)):
             unreadable += 1
         elif named.distinct and (prompt := _digest(row.columns[named.fields.instruction or ""])) in prompts:
             repeated += 1

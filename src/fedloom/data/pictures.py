@@ -12,11 +12,11 @@ from itertools import chain
 
 import numpy as np
 
-from fedloom.data.decoding import decoded, scaled
 from fedloom.data.folders import open_folder, table_rows
 from fedloom.data.formats import is_data_file
 from fedloom.data.lazy import Mapped, Picked
 from fedloom.data.picture_columns import parquet_pictures
+from fedloom.data.picture_decoding import decoded, scaled
 from fedloom.data.picture_folders import SUFFIXES, FolderRows, pictures_below
 from fedloom.data.record_sequence import Description, Records, always
 from fedloom.data.records import Picture, Provenance, content_digest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedloom.data.decoding import decoded, scaled
+from fedloom.data.picture_decoding import decoded, scaled
 from fedloom.errors import UnreadableError
 
 
