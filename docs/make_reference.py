@@ -23,6 +23,7 @@ from fedloom.algorithms import algorithms
 from fedloom.algorithms.base import Algorithm
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.partition import partitioners
+from fedloom.data.picture_sets import PICTURE_SETS
 from fedloom.data.sources import forms, sources
 from fedloom.evaluation.judges import judges
 from fedloom.federation.codec import codecs
@@ -131,6 +132,9 @@ def _parts() -> Iterator[str]:
     yield _list(sources)
     yield "Folders and policies, `data.source: FORM:REST`:\n"
     yield _list(forms)
+    yield "Public sets of pictures, in a copy of your own: `data.source: NAME:FOLDER`, with `data.split` where there are splits:\n"
+    yield "\n".join(f"- `{name}`: {one.copies}. Licence: {one.licence}" for name, one in PICTURE_SETS.items()) + "\n"
+    yield "`part:K/N:SOURCE` is the K-th of N disjoint parts of any source, `join:SOURCE,SOURCE,...` several with a client each.\n"
     yield "Public sets of the hub, known with their columns (needs the extra `hub`; `data.like: NAME` reads a copy of one from a file):\n"
     yield "\n".join(f"- `{name}`: {named.hub or 'your own file, by `data.like`'}" for name, named in NAMED_SETS.items()) + "\n"
     yield "## Codecs: `federation.codec`\n"

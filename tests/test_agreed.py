@@ -22,7 +22,9 @@ from fedloom.tasks import tasks
 def bench_of(recipe):
     """What terms ask of a bench, without a model on it."""
     kind = tasks.get(recipe.task.kind).model_kind
-    encoder = TextEncoder(None, recipe.data.template, recipe.data.max_length) if kind == "causal_lm" else PictureEncoder()
+    encoder = (
+        TextEncoder(None, recipe.data.template, recipe.data.max_length) if kind == "causal_lm" else PictureEncoder(recipe.data.picture_size)
+    )
     return SimpleNamespace(sha256="of-the-model", encoder=encoder)
 
 
@@ -74,6 +76,13 @@ def test_the_same_terms_have_the_same_hash_on_both_sides_and_all_that_decides_th
         {"prepare": [{"kind": "first-of-a-test"}]},
     )
     assert len({terms.sha256, *(agreed(**change).sha256 for change in changes)}) == len(changes) + 1
+
+
+def test_both_sides_scale_pictures_to_one_size():
+    plain, small = (load_recipe("pictures_tiny", {"data.picture_size": size}) for size in (None, 4))
+    agreed = [agree(recipe, bench_of(recipe), clients=4) for recipe in (plain, small)]
+    assert [one.content["data"] for one in agreed] == [{}, {"picture_size": 4}]
+    assert agreed[0].sha256 != agreed[1].sha256 == read_terms(agreed[1].content).sha256
 
 
 def test_terms_of_labels_come_back_as_the_task_holds_them():

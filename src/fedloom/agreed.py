@@ -66,7 +66,7 @@ class _Terms(BaseModel):
     codec: str
     seed: int = Field(ge=0)
     evaluation: Evaluation
-    data: dict[Literal["template", "max_length"], Any]
+    data: dict[Literal["template", "max_length", "picture_size"], Any]
     model: Model
     prepare: list[dict[str, Any]]
     privacy: Privacy | None

@@ -7,11 +7,12 @@ from typing import Any
 
 from fedloom.algorithms import Algorithm, algorithms
 from fedloom.data.named_sets import NAMED_SETS
-from fedloom.data.sources import JOINED, joined_parts
+from fedloom.data.picture_sets import PICTURE_SETS
+from fedloom.data.source_names import single_sources
 from fedloom.errors import RecipeError
 from fedloom.hooks import Behaviour, PrepareStep, behaviours, finish_steps, prepare_steps
 from fedloom.models.kinds import kinds
-from fedloom.recipe import DataRecipe, Recipe
+from fedloom.recipe import Recipe
 from fedloom.registry import Registry, nearest
 from fedloom.tasks import tasks
 
@@ -43,13 +44,24 @@ def check_lengths(task: Mapping[str, Any], max_length: int | None) -> None:
         raise RecipeError(f"task.max_prompt_length: is {prompt}, and data.max_length is {max_length}: no answer would fit; set it lower")
 
 
-def check_hub_settings(data: DataRecipe) -> None:
-    """Raise RecipeError for a subset or split of a source that is not of the hub."""
-    parts = joined_parts(data.source) if data.source.startswith(JOINED) else [data.source]
-    if not any(part.startswith("hub:") or part in NAMED_SETS for part in parts):
-        for key in ("subset", "split"):
-            if getattr(data, key) is not None:
-                raise RecipeError(f"data.{key}: belongs to data sets of the hub, and {data.source} is none; leave it out")
+def check_splits(recipe: Recipe) -> None:
+    """Raise RecipeError for a subset or split of a source that has none."""
+    data, evaluate = recipe.data, recipe.evaluate
+    if data.subset is not None and not _has_splits(data.source, of_hub=True):
+        raise RecipeError(f"data.subset: belongs to data sets of the hub, and {data.source} is none; leave it out")
+    for key, source, split in (("data", data.source, data.split), ("evaluate", evaluate.source, evaluate.split)):
+        if source is not None and split is not None and not _has_splits(source):
+            raise RecipeError(
+                f"{key}.split: belongs to data sets of the hub and named sets of pictures, and {source} is none; leave it out"
+            )
+
+
+def _has_splits(source: str, of_hub: bool = False) -> bool:
+    """Whether one of the sources that `source` is made of has splits, `of_hub` or in a copy of the user's own."""
+    singles = single_sources(source)
+    if any(single.startswith("hub:") or single in NAMED_SETS for single in singles):
+        return True
+    return not of_hub and any(single.partition(":")[0] in PICTURE_SETS for single in singles)
 
 
 def check_algorithm(recipe: Recipe, name: str, algorithm: Algorithm) -> None:

@@ -22,6 +22,10 @@ class DataError(FedloomError):
     exit_code = 2
 
 
+class UnreadableError(DataError):
+    """One file among many is damaged: a source leaves it out and says so, where a row that is filled in wrong is an error."""
+
+
 class ModelError(FedloomError):
     """A model cannot be found, fetched or loaded."""
 

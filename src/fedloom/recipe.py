@@ -102,11 +102,14 @@ class DataRecipe(Part):
     source: str = Field(
         "evals-demo",
         description="a registered name, a named set, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME, "
-        "evals:NAME,..., or several as join:SOURCE,SOURCE,... (a client each with partition by_source)",
+        "evals:NAME,..., FORM:FOLDER such as pictures:FOLDER or cifar10:FOLDER, several as join:SOURCE,SOURCE,... (a client each with "
+        "partition by_source), or the K-th of N disjoint parts of one as part:K/N:SOURCE",
     )
     like: str | None = Field(None, description="read the columns of the source as those of this named set, such as medalpaca-flashcards")
     subset: str | None = Field(None, description="configuration name of a hub data set")
-    split: str | None = Field(None, description="split of a hub data set; null: train, or the one that a named set is trained on")
+    split: str | None = Field(
+        None, description="split of a hub data set or a named set of pictures; null: train, or the one that a named set is trained on"
+    )
     fields: FieldsRecipe = Field(default_factory=FieldsRecipe)
     provenance: Literal["private", "public"] | None = Field(
         None,
@@ -132,6 +135,11 @@ class DataRecipe(Part):
         None,
         ge=8,
         description="longest conversation in tokens (default 512); longer ones lose their end, and the share of such rows is reported",
+    )
+    picture_size: int | None = Field(
+        None,
+        ge=1,
+        description="height and width in pixels to which the middle square of every picture is scaled; null: as they are, all of one size",
     )
 
 
@@ -227,6 +235,7 @@ class EvaluateRecipe(Part):
         " rows are dealt out",
     )
     like: str | None = Field(None, description="read the columns of evaluate.source as those of this named set")
+    split: str | None = Field(None, description="split of evaluate.source, as data.split")
     provenance: Literal["private", "public"] | None = Field(None, description="of evaluate.source, as data.provenance")
     max_rows: int | None = Field(None, ge=1, description="held-out rows used per client; null: all")
     batch_size: int = Field(16, ge=1, description="rows per forward pass")

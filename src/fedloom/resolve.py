@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from fedloom.compatible import (
     check_algorithm,
     check_behaviour,
     check_finish_kinds,
-    check_hub_settings,
     check_lengths,
     check_membership,
     check_model,
     check_privacy,
     check_probe_names,
+    check_splits,
 )
 from fedloom.errors import RecipeError
 from fedloom.files import local_path
@@ -159,7 +159,7 @@ def _complete(recipe: Recipe) -> Recipe:
     plain["data"]["partition"] = _completed(recipe.data.partition, partitioners, "data.partition", "kind", known)
     plain["task"] = _completed(recipe.task, tasks, "task", "kind", known)
     check_model(recipe)
-    check_hub_settings(recipe.data)
+    check_splits(recipe)
     plain["data"] |= _data(recipe, plain["task"], known)
     check_lengths(plain["task"], plain["data"]["max_length"])
     plain["model"]["id"] = _anchored(recipe.model.id, known)
@@ -176,7 +176,7 @@ def _complete(recipe: Recipe) -> Recipe:
         _refuse_missing_places(step, known, f"prepare.{i}")
     check_finish_kinds(plain["finish"])
     plain["data"]["held_out"] = _share_held_out(recipe)
-    plain["evaluate"]["source"] = _anchored_source(recipe.evaluate.source, known) if recipe.evaluate.source else None
+    plain["evaluate"]["source"] = _anchored(recipe.evaluate.source, known) if recipe.evaluate.source else None
     asked = recipe.evaluate.probes
     plain["evaluate"]["probes"] = [_completed(probe, probes, f"evaluate.probes.{i}", "kind", known) for i, probe in enumerate(asked)]
     check_probe_names(plain["evaluate"]["probes"])
@@ -224,7 +224,9 @@ def _data(recipe: Recipe, task: Mapping[str, Any], known: Container[str]) -> dic
     for key, like in (("data.like", data.like), ("evaluate.like", recipe.evaluate.like)):
         if like is not None and like not in NAMED_SETS:
             raise RecipeError(f"{key}: unknown set '{like}'{nearest(like, NAMED_SETS)}")
-    source = _anchored_source(data.source, known)
+    source = _anchored(data.source, known)
+    if data.picture_size is not None and kind.record != "picture":
+        raise RecipeError(f"data.picture_size: belongs to pictures, and {task['kind']} takes {kind.record}s; leave it out")
     if kind.record == "conversation":
         return {"source": source, "template": data.template or TEMPLATE, "max_length": data.max_length or MAX_LENGTH}
     for key in ("template", "max_length"):
@@ -236,7 +238,7 @@ def _data(recipe: Recipe, task: Mapping[str, Any], known: Container[str]) -> dic
 def _share_held_out(recipe: Recipe) -> float:
     """`data.held_out`: 0 beside a source of its own for what is measured."""
     evaluate, held_out = recipe.evaluate, recipe.data.held_out
-    for key in ("like", "provenance"):
+    for key in ("like", "split", "provenance"):
         if evaluate.source is None and getattr(evaluate, key) is not None:
             raise RecipeError(f"evaluate.{key}: belongs to evaluate.source, which is not set")
     if evaluate.source is None:
@@ -246,18 +248,15 @@ def _share_held_out(recipe: Recipe) -> float:
     return 0.0
 
 
-def _anchored_source(source: str, known: Container[str]) -> str:
-    from fedloom.data.sources import JOINED, joined_parts
-
-    if source.startswith(JOINED):
-        return JOINED + ",".join(_anchored(part, known) for part in joined_parts(source))
-    return _anchored(source, known)
-
-
 def _anchored(name: str, known: Container[str]) -> str:
     """A local path as an absolute one, so that a run can be resumed from another folder; a `known` or other name as it is."""
+    from fedloom.data.source_names import JOINED, joined_sources, part_of
     from fedloom.data.sources import PLACES, forms
 
+    if name.startswith(JOINED):
+        return JOINED + ",".join(_anchored(source, known) for source in joined_sources(name))
+    if part := part_of(name):
+        return str(replace(part, source=_anchored(part.source, known)))
     form, colon, rest = name.partition(":")
     if colon and form in forms:
         if form in PLACES:

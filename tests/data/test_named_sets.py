@@ -1,5 +1,6 @@
 """Public training sets by name: each one's columns, what is left out, and copies of them on disk."""
 
+import gzip
 import json
 
 import pytest
@@ -33,6 +34,16 @@ PUBLISHED = {
     "lmsys-chat": ({"conversation": TURNS, "language": "English", "redacted": False}, "q", "a"),
     "wildchat": ({"conversation": [{**turn, "hashed_ip": "x"} for turn in TURNS], "toxic": False}, "q", "a"),
     "advbench": ({"goal": "q", "target": "a"}, "q", "a"),
+    "sentiment140": (
+        {"text": "Sun!", "date": "Mon", "user": "ann", "sentiment": 4, "query": "NO_QUERY"},
+        "Sun!",
+        "positive",
+    ),
+    "yahoo-answers": (
+        {"id": 0, "topic": 5, "question_title": "Offside?", "question_content": "", "best_answer": "Past all.\\nNearly."},
+        "Offside?\n\nPast all.\nNearly.",
+        "Sports",
+    ),
     "hh-rlhf": ({"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, "q", "a"),
 }
 
@@ -58,13 +69,13 @@ def test_a_copy_of_a_named_set_is_read_by_its_columns(name, tmp_path):
 def test_a_named_set_is_asked_of_the_hub_with_its_part(name, monkeypatch):
     asked = []
 
-    def hub_rows(hub, subset, split):
-        asked.append((hub, subset, split))
+    def hub_rows(hub, subset, split, revision):
+        asked.append((hub, subset, split, revision))
         return SourceRows([Row(PUBLISHED[name][0], "row 1")], hub)
 
     monkeypatch.setattr(sources, "hub_rows", hub_rows)
     assert len(sources.load_records(DataRecipe(source=name), seed=0).records) == 1
-    assert asked == [(NAMED_SETS[name].hub, NAMED_SETS[name].subset, NAMED_SETS[name].split)]
+    assert asked == [(NAMED_SETS[name].hub, NAMED_SETS[name].subset, NAMED_SETS[name].split, NAMED_SETS[name].revision)]
 
 
 def test_a_set_that_is_on_no_hub_is_read_from_a_file():
@@ -114,6 +125,55 @@ def test_fields_of_the_recipe_win_over_those_of_the_named_set(tmp_path):
         }
     )
     assert sources.load_records(recipe, seed=0).records[0].response == "#### 2"
+
+
+SENTIMENT_CSV = (
+    '"0","1","Mon","NO_QUERY","ann","gone, she said ""bye"""\n'
+    '"2","2","Mon","NO_QUERY","bo","two\nlines"\n'
+    '"4","3","Mon","NO_QUERY","ann","caf\xe9!"\n'
+)
+
+
+@pytest.mark.parametrize(("encoding", "packed"), [("latin-1", False), ("utf-8", False), ("latin-1", True)])
+def test_sentiment140s_own_file_is_read_without_a_line_of_names(tmp_path, encoding, packed):
+    content, path = SENTIMENT_CSV.encode(encoding), tmp_path / ("training.csv.gz" if packed else "training.csv")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    loaded = sources.load_records(DataRecipe(source=str(path), like="sentiment140"), seed=0)
+    assert [(one.prompt[0].content, one.response, one.fields["user"]) for one in loaded.records] == [
+        ('gone, she said "bye"', "negative", "ann"),
+        ("two\nlines", "neutral", "bo"),
+        ("caf\xe9!", "positive", "ann"),
+    ]
+    assert loaded.records[2].prompt[0].content == "caf\xe9!"  # by itself, too
+
+
+def test_a_copy_with_a_line_of_names_is_read_by_it(tmp_path):
+    (tmp_path / "a.csv").write_text("text,polarity\nhi,4\n")
+    (one,) = sources.load_records(DataRecipe(source=str(tmp_path / "a.csv"), like="sentiment140"), seed=0).records
+    assert (one.prompt[0].content, one.response) == ("hi", "positive")
+
+
+def test_the_classes_of_yahoos_own_file_count_from_one(tmp_path):
+    (tmp_path / "train.csv").write_text('"5","Which port?","","22"\n"10","Vote?","By post","Yes"\n"11","?","",""\n')
+    loaded = sources.load_records(DataRecipe(source=str(tmp_path / "train.csv"), like="yahoo-answers"), seed=0)
+    assert [(one.prompt[0].content, one.response) for one in loaded.records] == [
+        ("Which port?\n\n22", "Computers & Internet"),
+        ("Vote?\n\nBy post\n\nYes", "Politics & Government"),
+    ]
+    assert loaded.origin.endswith("without 1 unusable rows")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('"0","1","Mon","NO_QUERY","ann","a"\n"4","2","a"\n', r"a\.csv:2: has 3 cells, expected 6 \(polarity, id, date"),
+        ("text,mood\na,b\n", r"a\.csv:2: has no column sentiment or target or polarity, as the set has; data\.fields names"),
+    ],
+)
+def test_a_file_of_a_classified_set_that_does_not_fit_is_named_with_its_line(tmp_path, text, said):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        sources.load_records(DataRecipe(source=str(tmp_path / "a.csv"), like="sentiment140"), seed=0)
 
 
 def test_an_unknown_named_set_is_answered_with_the_nearest():

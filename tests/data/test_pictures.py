@@ -76,16 +76,60 @@ def test_grey_has_one_channel_and_all_else_three(tmp_path):
     assert [record.pixels.shape[2] for record in load(f"pictures:{tmp_path}").records] == [1, 1, 1, 3, 3, 3]
 
 
-def test_a_broken_picture_is_one_line_with_its_path(tmp_path):
+def test_pictures_that_cannot_be_read_are_left_out_named_and_counted(tmp_path):
     whole = draw(tmp_path / "cat" / "1.png", size=(64, 64))
-    broken = tmp_path / "cat" / "2.png"
-    for content in (b"no picture", whole.read_bytes()[:-30], b""):
-        broken.write_bytes(content)
-        with pytest.raises(DataError, match=r"cat/2\.png: is not a picture that can be read; save it again, or take it out$"):
-            load(f"pictures:{tmp_path}")
-    Image.new("I;16", (2, 2)).save(broken)
-    with pytest.raises(DataError, match=r"cat/2\.png: has more than 8 bits per channel"):
+    draw(tmp_path / "dog" / "1.png", size=(64, 64))
+    draw(tmp_path / "cat" / "whole.jpg", size=(64, 64))
+    cut = (tmp_path / "cat" / "whole.jpg").read_bytes()[:300]
+    for number, content in enumerate((b"no picture", whole.read_bytes()[:-30], b"", cut, b"\x89PNG", b"GIF89a", b"BM")):
+        (tmp_path / "cat" / f"broken-{number}.png").write_bytes(content)
+    loaded = load(f"pictures:{tmp_path}")
+    assert [record.label for record in loaded.records] == ["cat", "cat", "dog"] == [one.label for one in described(loaded.records)]
+    first = f"left out: {tmp_path}/cat/broken-0.png: is not a picture that can be read; save it again, or take it out"
+    assert (loaded.notes[0], len(loaded.notes)) == (first, 6)
+    assert loaded.notes[5] == "7 of 10 pictures cannot be read and are left out"
+    recipe = DataRecipe.model_validate({"source": f"pictures:{tmp_path}"})
+    assert build_clients(recipe, 1, seed=7).notes == loaded.notes
+
+
+def test_a_folder_of_broken_pictures_alone_is_an_error(tmp_path):
+    for name in "ab":
+        (tmp_path / "cat").mkdir(exist_ok=True)
+        (tmp_path / "cat" / f"{name}.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"^data\.source: none of its 2 pictures can be read; the first: .*/cat/a\.png: is not a picture"):
         load(f"pictures:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["Cat/1.png", "cat/2.png"], r"/Cat/1\.png and .*/cat/2\.png: their classes have names that differ in case or in spaces"),
+        (["north/cat/1.png", "north/dog/1.png", "south/cat /1.png"], r"north/cat/1\.png and .*south/cat /1\.png: their classes"),
+    ],
+)
+def test_classes_whose_names_hardly_differ_are_refused_with_both(tmp_path, names, said):
+    for name in names:
+        draw(tmp_path / name)
+    with pytest.raises(DataError, match=said):
+        load(f"pictures:{tmp_path}")
+
+
+def test_classes_of_joined_sources_may_not_hardly_differ_either(tmp_path):
+    draw(tmp_path / "a" / "cat" / "1.png")
+    draw(tmp_path / "b" / "CAT" / "1.png")
+    with pytest.raises(DataError, match=r"^a and b: their classes have names that differ in case"):
+        load(f"join:pictures:{tmp_path}/a,pictures:{tmp_path}/b")
+
+
+def test_pictures_are_scaled_to_the_size_that_is_asked_for(tmp_path):
+    for name, size in (("cat/1.png", (64, 32)), ("cat/2.png", (30, 90)), ("dog/1.png", (16, 16))):
+        draw(tmp_path / name, size=size)
+    plain, small = load(f"pictures:{tmp_path}"), load(f"pictures:{tmp_path}", picture_size=16)
+    assert [record.pixels.shape for record in small.records] == [(16, 16, 1)] * 3
+    assert len({one.sha256 for one in (plain, small, load(f"pictures:{tmp_path}", picture_size=8))}) == 3
+    assert load("digits", picture_size=4).records[0].pixels.shape == (4, 4, 1)
+    with pytest.raises(RecipeError, match=r"^data\.picture_size: belongs to pictures, and tiny-demo holds conversations; leave it out$"):
+        load("tiny-demo", picture_size=16)
 
 
 def test_a_folder_that_is_not_there_or_holds_no_pictures_says_what_is_expected(tmp_path):
@@ -145,7 +189,7 @@ def test_a_table_names_pictures_with_their_classes_and_what_else_is_known(tmp_pa
         ('{"path": 5, "label": "a"}\n', r"all.jsonl:1: the column 'path' should name a file"),
         ('{"label": "a"}\n', r"all.jsonl:1: a picture should have its pixels as a uint8 array"),
         ('{"path": "all.jsonl"}\n', r"all.jsonl:1: a picture should have its class in the column 'label'"),
-        ('{"path": "all.jsonl", "label": "a"}\n', r"all.jsonl: is not a picture that can be read"),
+        ('{"path": "all.jsonl", "label": "a"}\n', r"none of its 1 pictures can be read; the first: .*all.jsonl: is not a picture that can"),
     ],
 )
 def test_a_row_of_a_table_that_is_no_picture_is_named(tmp_path, rows, said):

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save
 
 from fedloom.data.pixels import cached_pictures, load_pictures
 from fedloom.data.records import Picture, Provenance
+from fedloom.data.sources import load_records
 from fedloom.errors import DataError, ModelError
+from fedloom.recipe import DataRecipe
 
 
 def picture(value, shape=(2, 3, 1)):
@@ -33,6 +36,18 @@ def test_pictures_are_written_once_in_a_folder_for_the_owner_alone(tmp_path):
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_pictures_of_a_source_are_decoded_once_for_a_cache_that_is_there(tmp_path, monkeypatch):
+    for number in range(4):
+        (tmp_path / "cat").mkdir(exist_ok=True)
+        Image.new("L", (2, 2), number).save(tmp_path / "cat" / f"{number}.png")
+    records = load_records(DataRecipe(source=f"pictures:{tmp_path}"), seed=7).records.take([3, 1])
+    path = cached_pictures(records, [0, 0], tmp_path / "rows")
+    assert load_pictures(path).pixels[:, 0, 0, 0].tolist() == [3, 1]
+    assert cached_pictures(list(records), [0, 0], tmp_path / "rows") == path
+    monkeypatch.setattr(Image, "open", None)
+    assert cached_pictures(records, [0, 0], tmp_path / "rows") == path
+
+
 def test_other_pixels_classes_or_shapes_are_kept_apart(tmp_path):
     others = [([picture(2)], [0]), ([picture(1)], [1]), ([picture(1, (3, 2, 1))], [0]), ([picture(1)] * 2, [0, 0])]
     assert len({cached_pictures(*given, tmp_path) for given in [([picture(1)], [0]), *others]}) == 5
@@ -46,7 +61,7 @@ def test_grey_pictures_among_coloured_ones_have_three_equal_channels(tmp_path):
 
 
 def test_pictures_of_two_sizes_are_refused_with_both(tmp_path):
-    with pytest.raises(DataError, match=r"different sizes, 2x3x1 and 4x3x1 \(height x width x channels\)"):
+    with pytest.raises(DataError, match=r"different sizes, 2x3x1 and 4x3x1 \(height x width x channels\); set data\.picture_size$"):
         cached_pictures([picture(1), picture(1), picture(1, (4, 3, 1))], [0, 0, 0], tmp_path)
 
 

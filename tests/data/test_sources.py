@@ -190,7 +190,7 @@ def hub(monkeypatch):
     """A stand-in for the datasets library that records its calls and answers with `rows` or raises `error`."""
 
     class Loaded(list):
-        info = types.SimpleNamespace(license="mit")
+        info, features = types.SimpleNamespace(license="mit"), types.SimpleNamespace(to_dict=dict)
 
     def load_dataset(name, subset, split):
         module.asked = (name, subset, split)
@@ -217,7 +217,7 @@ def test_rows_of_a_hub_data_set_are_asked_for_one_by_one(hub, monkeypatch):
     asked = []
 
     class Loaded:
-        info = types.SimpleNamespace(license=None)
+        info, features = types.SimpleNamespace(license=None), types.SimpleNamespace(to_dict=dict)
 
         def __len__(self):
             return 1000
@@ -234,7 +234,7 @@ def test_rows_of_a_hub_data_set_are_asked_for_one_by_one(hub, monkeypatch):
 
 
 def test_a_row_of_a_hub_data_set_that_does_not_fit_is_named(hub, monkeypatch):
-    wrong = type("Loaded", (list,), {"info": types.SimpleNamespace(license=None)})
+    wrong = type("Loaded", (list,), {"info": types.SimpleNamespace(license=None), "features": types.SimpleNamespace(to_dict=dict)})
     rows = wrong([{"question": "a", "answer": "b"}, {"question": "a", "answer": "b"}, {"question": 1}])
     monkeypatch.setattr(hub, "load_dataset", lambda name, subset, split: rows)
     with pytest.raises(DataError, match=r"^hub:a/b: row 3: column 'question' \(instruction\) should be text, not a number$"):

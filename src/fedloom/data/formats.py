@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
 
+from fedloom.data.bare_csv import bare_csv_rows, is_bare
 from fedloom.data.columns import shown
 from fedloom.data.lazy import Lazy, part_of
 from fedloom.data.rows import Row
@@ -26,17 +27,17 @@ from fedloom.errors import DataError, MissingExtraError
 DELIMITERS = (",", ";", "\t", "|")
 
 
-def read_rows(path: Path) -> Sequence[Row]:
+def read_rows(path: Path, header: Sequence[str] = ()) -> Sequence[Row]:
     """The rows of a data file, in order. `.gz` may follow .json, .jsonl and .csv.
 
-    The whole file is gone through once. Raises DataError with the file, the line and the fix for what cannot be read and for a file
-    without rows.
+    With `header` a CSV file whose first line has none of these names holds columns of these names, and no line of names. The whole file is
+    gone through once. Raises DataError with the file, the line and the fix for what cannot be read and for a file without rows.
     """
     read = READERS.get(_suffix(path))
     if read is None:
         raise DataError(f"{path}: is not a data file; expected one of {', '.join(READERS)}")
     with _read_errors_named(path):
-        rows = read(path)
+        rows = bare_csv_rows(path, header) if header and _suffix(path) == ".csv" and is_bare(path, header) else read(path)
     if not rows:
         raise DataError(f"{path}: holds no rows; add rows, or take the file out")
     return rows

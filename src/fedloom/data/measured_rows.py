@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fedloom.data.clients import ClientData, FederatedData, build_clients, safe_name
-from fedloom.data.record_sequence import Records, described
-from fedloom.data.records import content_digest
+from fedloom.data.record_sequence import Records, described, digests
 from fedloom.data.sources import load_records
 from fedloom.errors import DataError
 from fedloom.recipe import DataRecipe, Recipe
@@ -29,7 +28,13 @@ def federated_data(recipe: Recipe) -> FederatedData:
     evaluate = recipe.evaluate
     if evaluate.source is None:
         return data
-    measured = DataRecipe(source=evaluate.source, like=evaluate.like, provenance=evaluate.provenance)
+    measured = DataRecipe(
+        source=evaluate.source,
+        like=evaluate.like,
+        split=evaluate.split,
+        provenance=evaluate.provenance,
+        picture_size=recipe.data.picture_size,
+    )
     try:
         source = load_records(measured, recipe.seed)
     except DataError as error:
@@ -65,10 +70,10 @@ def _parts(records: Records, names: Sequence[str], field: str, seed: int) -> tup
 def _with_held_out(clients: Sequence[ClientData], held_out: Mapping[str, Records], drop: bool) -> tuple[ClientData, ...]:
     """`clients` with the rows that they measure, and what of these is trained on too; with `drop` it is not trained on."""
     holders = defaultdict(set)
-    trained = {client.name: [content_digest(record) for record in client.train] for client in clients}
-    held = {content_digest(record) for records in held_out.values() for record in records}
-    for name, digests in trained.items():
-        for digest in held.intersection(digests):
+    trained = {client.name: digests(client.train) for client in clients}
+    held = {digest for records in held_out.values() for digest in digests(records)}
+    for name, of_client in trained.items():
+        for digest in held.intersection(of_client):
             holders[digest].add(name)
     found = []
     for client in clients:
@@ -81,7 +86,7 @@ def _with_held_out(clients: Sequence[ClientData], held_out: Mapping[str, Records
             counts["dropped"] = len(train) - len(kept)
             train = train.take(kept) if isinstance(train, Records) else [train[place] for place in kept]
         else:
-            of_rows = [holders[content_digest(record)] for record in rows]
+            of_rows = [holders[digest] for digest in digests(rows)]
             counts["repeated"] = sum(client.name in one for one in of_rows)
             counts["repeated_elsewhere"] = sum(bool(one) and client.name not in one for one in of_rows)
         found.append(replace(client, train=train, held_out=rows, **counts))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fedloom.data.fields import read_conversations
-from fedloom.data.lazy import Picked
+from fedloom.data.lazy import Mapped, Picked
 from fedloom.data.records import Provenance
 from fedloom.data.rows import Row, SourceRows
 from fedloom.errors import DataError
@@ -24,7 +25,9 @@ class NamedSet:
     """`hub` is OWNER/NAME, `subset` and `split` what the hub calls the part that is trained on. With `distinct` a prompt counts once.
 
     `hub` None: the set is read from the user's own file alone.
-    Only rows whose columns have the values of `only` are taken.
+    Only rows whose columns have the values of `only` are taken. The columns `text`, those that are filled, are joined by an empty line to
+    the column TEXT. `classes` gives the class, put into the column CLASS, for the values of a column. `header` are the columns of the set's
+    own CSV file, which has no line of names. `revision` is the hub's branch.
     """
 
     hub: str | None
@@ -33,11 +36,31 @@ class NamedSet:
     split: str = "train"
     distinct: bool = False
     only: Mapping[str, object] = field(default_factory=dict)
+    revision: str | None = None
+    text: tuple[str, ...] = ()
+    classes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    header: tuple[str, ...] = ()
+
+
+TEXT, CLASS = "text", "class"
+"""Columns that are made of those of a set for classification."""
 
 
 def _columns(**columns: str) -> FieldsRecipe:
     return FieldsRecipe.model_validate(columns)
 
+
+def _numbered(names: Sequence[str], first: int) -> dict[str, str]:
+    """The classes `names` by their numbers, as text, from `first` on."""
+    return {str(number): name for number, name in enumerate(names, start=first)}
+
+
+CLASSIFIED = _columns(instruction=TEXT, response=CLASS)
+TOPICS = (
+    "Society & Culture", "Science & Mathematics", "Health", "Education & Reference", "Computers & Internet", "Sports", "Business & Finance",
+    "Entertainment & Music", "Family & Relationships", "Politics & Government",
+)  # fmt: skip
+POLARITY = {"0": "negative", "2": "neutral", "4": "positive"}
 
 ALPACA = _columns(instruction="instruction", input="input", response="output")
 
@@ -66,6 +89,21 @@ NAMED_SETS = {
     "lmsys-chat": NamedSet("lmsys/lmsys-chat-1m", _columns(messages="conversation")),
     "wildchat": NamedSet("allenai/WildChat-1M", _columns(messages="conversation")),
     "advbench": NamedSet(None, _columns(instruction="goal", response="target")),
+    "sentiment140": NamedSet(
+        "stanfordnlp/sentiment140",
+        CLASSIFIED,
+        revision="refs/convert/parquet",  # the main branch holds a script, which the hub's library no longer runs
+        text=("text",),
+        classes={"sentiment": POLARITY, "target": POLARITY, "polarity": POLARITY},
+        header=("polarity", "id", "date", "query", "user", "text"),
+    ),
+    "yahoo-answers": NamedSet(
+        "community-datasets/yahoo_answers_topics",
+        CLASSIFIED,
+        text=("question_title", "question_content", "best_answer"),
+        classes={"topic": _numbered(TOPICS, 0), "class_index": _numbered(TOPICS, 1)},
+        header=("class_index", "question_title", "question_content", "best_answer"),
+    ),
 }
 
 
@@ -74,11 +112,13 @@ def usable_rows(source: SourceRows, named: NamedSet) -> SourceRows:
 
     When no row can be used, the columns are other ones, and the DataError of the first row is raised.
     """
+    if named.text:
+        source = replace(source, rows=Mapped(source.rows, partial(_classified, named)))
     kept, prompts, unreadable, repeated = [], set(), 0, 0
     for number, row in enumerate(source.rows):
         if any(str(row.columns.get(column)).lower() != str(value).lower() for column, value in named.only.items()):  # a CSV holds text
             continue
-        if not _readable([row], named.fields):
+        if not (row.columns[TEXT] and row.columns[CLASS] if named.text else _readable([row], named.fields)):
             unreadable += 1
         elif named.distinct and (prompt := _digest(row.columns[named.fields.instruction or ""])) in prompts:
             repeated += 1
@@ -91,6 +131,21 @@ def usable_rows(source: SourceRows, named: NamedSet) -> SourceRows:
     counts = [f"{count} {word}" for count, word in ((unreadable, "unusable"), (repeated, "repeated")) if count]
     origin = f"{source.origin}, without {' and '.join(counts)} rows" if counts else source.origin
     return replace(source, rows=Picked(source.rows, kept), origin=origin)
+
+
+def _classified(named: NamedSet, row: Row) -> Row:
+    """`row` with the columns TEXT and CLASS in place of those that they are made of. A class that is not known is None.
+
+    A backslash with an n is a line's end, as the files of Yahoo! Answers write it. Raises DataError for a row without a column of classes.
+    """
+    used = {*named.text, *named.classes, TEXT, CLASS}
+    parts = [str(row.columns[column]).replace("\\n", "\n").strip() for column in named.text if row.columns.get(column) is not None]
+    values = [(names, str(row.columns[column])) for column, names in named.classes.items() if column in row.columns]
+    if not values:
+        raise DataError(f"{row.where}: has no column {' or '.join(named.classes)}, as the set has; data.fields names other columns")
+    names, value = values[0]
+    made = {TEXT: "\n\n".join(filter(None, parts)), CLASS: names.get(value, value if value in names.values() else None)}
+    return Row({**{column: value for column, value in row.columns.items() if column not in used}, **made}, row.where)
 
 
 def _digest(prompt: str) -> bytes:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fedloom.data.kept_rows import keep_rows, kept_rows
+from fedloom.data.record_sequence import digests
 from fedloom.data.records import Picture
 from fedloom.errors import DataError
 
@@ -43,14 +44,15 @@ class PictureRows:
 def cached_pictures(records: Sequence[Picture], right: Sequence[int], folder: Path) -> Path:
     """The file in `folder` with the pixels of `records` and the numbers `right` of their classes, made when it is not there yet.
 
-    Where some are grey and some have colours, all get three channels. Raises DataError for pictures of different sizes.
+    Where some are grey and some have colours, all get three channels. No picture is decoded where the file is there. Raises DataError for
+    pictures of different sizes.
     """
-    pixels = stacked(records)
-    content = ["pictures", list(pixels.shape), hashlib.sha256(pixels.tobytes()).hexdigest(), list(right)]
-    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    return keep_rows(
-        folder, key, lambda: ({"pixels": torch.from_numpy(pixels), "right": torch.tensor(right, dtype=torch.long)}, PictureRows.truncated)
-    )
+    key = hashlib.sha256(json.dumps(["pictures", list(digests(records)), list(right)]).encode()).hexdigest()
+
+    def made() -> tuple[dict[str, Tensor], int]:
+        return {"pixels": torch.from_numpy(stacked(records)), "right": torch.tensor(right, dtype=torch.long)}, PictureRows.truncated
+
+    return keep_rows(folder, key, made)
 
 
 def load_pictures(path: Path) -> PictureRows:
@@ -69,6 +71,6 @@ def stacked(records: Sequence[Picture]) -> np.ndarray:
             found = found.repeat(COLOURS, axis=3)
         if record.pixels.shape[:2] != found.shape[1:3] or record.pixels.shape[2] not in (1, found.shape[3]):
             sizes = " and ".join("x".join(map(str, shape)) for shape in (found.shape[1:], record.pixels.shape))
-            raise DataError(f"its pictures have different sizes, {sizes} (height x width x channels); scale them to one size")
+            raise DataError(f"its pictures have different sizes, {sizes} (height x width x channels); set data.picture_size")
         found[number] = record.pixels
     return np.zeros((0, 0, 0, 0), dtype=np.uint8) if found is None else found

@@ -36,11 +36,12 @@ class Records(Lazy[Record]):
     """Records of one kind. `built`, `described` and `provenances` have an item for each record, in the same order.
 
     Of a source's records, `unread` names the columns with text that are no part of a record's content, and `unanswered` counts the
-    conversations that ended with turns which nobody answers.
+    conversations that ended with turns which nobody answers. `notes` are what the user is told of rows that were left out.
     """
 
     unread: tuple[str, ...] = ()
     unanswered: int = 0
+    notes: tuple[str, ...] = ()
     digests: Sequence[int] | None = None
     """`content_digest` of every record, where they have been built once already."""
 
@@ -54,7 +55,10 @@ class Records(Lazy[Record]):
         return many(self.built, indices)
 
     def take(self, indices: Sequence[int]) -> Records:
-        return Records(self.kind, *(_picked(items, indices) for items in (self.built, self.described, self.provenances)))
+        taken = Records(self.kind, *(_picked(items, indices) for items in (self.built, self.described, self.provenances)))
+        if self.digests is not None:
+            taken.digests = array("Q", (self.digests[index] for index in indices))
+        return taken
 
     def __repr__(self) -> str:
         return f"Records({len(self)} of kind {self.kind})"
@@ -73,7 +77,7 @@ def checked_records(
     """
     built = Mapped(rows, make)
     digests = array("Q", (content_digest(record) for record in built))
-    records = Records(kind, built, Mapped(rows, describe) if describe else built, Mapped(range(len(rows)), partial(_always, provenance)))
+    records = Records(kind, built, Mapped(rows, describe) if describe else built, Mapped(range(len(rows)), partial(always, provenance)))
     records.digests = digests
     return records
 
@@ -90,8 +94,10 @@ def joined(parts: Mapping[str, Records]) -> Records:
     return whole
 
 
-def digests(records: Records) -> Sequence[int]:
-    """`content_digest` of every record of a source, in order."""
+def digests(records: Sequence[Record]) -> Sequence[int]:
+    """`content_digest` of every record, in order. None is built for it where the source knows."""
+    if not isinstance(records, Records):
+        return array("Q", map(content_digest, records))
     if records.digests is None:
         records.digests = array("Q", map(content_digest, records))
     return records.digests
@@ -130,7 +136,8 @@ def _picked(items: Sequence[Any], indices: Sequence[int]) -> Sequence[Any]:
     return items.take(indices) if isinstance(items, Lazy) else Picked(items, indices)
 
 
-def _always(value: Any, _: int) -> Any:
+def always(value: Any, _: int) -> Any:
+    """`value`, whatever is asked for."""
     return value
 
 

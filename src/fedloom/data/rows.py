@@ -77,4 +77,6 @@ def _plain(value: Any) -> str:
 def _hashable(value: Any) -> str:
     if isinstance(value, np.ndarray):  # as text, a large array would be shortened
         return f"{value.shape}{value.dtype}{hashlib.sha256(value.tobytes()).hexdigest()}"
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
     return str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from fedloom.data.hub import hub_rows
 from fedloom.data.lazy import Concatenated, Mapped, Picked
 from fedloom.data.named_sets import NAMED_SETS, usable_rows
 from fedloom.data.owners_demo import owners_demo
-from fedloom.data.pictures import picture_rows
+from fedloom.data.picture_sets import PICTURE_SETS, set_rows
+from fedloom.data.pictures import picture_rows, refuse_alike
 from fedloom.data.readers import read_records
 from fedloom.data.record_sequence import Records, joined
-from fedloom.data.records import Conversation, Provenance
+from fedloom.data.records import Conversation, Picture, Provenance
 from fedloom.data.rows import Row, SourceRows, sha256_of_files, sha256_of_rows
+from fedloom.data.source_names import JOINED, joined_sources, part_of, single_sources
 from fedloom.data.tiny_demo import tiny_demo
 from fedloom.data.tiny_documents import tiny_documents, tiny_questions
 from fedloom.data.tiny_pairs import tiny_pairs
@@ -39,7 +41,7 @@ sources: Registry[Callable[[], Iterable[Mapping[str, Any]]]] = Registry("source"
 forms: Registry[Callable[[str], SourceRows]] = Registry("source form")
 """Functions that read `FORM:REST`: given REST, they give its rows."""
 
-PLACES = {"captures", "documents", "pictures"}
+PLACES = {"captures", "documents", "pictures", *PICTURE_SETS}
 """The forms whose REST is a folder: a recipe keeps its absolute path."""
 
 sources.register("digits")(digits)
@@ -53,6 +55,8 @@ sources.register("tiny-questions")(tiny_questions)
 forms.register("captures")(capture_rows)
 forms.register("documents")(document_rows)
 forms.register("pictures")(picture_rows)
+for name in PICTURE_SETS:
+    forms.register(name)(partial(set_rows, name))
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,10 @@ class SourceData:
     notes: tuple[str, ...] = ()
 
 
-JOINED = "join:"
-
-
 def load_records(data: DataRecipe, seed: int) -> SourceData:
     """The records of `data.source`: a registered name, a named set, a data file, a folder with a file per client, `hub:OWNER/NAME`,
-    `evals:NAME,...`, `pictures:FOLDER`, `documents:FOLDER`, `captures:FOLDER`, or several of these as `join:SOURCE,SOURCE,...`, each read
-    by itself and noted in the field `client`.
+    `evals:NAME,...`, `pictures:FOLDER`, `documents:FOLDER`, `captures:FOLDER`, a named set of pictures such as `cifar10:FOLDER`, a part of
+    one of these as `part:K/N:SOURCE`, or several as `join:SOURCE,SOURCE,...`, each read by itself and noted in the field `client`.
 
     Every row is read once now, so that the first wrong one is an error; records are built again when they are asked for.
     `data.fields` wins over the columns of a named set. `data.limit` draws that many rows by `seed` and keeps their order. What files hold
@@ -85,43 +86,56 @@ def load_records(data: DataRecipe, seed: int) -> SourceData:
     """
     if data.source.startswith(JOINED):
         return _joined(data, seed)
-    source, fields = _open_source(data), data.fields
-    if data.like is not None and source.reads != Conversation.kind:
-        raise RecipeError(f"data.like: belongs to conversations, and {data.source} holds {source.reads}s; leave it out")
-    if (named := NAMED_SETS.get(data.like or data.source)) and fields == FieldsRecipe():
-        source, fields = usable_rows(source, named), named.fields
+    source, fields = _usable(data)
     rows = source.rows
     if not rows:
         raise DataError(f"data.source: {data.source} holds no rows")
     sha256 = source.sha256 or sha256_of_rows(rows)
+    if data.picture_size is not None:
+        sha256 = _sha256_with(sha256, f"picture_size {data.picture_size}")
     if data.limit is not None and data.limit < len(rows):
         drawn = numpy_stream(seed, "limit").choice(len(rows), size=data.limit, replace=False)
         rows = Picked(rows, sorted(drawn.tolist()))
     provenance = Provenance(data.provenance) if data.provenance else source.provenance
-    records = read_records(data.source, source.reads, rows, fields, provenance)
-    known = data.source in NAMED_SETS
+    records = read_records(data.source, source.reads, rows, fields, provenance, data.picture_size)
+    known = all(single in NAMED_SETS for single in single_sources(data.source))
     records.unread = () if known else tuple(column for column in records.unread if column not in source.beside)
-    return SourceData(records, records.kind, source.origin, dict(source.licences), sha256, source.notes)
-
-
-def joined_parts(name: str) -> list[str]:
-    """The sources that `join:A,B` names."""
-    return [part.strip() for part in name.removeprefix(JOINED).split(",") if part.strip()]
+    return SourceData(records, records.kind, source.origin, dict(source.licences), sha256, (*source.notes, *records.notes))
 
 
 def all_files(source: str) -> bool:
     """Whether `source` names files and folders of this machine alone, so that nothing is fetched or made to read it."""
-    if source.startswith(JOINED):
-        return all(map(all_files, joined_parts(source)))
+    return all(map(_is_place, single_sources(source)))
+
+
+def _is_place(source: str) -> bool:
     form, colon, _ = source.partition(":")
-    if colon:
-        return form in PLACES
-    return source not in sources and source not in NAMED_SETS
+    return form in PLACES if colon else source not in sources and source not in NAMED_SETS
+
+
+def _usable(data: DataRecipe) -> tuple[SourceRows, FieldsRecipe]:
+    """The rows of `data.source` that are to be read, and their columns."""
+    if part := part_of(data.source):
+        whole, fields = _usable(data.model_copy(update={"source": part.source}))
+        sha256 = _sha256_with(whole.sha256 or sha256_of_rows(whole.rows), f"part {part.number} of {part.of}")
+        origin = f"{whole.origin}, part {part.number} of {part.of}"
+        return replace(whole, rows=Picked(whole.rows, part.places(len(whole.rows))), origin=origin, sha256=sha256), fields
+    source, fields = _open_source(data), data.fields
+    if data.like is not None and source.reads != Conversation.kind:
+        raise RecipeError(f"data.like: belongs to conversations, and {data.source} holds {source.reads}s; leave it out")
+    if (named := NAMED_SETS.get(data.like or data.source)) and fields == FieldsRecipe():
+        return usable_rows(source, named), named.fields
+    return source, fields
+
+
+def _sha256_with(sha256: str, chosen: str) -> str:
+    """The hash of a source of which something is `chosen`."""
+    return hashlib.sha256(f"{sha256}\x1f{chosen}".encode()).hexdigest()
 
 
 def _joined(data: DataRecipe, seed: int) -> SourceData:
     """Several sources, each with its own columns and `data.limit` rows of it, its name as the field `client`."""
-    parts = joined_parts(data.source)
+    parts = joined_sources(data.source)
     if len(set(parts)) < max(len(parts), 1):
         raise DataError(f"data.source: {data.source} should name each source once, such as join:gsm8k,codealpaca")
     loaded = {_client_of(part): load_records(data.model_copy(update={"source": part}), seed) for part in parts}
@@ -131,6 +145,8 @@ def _joined(data: DataRecipe, seed: int) -> SourceData:
     if len(kinds) > 1:
         held = " and ".join(f"{part} holds {kind}s" for kind, part in kinds.items())
         raise DataError(f"data.source: the parts of a join should hold records of one kind, but {held}; leave one out")
+    if Picture.kind in kinds:
+        refuse_alike((one.label, client) for client, source in loaded.items() for one in source.records.described)
     records = joined({client: source.records for client, source in loaded.items()})
     licences = {name: licence for source in loaded.values() for name, licence in source.licences.items()}
     digest = hashlib.sha256("\n".join(f"{client}\x1f{source.sha256}" for client, source in loaded.items()).encode()).hexdigest()
@@ -140,6 +156,8 @@ def _joined(data: DataRecipe, seed: int) -> SourceData:
 
 def _client_of(part: str) -> str:
     """What a source's client is called: a file by its stem, the folder of a form by its name, any other source as it is written."""
+    if of := part_of(part):
+        return f"{_client_of(of.source)}-{of.number}-of-{of.of}"
     form, colon, rest = part.partition(":")
     if colon and form in PLACES:
         return Path(rest).name
@@ -155,7 +173,7 @@ def _open_source(data: DataRecipe) -> SourceRows:
         named = NAMED_SETS[name]
         if named.hub is None:
             raise DataError(f"data.source: {name} is read from your own copy; name its file, with data.like: {name}")
-        return hub_rows(named.hub, data.subset or named.subset, data.split or named.split)
+        return hub_rows(named.hub, data.subset or named.subset, data.split or named.split, named.revision)
     if name.startswith("hub:"):
         return hub_rows(name.removeprefix("hub:"), data.subset, data.split or "train")
     if name.startswith("evals:"):
@@ -163,7 +181,7 @@ def _open_source(data: DataRecipe) -> SourceRows:
         return evals_rows(dict(zip(sets, sets, strict=True)), name)
     form, colon, rest = name.partition(":")
     if colon and form in forms:
-        return _given(forms.get(form)(rest), name)
+        return set_rows(form, rest, data.split) if form in PICTURE_SETS else _given(forms.get(form)(rest), name)
     if name in forms:
         raise DataError(f"data.source: '{name}' reads a folder or file that stands after a colon: {name}:FOLDER")
     path = local_path(name)
@@ -174,7 +192,8 @@ def _open_source(data: DataRecipe) -> SourceRows:
     if is_folder:
         return _folder(path)
     if path.is_file():
-        return SourceRows(read_rows(path), str(path), sha256=sha256_of(path))
+        header = NAMED_SETS[data.like].header if data.like in NAMED_SETS else ()
+        return SourceRows(read_rows(path, header), str(path), sha256=sha256_of(path))
     if close := difflib.get_close_matches(form, forms.names(), n=1, cutoff=0.8) if colon else []:
         raise DataError(f"data.source: unknown form '{form}:'; did you mean '{close[0]}:'?")
     if "/" in name or path.suffix in (*READERS, ".gz"):

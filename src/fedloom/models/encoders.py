@@ -55,12 +55,14 @@ class TextEncoder:
 
 @dataclass(frozen=True)
 class PictureEncoder:
-    """Pictures go into a network as they are: bytes as values in 0..1."""
+    """Pictures go into a network as they are: bytes as values in 0..1. `size` is what they were scaled to, None: they were not."""
+
+    size: int | None = None
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What server and clients have to agree on, as plain JSON: nothing."""
-        return {}
+        """What server and clients have to agree on, as plain JSON."""
+        return {} if self.size is None else {"picture_size": self.size}
 
 
 Encoder = TextEncoder | PictureEncoder

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedloom.data.record_sequence import Records
-from fedloom.data.records import Record
+from fedloom.data.record_sequence import Records, kind_of_records
+from fedloom.data.records import Picture, Record
 from fedloom.errors import DataError
 from fedloom.files import cache_folder
 from fedloom.tasks.base import Task
@@ -64,7 +64,8 @@ def encode_client(task: Task, train: Sequence[Record], held_out: Sequence[Record
 def encode_learnable(task: Task, records: Sequence[Record], encoder: Any, every_answer: bool = False) -> EncodedRecords:
     """The rows of those of `records` of whose response something is left: there is nothing to learn from the others, or to measure."""
     cache = cache_folder() / "rows"
-    rows = [(group, row) for group, record in enumerate(records) for row in record.with_each_answer()] if every_answer else None
+    several = every_answer and kind_of_records(records) != Picture.kind  # a picture has one class, and is not held in memory for it
+    rows = [(group, row) for group, record in enumerate(records) for row in record.with_each_answer()] if several else None
     path = task.encode([row for _, row in rows] if rows else records, encoder, cache)
     encoded = task.load(path)
     groups = [group for group, _ in rows] if rows else list(range(len(records)))

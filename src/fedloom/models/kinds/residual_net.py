@@ -34,7 +34,7 @@ class ResidualNetKind(ModelKind):
     unused: ClassVar[tuple[str, ...]] = ("revision", "quantization", "gradient_checkpointing")
 
     def encoder(self, model: ModelRecipe, data: DataRecipe) -> PictureEncoder:
-        return PictureEncoder()
+        return PictureEncoder(data.picture_size)
 
     def build(self, model: ModelRecipe, data: DataRecipe, labels: Sequence[str] | None, seed: int) -> BuiltModel:
         assert labels is not None, "a task on pictures names its labels"
@@ -50,7 +50,7 @@ class ResidualNetKind(ModelKind):
         sha256 = State.of(dict(net.named_parameters())).sha256()
         net = net.to(device, getattr(torch, model.dtype)).eval()
         net.requires_grad_(False)
-        return BuiltModel(net, PictureEncoder(), device, sha256, model.id)
+        return BuiltModel(net, PictureEncoder(data.picture_size), device, sha256, model.id)
 
     def save(self, model: Any, encoder: PictureEncoder, folder: Path) -> None:
         tensors = {name: parameter.detach().to("cpu", torch.float32).contiguous() for name, parameter in model.named_parameters()}
