@@ -45,7 +45,7 @@ def cached_pictures(records: Sequence[Picture], right: Sequence[int], folder: Pa
 
     Where some are grey and some have colours, all get three channels. Raises DataError for pictures of different sizes.
     """
-    pixels = _stacked(records)
+    pixels = stacked(records)
     content = ["pictures", list(pixels.shape), hashlib.sha256(pixels.tobytes()).hexdigest(), list(right)]
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     return keep_rows(
@@ -59,7 +59,7 @@ def load_pictures(path: Path) -> PictureRows:
         return PictureRows(file.get_tensor("pixels"), file.get_tensor("right"))
 
 
-def _stacked(records: Sequence[Picture]) -> np.ndarray:
+def stacked(records: Sequence[Picture]) -> np.ndarray:
     """uint8 (n, height, width, channels). A grey picture among coloured ones is three equal channels."""
     found: np.ndarray | None = None
     for number, record in enumerate(records):
