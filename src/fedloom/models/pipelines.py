@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from fedloom.errors import MissingExtraError, ModelError
 from fedloom.files import content_sha256, local_path
@@ -37,6 +39,18 @@ class Pipeline:
     from_text: Any
     from_picture: Any | None
     side: int
+
+    def drawn(self, prompts: Sequence[str], guides: Tensor | None, **settings: Any) -> Tensor:
+        """A picture for each of `prompts`, (rows, 3, height, width) with values from 0 to 1, from noise or from `guides` of that form.
+
+        `settings` are those of the pipeline's call. Raises ModelError for guides where it has no form that begins with a picture.
+        """
+        form, more = (self.from_text, {}) if guides is None else (self.from_picture, {"image": guides})
+        if form is None:
+            raise ModelError(f"{type(self.from_text).__name__}: has no form that begins with a picture; choose another, or guide by prompt")
+        with silent(require_diffusers("a pipeline of diffusers")):
+            found = form(prompt=list(prompts), output_type="np", **more, **settings).images
+        return torch.as_tensor(np.asarray(found)).permute(0, 3, 1, 2).float()
 
 
 def require_diffusers(purpose: str) -> Any:
@@ -70,7 +84,7 @@ def load_pipeline(folder: Path, dtype: str, device: torch.device, scheduler: Lit
     Raises ModelError, in one line, when it cannot be loaded. No program that lies in the folder is run.
     """
     diffusers = require_diffusers("a pipeline of diffusers")
-    with _silent(diffusers):
+    with silent(diffusers):
         try:
             from_text = diffusers.AutoPipelineForText2Image.from_pretrained(folder, dtype=getattr(torch, dtype), local_files_only=True)
             if scheduler == "lcm":
@@ -91,12 +105,28 @@ def load_pipeline(folder: Path, dtype: str, device: torch.device, scheduler: Lit
     return Pipeline(from_text, from_picture, _side(from_text))
 
 
+@contextlib.contextmanager
+def silent(diffusers: Any) -> Iterator[None]:
+    """Keep bars and warnings of diffusers, and of transformers below it, out of our output: some repeat what a prompt says."""
+    logging = diffusers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        with quiet():
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def _on_hub(model: str, revision: str | None) -> Path:
     """Its folder in the hub's cache (HF_HUB_OFFLINE and the hub's tokens apply), with the files alone that it needs."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     diffusers = require_diffusers(f"the pipeline {model}")
-    with _silent(diffusers), contextlib.suppress(Exception):  # of whatever kind, it is not here
+    with silent(diffusers), contextlib.suppress(Exception):  # of whatever kind, it is not here
         return Path(diffusers.DiffusionPipeline.download(model, revision=revision, local_files_only=True))
     print(f"fetching the pipeline {model} from the hub, once", file=sys.stderr)
     try:
@@ -122,19 +152,3 @@ def _side(pipeline: Any) -> int:
     if isinstance(sample, list | tuple):
         sample = max(sample)
     return int(sample) * int(factor) if sample and factor else SIDE
-
-
-@contextlib.contextmanager
-def _silent(diffusers: Any) -> Iterator[None]:
-    """Keep bars and warnings of diffusers, and of transformers below it, out of our output."""
-    logging = diffusers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        with quiet():
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fedloom.errors import ModelError
 from fedloom.models.load import device_named
 from fedloom.models.pipelines import Pipeline, find_pipeline, load_pipeline, require_diffusers
 from fedloom.registry import PLACE
@@ -81,18 +80,12 @@ class DiffusersGenerator(PictureGenerator):
         guides = [wish.guide for wish in wishes if wish.guide]
         if guides and strength == 0:
             return as_arrays(as_tensors(guides, size))
-        side = self.size or pipeline.side
+        side, steps = self.size or pipeline.side, self.steps
+        settings: dict[str, Any] = {"height": side, "width": side}
         if guides:
-            more = {"image": as_tensors(guides, (side, side, 3)), "strength": strength}
-            steps = max(self.steps, math.ceil(1 / strength))  # of which it takes that share: one at least
-        else:
-            more, steps = {"height": side, "width": side}, self.steps
-        draw = pipeline.from_picture if guides else pipeline.from_text
-        if draw is None:
-            raise ModelError(f"generator.model: {self.model} has no form that begins with a picture; choose guidance: prompt, or another")
+            steps = max(steps, math.ceil(1 / strength))  # it takes that share of them, and one at least
+            settings = {"strength": strength}
         seeds = [torch.Generator().manual_seed(stream_seed(wish.seed, "picture")) for wish in wishes]
-        prompts = [wish.prompt for wish in wishes]
-        drawn = draw(
-            prompt=prompts, generator=seeds, num_inference_steps=steps, guidance_scale=self.guidance, output_type="np", **more
-        ).images
-        return as_arrays(fitted(torch.as_tensor(np.asarray(drawn)).permute(0, 3, 1, 2).float(), size))
+        settings |= {"generator": seeds, "num_inference_steps": steps, "guidance_scale": self.guidance}
+        begun = as_tensors(guides, (side, side, 3)) if guides else None
+        return as_arrays(fitted(pipeline.drawn([wish.prompt for wish in wishes], begun, **settings), size))
