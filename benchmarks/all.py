@@ -20,6 +20,7 @@ SCRIPTS = (
     "rounds_overhead",
     "throughput",
     "generation",
+    "picture_generation",
     "hostile_messages",
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import torch
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -207,7 +208,7 @@ def _sentence(part: Any) -> str:
     """The first paragraph of the docstring. A codec that serves several names is told apart by what it holds."""
     text = " ".join((inspect.getdoc(part) or "").split("\n\n")[0].split())
     dtype = getattr(part, "dtype", None)
-    return f"{text.rstrip('.')}: {str(dtype).removeprefix('torch.')}." if dtype else text
+    return f"{text.rstrip('.')}: {str(dtype).removeprefix('torch.')}." if isinstance(dtype, torch.dtype) else text
 
 
 def _source(part: Any) -> str:

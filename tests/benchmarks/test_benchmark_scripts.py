@@ -14,6 +14,7 @@ SCRIPTS = (
     "aggregation",
     "dp_step",
     "generation",
+    "picture_generation",
     "hostile_messages",
     "robust_rules",
     "memory_clients",

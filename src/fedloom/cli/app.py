@@ -12,6 +12,7 @@ from rich.markup import escape
 from fedloom.cli import results, runs
 from fedloom.cli.audit import audit_app
 from fedloom.cli.catalogues import data_app, models_app, recipes_app
+from fedloom.cli.generate import generate_app
 from fedloom.cli.parts import err
 from fedloom.cli.privacy import privacy_app
 from fedloom.cli.safety import repair, safety_app
@@ -32,6 +33,7 @@ for name, commands in {
     "safety": safety_app,
     "audit": audit_app,
     "privacy": privacy_app,
+    "generate": generate_app,
 }.items():
     app.add_typer(commands, name=name)
 for command in (

@@ -1,5 +1,8 @@
-"""The generators: a model of transformers in this process, vLLM, an OpenAI-compatible server, and one that goes by rule."""
+"""The generators. Of text: a model of transformers in this process, vLLM, an OpenAI-compatible server, and one that goes by rule.
 
-from fedloom.synthesis.generators import endpoint, scripted, transformers, vllm
+Of pictures: a pipeline of diffusers, a small diffusion model that is trained here, and principal directions.
+"""
 
-__all__ = ["endpoint", "scripted", "transformers", "vllm"]
+from fedloom.synthesis.generators import diffusers, diffusion, endpoint, principal, scripted, transformers, vllm
+
+__all__ = ["diffusers", "diffusion", "endpoint", "principal", "scripted", "transformers", "vllm"]
