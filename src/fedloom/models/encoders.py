@@ -65,4 +65,16 @@ class PictureEncoder:
         return {} if self.size is None else {"picture_size": self.size}
 
 
-Encoder = TextEncoder | PictureEncoder
+@dataclass(frozen=True)
+class WordEncoder:
+    """Text as hashed words and word pairs, of the last `max_length` words of a row."""
+
+    max_length: int
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What server and clients have to agree on, as plain JSON."""
+        return {"max_length": self.max_length}
+
+
+Encoder = TextEncoder | PictureEncoder | WordEncoder
