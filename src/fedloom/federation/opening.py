@@ -13,6 +13,7 @@ from fedloom.federation.bodies import Holding, Kept, Samples, Sent, Terms
 from fedloom.federation.engine import Assignment
 from fedloom.federation.messages import Expected, Message, encode
 from fedloom.federation.rounds import ALLOWANCE, FAILURES, Federation, in_order, take
+from fedloom.measures import Measure
 from fedloom.registry import gave, gave_numbers
 from fedloom.state import State
 
@@ -131,16 +132,22 @@ def _prepare(federation: Federation, clients: Sequence[str], told: Mapping[str, 
         return {**told[client], **({"timed": 1} if timed and client == clients[0] else {})}
 
     sent = Sent.of(federation.sent) if federation.sent else None
+    worsened: dict[Measure, list[float]] = {}
     for client, message in _ask(federation, clients, "prepare", "prepared", report, sent):
         reported = _rows_reported(client, message) if federation.agreed.privacy is None else _rows_under_privacy(client, message)
         opened.prepared[client] = federation.prepared[client] = reported
-        _record_measures(federation, client, message)
+        _record_measures(federation, client, message, worsened)
         opened.batch_seconds = message.report.get("batch_seconds", opened.batch_seconds)
         if isinstance(message.body, Kept):
             for provenance, found in message.body.counts.items():
                 totals = opened.kept.setdefault(provenance, {})
                 for what, count in found.items():
                     totals[what] = totals.get(what, 0) + count
+    for measure, values in worsened.items() if not federation.name else ():
+        worst = measure.worst(values)
+        federation.observer.note(
+            f"warning: {measure.title}: {measure.shown(worst)} at the worst of {len(values)} such clients of {len(clients)}; {measure.note}"
+        )
 
 
 def _rows_reported(client: str, message: Message) -> dict[str, float]:
@@ -161,16 +168,17 @@ def _rows_under_privacy(client: str, message: Message) -> dict[str, float]:
     return {"held_out": held_out, "weight": 1.0}
 
 
-def _record_measures(federation: Federation, client: str, message: Message) -> None:
-    """Record what the steps measured at `client` as prepare/KIND/NAME; of names that a step does not declare, nothing."""
+def _record_measures(federation: Federation, client: str, message: Message, worsened: dict[Measure, list[float]]) -> None:
+    """Record what the steps measured at `client` as prepare/KIND/NAME; of names that a step does not declare, nothing. Values that a reader
+    must not miss are gathered in `worsened`, too."""
     for number, step in enumerate(federation.agreed.prepare):
         kind = federation.agreed.content["prepare"][number]["kind"]
         for measure in step.measures:
             value = message.report.get(f"{number}/{measure.name}")
             if value is not None:
                 federation.metric(BEFORE, client, f"prepare/{kind}/{measure.name}", float(value))
-                if measure.worsened(0.0, float(value)) and not federation.name:
-                    federation.observer.note(f"warning: client '{client}': {measure.title}: {measure.shown(float(value))}; {measure.note}")
+                if measure.worsened(0.0, float(value)):
+                    worsened.setdefault(measure, []).append(float(value))
 
 
 def _ask(

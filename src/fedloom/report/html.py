@@ -243,7 +243,7 @@ def _plots(record: RunRecord) -> Iterator[tuple[Figure | None, str]]:
     )
     yield plots.client_time(record), "Seconds that each client trained. A round is shorter than their sum when clients work side by side."
     yield plots.traffic(record), "Bytes sent between the server and the clients in each round."
-    yield written.yield_bars(record), "Pieces of the clients' documents that gave a row to train on, and why the others gave none."
+    yield written.yield_bars(record), "Rows of all clients after the prepare steps, and why others, or pieces of documents, gave none."
     yield written.cosine_bars(record), "Likeness of each piece to the nearest of the examples that the server sent."
     yield audits.roc_curve(record.audit), "How well members can be told from rows that were not trained on; the diagonal is chance."
     yield plots.data_split(record.holdings()), "Rows that each client trains on, and rows that it keeps for evaluation."

@@ -33,11 +33,13 @@ def fates(record: RunRecord) -> dict[str, int]:
 
 @styled
 def yield_bars(record: RunRecord) -> Figure | None:
-    """How many rows or pieces were kept by the prepare steps, and how many left out for each reason."""
+    """How many rows or pieces were kept by the prepare steps, and how many left out for each reason; nothing where all were kept."""
     found = fates(record)
-    if not found or not measured(record):
+    if not set(found) - {KEPT} or not measured(record):
         return None
-    figure, axes = frame("What became of the pieces", "pieces of all clients", "", 1.4 + BAR * len(found), grid="x")
+    figure, axes = frame(
+        "What the prepare steps kept", "rows, or pieces of documents, of all clients", "", 1.4 + BAR * len(found), grid="x"
+    )
     places = range(len(found))
     bars = axes.barh(places, list(found.values()), 0.7, color=[UP if what == KEPT else DOWN for what in found])
     axes.bar_label(bars, [f"{count:,}" for count in found.values()], padding=3)

@@ -68,7 +68,7 @@ class PrincipalGenerator(PictureGenerator):
 
     @property
     def at_once(self) -> int:
-        return 1
+        return 64
 
     def check(self, labels: Sequence[str]) -> None:
         known = {one.label for one in described(self._pictures().records)}
