@@ -55,8 +55,8 @@ sources.register("tiny-questions")(tiny_questions)
 forms.register("captures")(capture_rows)
 forms.register("documents")(document_rows)
 forms.register("pictures")(picture_rows)
-for name in PICTURE_SETS:
-    forms.register(name)(partial(set_rows, name))
+for picture_set in PICTURE_SETS:
+    forms.register(picture_set)(partial(set_rows, picture_set))
 
 
 @dataclass(frozen=True)
