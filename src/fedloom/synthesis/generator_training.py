@@ -109,9 +109,9 @@ def train_generator(
             tell(step + 1, state.take_step(rows))
             if state.step % KEEP_EVERY == 0:
                 state.keep(folder)
-    except KeyboardInterrupt:
-        state.keep(folder)
-        raise InterruptedRunError(f"stopped after {state.step} of {training.steps} steps; the same command goes on from there") from None
+    except KeyboardInterrupt:  # perhaps in the middle of a step: what there is now is not kept
+        kept = state.step // KEEP_EVERY * KEEP_EVERY
+        raise InterruptedRunError(f"stopped; the same command goes on from step {kept} of {training.steps}") from None
     save_denoiser(state.averaged, settings, trained_on, folder)
     return open_denoiser(folder)
 
