@@ -22,10 +22,10 @@ class TrainsNothing(tasks.SFT):
 @pytest.mark.parametrize(
     ("preset", "overrides", "said"),
     [
-        ("pictures_tiny", {"model.gradient_checkpointing": True}, "model.gradient_checkpointing: means nothing to a residual_net"),
-        ("pictures_tiny", {"model.revision": "main"}, "model.revision: means nothing to a residual_net"),
-        ("pictures_tiny", {"model.quantization": "int8", "model.adapter": {}}, "model.adapter: classify_pictures trains a residual_net"),
-        ("tiny", {"model.id": "resnet8"}, "model.id: resnet8 is a residual_net, and sft trains a causal_lm"),
+        ("pictures_tiny", {"model.gradient_checkpointing": True}, "model.gradient_checkpointing: means nothing to a picture_net"),
+        ("pictures_tiny", {"model.revision": "main"}, "model.revision: means nothing to a picture_net"),
+        ("pictures_tiny", {"model.quantization": "int8", "model.adapter": {}}, "model.adapter: classify_pictures trains a picture_net"),
+        ("tiny", {"model.id": "resnet8"}, "model.id: resnet8 is a picture_net, and sft trains a causal_lm"),
         ("tiny", {"task.kind": "trains-what-is-not-there"}, "trains an unknown kind of model 'causal_ml'; did you mean 'causal_lm'?"),
         ("tiny", {"data.subset": "x"}, "data.subset: belongs to data sets of the hub, and tiny-demo is none; leave it out"),
         ("tiny", {"data.split": "x"}, "data.split: belongs to data sets of the hub"),

@@ -52,4 +52,4 @@ def test_sites_keep_what_is_theirs_apart_from_the_run_folder(tmp_path, home):
 def test_a_bench_is_planned_by_the_task(tmp_path):
     assert bench_plan(load_recipe("tiny")).kind == "causal_lm"
     plan = bench_plan(load_recipe("pictures_tiny"))
-    assert (plan.kind, plan.labels) == ("residual_net", tuple("0123456789"))
+    assert (plan.kind, plan.labels) == ("picture_net", tuple("0123456789"))

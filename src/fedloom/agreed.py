@@ -52,6 +52,7 @@ class _Terms(BaseModel):
         dtype: str
         quantization: str | None
         adapter: AdapterRecipe | None
+        running_statistics: str | None = None
 
     class Privacy(PrivacyRecipe):
         model_config = ConfigDict(extra="forbid", strict=True)
@@ -178,7 +179,8 @@ def read_terms(content: Mapping[str, Any]) -> Agreed:
 def model_terms(model: ModelRecipe, sha256: str) -> dict[str, Any]:
     """What has to be the same about a model on all sides."""
     adapter = model.adapter.model_dump(mode="json") if model.adapter else None
-    return {"sha256": sha256, "dtype": model.dtype, "quantization": model.quantization, "adapter": adapter}
+    terms = {"sha256": sha256, "dtype": model.dtype, "quantization": model.quantization, "adapter": adapter}
+    return terms | ({"running_statistics": model.running_statistics} if model.running_statistics else {})
 
 
 def refuse_paths(agreed: Agreed) -> None:

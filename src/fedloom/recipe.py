@@ -60,6 +60,11 @@ class ModelRecipe(Part):
     device: str = Field("auto", description="auto (cuda, then mps, then cpu), or a torch device")
     gradient_checkpointing: bool = Field(False, description="recompute activations in the backward pass: half the memory, a quarter slower")
     adapter: AdapterRecipe | None = Field(default_factory=AdapterRecipe, description="null: all weights of the model are trained")
+    running_statistics: Literal["carried", "frozen"] | None = Field(
+        None,
+        description="of a network with BatchNorm: carried (what null means), sent and averaged beside the weights; frozen: those of the"
+        " start are used in training too",
+    )
 
     @model_validator(mode="after")
     def _trainable(self) -> ModelRecipe:

@@ -216,15 +216,20 @@ def _completed(part: NamedPart, registry: Any, where: str, key: str, known: Cont
 def _data(recipe: Recipe, task: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
     """`data.source` with absolute paths, and the keys that belong to conversations: completed for them, refused for other records."""
     from fedloom.data.named_sets import NAMED_SETS
+    from fedloom.models.kinds import kinds
     from fedloom.tasks import tasks
 
     data, kind = recipe.data, tasks.get(task["kind"])
+    templated = kinds.get(kind.model_kind).takes_template
     for key, like in (("data.like", data.like), ("evaluate.like", recipe.evaluate.like)):
         if like is not None and like not in NAMED_SETS:
             raise RecipeError(f"{key}: unknown set '{like}'{nearest(like, NAMED_SETS)}")
     source = _anchored_source(data.source, known)
     if kind.record == "conversation":
-        return {"source": source, "template": data.template or TEMPLATE, "max_length": data.max_length or MAX_LENGTH}
+        if not templated and data.template is not None:
+            raise RecipeError(f"data.template: {task['kind']} reads the words of a conversation, and no template; leave it out")
+        template = data.template or TEMPLATE if templated else None
+        return {"source": source, "template": template, "max_length": data.max_length or MAX_LENGTH}
     for key in ("template", "max_length"):
         if getattr(data, key) is not None:
             raise RecipeError(f"data.{key}: belongs to conversations, and {task['kind']} takes {kind.record}s; leave it out")

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from fedloom.errors import FedloomError
 
+STATISTICS = ("running_mean", "running_var")
+"""What the names of tensors end in that are no weights, but running statistics of the rows that a layer has normalised."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -41,6 +44,12 @@ class Layout:
             found[name] = (start, start + prod(shape), shape)
             start += prod(shape)
         return found
+
+    @cached_property
+    def statistics(self) -> dict[str, slice]:
+        """name -> where it stands in the flat buffer, of all running statistics."""
+        found = {name: slice(start, end) for name, (start, end, _) in self.slices.items()}
+        return {name: where for name, where in found.items() if name.rpartition(".")[2] in STATISTICS}
 
     def difference(self, other: Layout) -> str:
         """What makes `other` not fit this layout, in words; an empty string when it fits."""
@@ -133,3 +142,14 @@ class State(Mapping[str, Tensor]):
         if self.layout != other.layout:
             raise FedloomError(f"the two states do not fit: {self.layout.difference(other.layout)}")
         return other.flat
+
+
+def with_possible_variances(state: State) -> State:
+    """`state` without running variances below 0, which noise, or rounding on the wire, may have left; itself where it has none."""
+    variances = [where for name, where in state.layout.statistics.items() if name.endswith(STATISTICS[1])]
+    if not any(bool((state.flat[where] < 0).any()) for where in variances):
+        return state
+    possible = state.clone()
+    for where in variances:
+        possible.flat[where].clamp_(min=0)
+    return possible

@@ -276,3 +276,14 @@ def test_chat_takes_bytes_that_are_no_text_a_block_that_is_not_closed_and_no_odd
     assert (done.returncode, error_line(done.stderr)) == (2, "error: --temperature: should be a finite number, got nan")
     cold = fedloom("chat", "finished", "--max-new-tokens", "4", "--temperature", "1e-300", cwd=desk, typed="color of sky?\n")
     assert cold.stdout == plain.stdout
+
+
+def test_networks_are_listed_beside_models_and_there_is_nothing_to_fetch_of_one(desk):
+    from fedloom.models.networks import PICTURE_NETWORKS, TEXT_NETWORKS
+
+    listed = fedloom("models", "ls", cwd=desk, COLUMNS="200").stdout
+    for name, network in (PICTURE_NETWORKS | TEXT_NETWORKS).items():
+        assert name in listed
+        assert f"{network.parameters(labels=10):,}" in listed
+    done = fedloom("models", "get", "cnn", cwd=desk)
+    assert error_line(done.stderr) == "error: cnn: is drawn from the seed of a run, and there is nothing to fetch"

@@ -169,7 +169,7 @@ def test_terms_that_were_changed_on_the_way_are_refused(owner):
         ({"model": {"adapter": None}}, "this site's model differs in adapter"),
         ({"data": {"template": "alpaca"}}, 'this site\'s encoding of rows differs in template: it has "chat", the terms say "alpaca"'),
         ({"data": {"max_length": 8}}, "this site's encoding of rows differs in max_length: it has 96, the terms say 8"),
-        ({"task": PICTURES}, "this site's model is no residual_net, which the task of the terms trains"),
+        ({"task": PICTURES}, "this site's model is no picture_net, which the task of the terms trains"),
         ({"codec": "zip"}, "its terms cannot be met here: codec: unknown codec 'zip'"),
         ({"prepare": [{"kind": "names-a-file", "words": "/etc/passwd"}]}, "prepare.0.words: terms name a file by its hash"),
     ],

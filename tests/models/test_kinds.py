@@ -8,13 +8,13 @@ import torch
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import ModelError, RecipeError
 from fedloom.models.encoders import PictureEncoder, TextEncoder
-from fedloom.models.kinds import CausalLM, ResidualNetKind, SequenceClassifier, kinds
+from fedloom.models.kinds import CausalLM, PictureNetKind, SequenceClassifier, kinds
 from fedloom.models.save import MODEL_WEIGHTS
 from fedloom.recipe import DataRecipe, ModelRecipe
 from fedloom.resolve import load_recipe
 
 LABELS = ("cat", "dog", "cow")
-KINDS = {"causal_lm": ("tiny-llama", None), "residual_net": ("resnet8", LABELS), "sequence_classifier": ("tiny-llama", LABELS)}
+KINDS = {"causal_lm": ("tiny-llama", None), "picture_net": ("resnet8", LABELS), "sequence_classifier": ("tiny-llama", LABELS)}
 IDS = torch.tensor([[5, 9, 14, 21]])
 PICTURES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
@@ -40,11 +40,11 @@ def said(model):
 
 
 def test_the_kinds_are_known_by_name_and_say_whether_they_talk():
-    assert {name: kinds.get(name).talks for name in KINDS} == {"causal_lm": True, "residual_net": False, "sequence_classifier": False}
-    assert [name for name in KINDS if not kinds.get(name).takes_adapter] == ["residual_net"]
-    assert (kinds.get("causal_lm"), kinds.get("residual_net"), kinds.get("sequence_classifier")) == (
+    assert {name: kinds.get(name).talks for name in KINDS} == {"causal_lm": True, "picture_net": False, "sequence_classifier": False}
+    assert [name for name in KINDS if not kinds.get(name).takes_adapter] == ["picture_net"]
+    assert (kinds.get("causal_lm"), kinds.get("picture_net"), kinds.get("sequence_classifier")) == (
         CausalLM,
-        ResidualNetKind,
+        PictureNetKind,
         SequenceClassifier,
     )
     with pytest.raises(RecipeError, match="unknown model kind 'causal_ml'; did you mean 'causal_lm'"):
@@ -63,7 +63,7 @@ def test_a_model_is_built_frozen_in_evaluation_mode_and_the_same_each_time(kind)
 
 def test_building_a_model_moves_no_global_generator():
     before = torch.get_rng_state()
-    built("residual_net")
+    built("picture_net")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -76,7 +76,7 @@ def test_a_language_model_comes_with_its_tokenizer_template_and_length(kind):
 
 
 def test_a_network_for_pictures_takes_them_as_they_are():
-    assert built("residual_net").encoder == PictureEncoder()
+    assert built("picture_net").encoder == PictureEncoder()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,26 +111,28 @@ def test_what_can_be_asked_is_the_first_question_of_a_conversation_that_begins_w
     assert asked[0].rejected is None
 
 
-@pytest.mark.parametrize(("id", "said"), [("resnet9", "did you mean 'resnet8'?"), ("vit", "known: resnet20, resnet8")])
+@pytest.mark.parametrize(
+    ("id", "said"), [("resnet9", "did you mean 'resnet8'?"), ("vit", "known: cnn, mlp, resnet20, resnet20-bn, resnet8, resnet8-bn")]
+)
 def test_a_network_of_another_name_is_one_line(id, said):
     with pytest.raises(ModelError) as caught:
-        built("residual_net", id)
+        built("picture_net", id)
     assert str(caught.value) == f"model.id: '{id}' is no network for pictures; {said}"
 
 
 def test_a_networks_name_means_the_network_whatever_folder_is_here(tmp_path, monkeypatch):
     (tmp_path / "resnet8").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert built("residual_net").id == "resnet8"
+    assert built("picture_net").id == "resnet8"
     assert load_recipe("pictures_tiny").model.id == "resnet8"
 
 
 def test_a_network_of_other_labels_is_refused(tmp_path):
-    made = built("residual_net")
-    ResidualNetKind().save(made.model, made.encoder, tmp_path)
+    made = built("picture_net")
+    PictureNetKind().save(made.model, made.encoder, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text()) == {"network": "resnet8", "labels": list(LABELS)}
     with pytest.raises(ModelError, match=r"was trained for other labels than task\.labels; name its own, in its order"):
-        built("residual_net", tmp_path, labels=("dog", "cat", "cow"))
+        built("picture_net", tmp_path, labels=("dog", "cat", "cow"))
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"network": "resnet9", "labels": []}', '{"network": "resnet8", "labels": ["a"]}'])
@@ -138,6 +140,6 @@ def test_a_folder_that_holds_no_network_is_one_line(tmp_path, content):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError) as caught:
-        built("residual_net", tmp_path)
+        built("picture_net", tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}: holds no network for pictures")
     assert "\n" not in str(caught.value)

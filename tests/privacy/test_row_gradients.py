@@ -15,7 +15,7 @@ from fedloom.tasks import tasks
 from fedloom.tasks.gradients import PlainGradients
 
 ALONE = [name for name in tasks.names() if tasks.get(name).__module__.startswith("fedloom.") and not tasks.get(name).couples_rows]
-WAYS = {kind: LinearRows if kind != "classify_pictures" else HookedRows for kind in ALONE}
+WAYS = {kind: HookedRows if kind in ("classify_pictures", "classify_text") else LinearRows for kind in ALONE}
 
 
 def by_autograd(made, rows=range(4)):

@@ -51,3 +51,9 @@ def test_the_path_of_local_data_is_not_handed_out(tmp_path: Path) -> None:
 def test_a_head_is_loaded_with_its_labels(tmp_path: Path, adapter: bool, said: str) -> None:
     card = model_card(read_run(write_run(tmp_path / "run")), "owner/base", adapter, "SequenceClassification", ("a", "b", "c"), None)
     assert said in card
+
+
+def test_a_network_that_was_drawn_here_names_no_base_model_of_a_hub(tmp_path: Path) -> None:
+    card = model_card(read_run(write_run(tmp_path / "run")), "cnn", adapter=False, head=None, labels=("a", "b"), repair=None)
+    assert "base_model" not in card
+    assert "library_name" not in card

@@ -23,6 +23,10 @@ QUESTIONS = {
 """Question -> the answer, which is also a label, and one that was found worse: rows that every task on conversations takes."""
 
 
+NETWORKS = {"picture_net": "resnet8", "text_net": "bag-of-words"}
+"""Kind of model -> a model of it; all others are language models."""
+
+
 def conversations():
     return [
         Conversation((Turn("user", asked), Turn("assistant", right)), Provenance.PRIVATE, rejected=wrong)
@@ -51,14 +55,12 @@ def make(kind, folder, adapter=True, **settings):
     """The registered task `kind` with its settings and what it needs for a real batch; `folder` takes its rows."""
     labels = {"labels": ("yes", "no")} if issubclass(tasks.get(kind), Labels) else {}
     task = tasks.get(kind)(**labels, **settings)
-    talks = task.record == "conversation"
-    recipe = ModelRecipe(
-        id="tiny-llama" if talks else "resnet8", device="cpu", adapter=AdapterRecipe(rank=4) if talks and adapter else None
-    )
+    adapted = adapter and task.model_kind not in NETWORKS
+    recipe = ModelRecipe(id=NETWORKS.get(task.model_kind, "tiny-llama"), device="cpu", adapter=AdapterRecipe(rank=4) if adapted else None)
     data = DataRecipe(template="chat", max_length=96)
     bench = make_bench(BenchPlan(recipe, task.model_kind, task.labels_of_head, data, seed=1))
     stream = torch.Generator().manual_seed(2)
     moved = bench.parameters.weights + 0.05 * torch.randn(bench.parameters.weights.shape, generator=stream)
     bench.parameters.load(State(bench.parameters.layout, moved))
-    records = conversations() if talks else pictures()
+    records = conversations() if task.record == "conversation" else pictures()
     return Made(task, bench.model, task.load(task.encode(records, bench.encoder, folder)), records, bench.parameters)

@@ -62,7 +62,7 @@ def test_pictures_are_measured_in_batches_of_the_size_that_is_asked_for(made, ba
 
 
 def test_an_adapter_for_a_network_that_takes_none_is_refused_before_anything_is_loaded():
-    expected = r"model\.adapter: classify_pictures trains a residual_net, which takes no adapter; write null"
+    expected = r"model\.adapter: classify_pictures trains a picture_net, which takes no adapter; write null"
     with pytest.raises(RecipeError, match=expected):
         load_recipe("pictures_tiny", {"model.adapter": {"rank": 4}})
     with pytest.raises(RecipeError, match=expected):

@@ -17,9 +17,10 @@ from fedloom.algorithms.client import ClientHalf
 from fedloom.algorithms.ffa import FrozenA, without_a
 from fedloom.algorithms.lora import ProductMean, lora_pairs, rank_of, truncate
 from fedloom.algorithms.ranks import NarrowRank, narrowed
+from fedloom.algorithms.statistics import HeldStatistics, StatisticsMean
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.registry import Registry
-from fedloom.state import Layout, State
+from fedloom.state import Layout, State, with_possible_variances
 
 Variant = Annotated[
     Literal["paper_code", "textbook"],
@@ -76,6 +77,9 @@ class Algorithm:
     joins_by_mean: ClassVar[bool] = False
     """Whether the new state depends on the updates of a round through their mean alone: noise on one of them is then noise on the sum."""
 
+    joins_statistics: ClassVar[bool] = False
+    """Whether the rule joins running statistics of BatchNorm as it joins weights. Else they are averaged beside it, by n_i."""
+
     refactors: ClassVar[bool] = False
     """Whether the rule is a plain weighted mean, so that products can be averaged in place of factors. Factors that are made anew have new
     coordinates every round, in which momentum, control variates and distances of the rounds before mean nothing."""
@@ -87,6 +91,7 @@ class Algorithm:
     steps_taken: int = field(init=False, default=0, repr=False)
     _sum: State | None = field(init=False, default=None, repr=False)
     _products: ProductMean | None = field(init=False, default=None, repr=False)
+    _statistics: StatisticsMean | None = field(init=False, default=None, repr=False)
     _divisor: float = field(init=False, default=0.0, repr=False)
     _replies: int = field(init=False, default=0, repr=False)
 
@@ -129,8 +134,10 @@ class Algorithm:
         self._check(Contribution(update, weight, extras or {}, report or {}, client))
         if self.aggregate == "ffa":
             update = without_a(update)
-        contribution = Contribution(update, weight, extras or {}, report or {}, client)
-        self.accumulate(contribution)
+        given = update if self._statistics is None else self._statistics.without(update)
+        self.accumulate(Contribution(given, weight, extras or {}, report or {}, client))
+        if self._statistics is not None:
+            self._statistics.add(update, weight)
         self._replies += 1
 
     @property
@@ -142,7 +149,8 @@ class Algorithm:
         """The new global state: w + server_update(mean of the updates). Raises FedloomError with too few updates."""
         if self._replies < self.needs_clients:
             raise FedloomError(f"{type(self).__name__} needs {self.needs_clients} or more updates in a round, got {self._replies}")
-        self.state = self.state + self.server_update(self._mean())
+        state = self.state + self.server_update(self._mean())
+        self.state = with_possible_variances(state if self._statistics is None else self._statistics.moved(state))
         self.clear_round()
         return self.state
 
@@ -174,6 +182,8 @@ class Algorithm:
     def clear_round(self) -> None:
         """Empty the round's sums."""
         self._sum, self._products, self._divisor, self._replies = None, None, 0.0, 0
+        beside = self.state.layout.statistics and not self.joins_statistics
+        self._statistics = StatisticsMean(self.state.layout) if beside else None
 
     def trainers(self, owners: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
         """Who trains in every round, and on whose rows: client -> owners. None: each owner is a client, and each round draws among them."""
@@ -194,6 +204,8 @@ class Algorithm:
         """
         rank = self.ranks.get(client)
         half = self.client_half(start if rank is None else narrowed(start, rank), received, memory)
+        if start.layout.statistics:
+            half = HeldStatistics(half)
         if rank is not None:
             return NarrowRank(half, rank)
         return FrozenA(half) if self.aggregate == "ffa" else half

@@ -29,6 +29,7 @@ class FedBuff(Algorithm):
     """
 
     takes_late = True
+    joins_statistics = True
 
     buffer_size: Annotated[
         int | None,

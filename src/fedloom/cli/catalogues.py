@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, TrustPlugins, draw, err, out, say
-from fedloom.errors import RecipeError
+from fedloom.errors import ModelError, RecipeError
 from fedloom.files import disk_errors_named
 
 if TYPE_CHECKING:
@@ -66,12 +66,16 @@ def recipes_copy(recipe: RecipeArgument, target: Annotated[Path, typer.Argument(
 def models_ls() -> None:
     """List the models known by name. Any hub id or local folder works too."""
     from fedloom.models.catalogue import catalogue
+    from fedloom.models.networks import PICTURE_NETWORKS, TEXT_NETWORKS
     from fedloom.report.text import byte_text
 
     table = Table(Column("id", no_wrap=True), "what it is", "parameters", "licence", "download", "here")
     for entry in catalogue():
         size = byte_text(entry.size_bytes) if entry.size_bytes else "none"
         table.add_row(entry.id, entry.description, f"{entry.parameters:,}", entry.licence, size, "yes" if entry.cached else "no")
+    for id, network in (PICTURE_NETWORKS | TEXT_NETWORKS).items():
+        table.add_row(id, network.description, f"{network.parameters(labels=10):,}", "", "none", "yes")
+    table.caption = "What has no licence is drawn from the seed of a run; its parameters are counted with ten labels."
     out.print(table)
 
 
@@ -79,7 +83,10 @@ def models_ls() -> None:
 def models_get(model: Annotated[str, typer.Argument(metavar="ID", help="A name of `fedloom models ls`.")]) -> None:
     """Fetch a named model into the cache, and print its folder."""
     from fedloom.models.catalogue import fetch
+    from fedloom.models.networks import PICTURE_NETWORKS, TEXT_NETWORKS
 
+    if model in PICTURE_NETWORKS | TEXT_NETWORKS:
+        raise ModelError(f"{model}: is drawn from the seed of a run, and there is nothing to fetch")
     say(fetch(model))
 
 

@@ -43,6 +43,7 @@ from fedloom.federation.private_work import PrivateWork, plan_site, refuse_count
 from fedloom.federation.site_folder import SiteFolder, SiteRows
 from fedloom.models.bench import Bench
 from fedloom.models.kinds import kinds
+from fedloom.models.statistics import refuse_mixed_rows
 from fedloom.state import State
 
 LONGEST_ANSWER = 4096
@@ -148,6 +149,8 @@ class Site:
             refuse_paths(agreed)
         if not isinstance(self._bench.kind, kinds.get(agreed.task.model_kind)):
             raise FedloomError(f"this site's model is no {agreed.task.model_kind}, which the task of the terms trains")
+        if agreed.privacy and agreed.privacy.unit == "row":
+            refuse_mixed_rows(self._bench.model)
         refuse_counting_steps(agreed)
         refuse_less_privacy(agreed, self._held().train, self._held().held_out)
         bench = self._bench

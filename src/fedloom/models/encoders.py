@@ -63,4 +63,16 @@ class PictureEncoder:
         return {}
 
 
-Encoder = TextEncoder | PictureEncoder
+@dataclass(frozen=True)
+class WordEncoder:
+    """Text as hashed words and word pairs, of the last `max_length` words of a row."""
+
+    max_length: int
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What server and clients have to agree on, as plain JSON."""
+        return {"max_length": self.max_length}
+
+
+Encoder = TextEncoder | PictureEncoder | WordEncoder

@@ -7,6 +7,7 @@ any other model: one row at a time.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from fedloom.errors import MissingExtraError, ModelError
 from fedloom.models.flat import FlatParameters
+from fedloom.models.statistics import refuse_mixed_rows
 from fedloom.tasks.base import LossPart, Rows, Task
 
 BUFFER = 32_000_000
@@ -32,7 +34,11 @@ class RowGradients(Protocol):
 
 @contextmanager
 def row_gradients(model: nn.Module, parameters: FlatParameters) -> Iterator[RowGradients]:
-    """The way that fits `model`, which has its hooks inside the `with` block and is as it was behind it."""
+    """The way that fits `model`, which has its hooks inside the `with` block and is as it was behind it.
+
+    Raises ModelError for a model that mixes the rows of a batch.
+    """
+    refuse_mixed_rows(model)
     if layers := _own_linear_layers(model, parameters):
         with LinearRows(model, parameters, layers) as linear:
             yield linear
@@ -157,7 +163,9 @@ class HookedRows:
         for start in range(0, len(batch), self._most):
             for part in task.losses(self._model, rows, batch[start : start + self._most]):
                 losses = part.each()
-                losses.sum().backward()
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Full backward hook is firing")  # of the first layer, whose input has no gradient
+                    losses.sum().backward()
                 yield self._taken(len(losses)), part.tokens
 
     def _taken(self, rows: int) -> Tensor:

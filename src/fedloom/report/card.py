@@ -23,7 +23,8 @@ def model_card(record: RunRecord, base: str, adapter: bool, head: str | None, la
     `adapter` says whether an adapter is handed out, or a whole model, `head` what transformers calls the head of such a model (CausalLM),
     None when it is none of transformers, and `labels` those of a head that has some; `repair` is the level of the repair that made it.
     """
-    parts = [_header(base, adapter), f"# {_plain(record.manifest.get('run') or record.folder.name)}", *_alerts(record)]
+    header = _header(base if head or adapter else None, adapter)
+    parts = [header, f"# {_plain(record.manifest.get('run') or record.folder.name)}", *_alerts(record)]
     parts += [_trained(record, base, repair), _use(base, adapter, head, labels), "## Data", _data(record)]
     parts += ["## Held-out results", *_tables(record, repair), "## What these numbers do and do not show"]
     parts += ["\n".join(f"- {_plain(note)}" for note in notes(record)), "## Versions", _versions(record)]
@@ -39,9 +40,12 @@ def _code(text: object) -> str:
     return f"`{printable(' '.join(str(text).split())).replace('`', '?')}`"
 
 
-def _header(base: str, adapter: bool) -> str:
-    facts: dict[str, Any] = {"base_model": base, "tags": ["federated-learning", "fedloom"]}
-    facts |= {"library_name": "peft", "base_model_relation": "adapter"} if adapter else {"library_name": "transformers"}
+def _header(base: str | None, adapter: bool) -> str:
+    """`base` None: a network that no other program knows, and that began from no published one."""
+    facts: dict[str, Any] = {"tags": ["federated-learning", "fedloom"]}
+    if base is not None:
+        facts |= {"base_model": base}
+        facts |= {"library_name": "peft", "base_model_relation": "adapter"} if adapter else {"library_name": "transformers"}
     return f"---\n{yaml.safe_dump(facts, sort_keys=True, allow_unicode=True)}---"
 
 

@@ -4,6 +4,7 @@ from fedloom.tasks.base import LossPart, Rows, Sums, Task, tasks
 from fedloom.tasks.classify import Classify
 from fedloom.tasks.classify_head import ClassifyHead
 from fedloom.tasks.classify_pictures import ClassifyPictures
+from fedloom.tasks.classify_text import ClassifyText
 from fedloom.tasks.dpo import DPO
 from fedloom.tasks.kto import KTO
 from fedloom.tasks.orpo import ORPO
@@ -19,6 +20,7 @@ __all__ = [
     "Classify",
     "ClassifyHead",
     "ClassifyPictures",
+    "ClassifyText",
     "LossPart",
     "Rows",
     "Sums",

@@ -27,7 +27,7 @@ class ClassifyPictures(Labels):
     """Cross entropy of softmax(f(x)), f(x) the network's scores of picture x; mean over pictures."""
 
     record: ClassVar[str] = "picture"
-    model_kind: ClassVar[str] = "residual_net"
+    model_kind: ClassVar[str] = "picture_net"
 
     @property
     def labels_of_head(self) -> tuple[str, ...]:

@@ -60,8 +60,8 @@ def train(
     The optimiser goes on from `moments`, those of an earlier `Trained`, or begins afresh. `seed` is for dropout. Raises FedloomError when
     `late()` says so between two steps, or when a loss is not finite.
     """
-    weights = nn.Parameter(parameters.weights)
-    weights.grad = parameters.gradient
+    weights = nn.Parameter(parameters.weights[: parameters.trained])
+    weights.grad = gradient = parameters.gradient[: parameters.trained]
     optimizer = make_optimizer(task, weights, learning_rate, moments)
     losses: list[float] = []
     tokens, begin = 0, time.perf_counter()
@@ -80,7 +80,7 @@ def train(
                     raise FedloomError(f"the loss is {loss} at step {len(losses) + 1}; lower task.learning_rate")
                 hooks.after_gradient(parameters.weights, parameters.gradient)
                 if not gradients.clips_rows:
-                    _clip(parameters.gradient, task.max_grad_norm)
+                    _clip(gradient, task.max_grad_norm)
                 optimizer.step()
                 hooks.after_step(parameters.weights, learning_rate)
                 parameters.publish()

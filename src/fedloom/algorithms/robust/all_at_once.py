@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fedloom.algorithms.base import Algorithm, Contribution
 from fedloom.errors import FedloomError
-from fedloom.state import State
+from fedloom.state import State, with_possible_variances
 
 
 @dataclass
@@ -21,6 +21,8 @@ class AllAtOnce(Algorithm):
 
     precondition: ClassVar[str] = "n >= 1"
     """Where `needs_clients` comes from, in the letters of the paper and the words of the settings."""
+
+    joins_statistics: ClassVar[bool] = True
 
     _matrix: Tensor = field(init=False, repr=False, default_factory=lambda: torch.empty(0, 0))
 
@@ -46,7 +48,7 @@ class AllAtOnce(Algorithm):
                 " draw more clients in each round, or choose another rule"
             )
         joined = self.join(self._matrix[: self._replies], self._weights, self._clients)
-        self.state = self.state + State(self.state.layout, joined)
+        self.state = with_possible_variances(self.state + State(self.state.layout, joined))
         self.clear_round()
         return self.state
 

@@ -13,6 +13,8 @@ from fedloom.algorithms.base import Algorithm, Contribution, algorithms
 class NormClipping(Algorithm):
     """FedAvg in which no update is longer than `clip_norm`. Both variants are the same."""
 
+    joins_statistics = True
+
     clip_norm: Annotated[float, Field(description="Euclidean norm that an update is shortened to", gt=0)] = 1.0
 
     def share(self, contribution: Contribution) -> tuple[float, float]:

@@ -2,9 +2,10 @@
 
 from fedloom.models.kinds.base import BuiltModel, ModelKind, kinds
 from fedloom.models.kinds.causal_lm import CausalLM
-from fedloom.models.kinds.residual_net import ResidualNetKind
+from fedloom.models.kinds.picture_net import PictureNetKind
 from fedloom.models.kinds.sequence_classifier import SequenceClassifier
+from fedloom.models.kinds.text_net import TextNetKind
 
 register = kinds.register
 
-__all__ = ["BuiltModel", "CausalLM", "ModelKind", "ResidualNetKind", "SequenceClassifier", "kinds", "register"]
+__all__ = ["BuiltModel", "CausalLM", "ModelKind", "PictureNetKind", "SequenceClassifier", "TextNetKind", "kinds", "register"]

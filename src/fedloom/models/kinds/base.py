@@ -42,7 +42,10 @@ class ModelKind:
     takes_adapter: ClassVar[bool] = True
     """Whether LoRA factors can be trained beside its frozen weights."""
 
-    unused: ClassVar[tuple[str, ...]] = ()
+    takes_template: ClassVar[bool] = True
+    """Whether its encoder turns conversations into text by a template."""
+
+    unused: ClassVar[tuple[str, ...]] = ("running_statistics",)
     """Keys of a recipe's `model` that mean nothing to it: they are refused where they are set."""
 
     talks: ClassVar[bool] = False

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from fedloom.models.residual import NETWORKS, ResidualNet, draw_weights
+from fedloom.models.networks import PICTURE_NETWORKS, draw_weights
 
 
 def drawn(network="resnet8", labels=3, seed=1, head=False):
-    net = ResidualNet(network, labels)
+    net = PICTURE_NETWORKS[network].empty(labels)
     draw_weights(net, seed)
     if head:  # a new head is zero, and would hide what comes before it
         nn.init.normal_(net.head.weight, generator=torch.Generator().manual_seed(0))
@@ -19,8 +19,9 @@ def drawn(network="resnet8", labels=3, seed=1, head=False):
 
 @pytest.mark.parametrize(("network", "layers"), [("resnet8", 8), ("resnet20", 20)])
 def test_a_network_has_as_many_layers_as_its_name_says(network, layers):
-    weighted = [layer for layer in ResidualNet(network, 10).modules() if isinstance(layer, nn.Linear) or is_three_by_three(layer)]
-    assert len(weighted) == layers == 6 * NETWORKS[network] + 2
+    for name in (network, f"{network}-bn"):
+        net = PICTURE_NETWORKS[name].empty(10)
+        assert sum(isinstance(layer, nn.Linear) or is_three_by_three(layer) for layer in net.modules()) == layers
 
 
 def is_three_by_three(layer):
