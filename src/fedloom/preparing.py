@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from fedloom.agreed import agree, places_of
-from fedloom.data.clients import ClientData
+from fedloom.data.clients import ClientData, safe_name
 from fedloom.data.measured_rows import federated_data
-from fedloom.data.records import Conversation, Record
+from fedloom.data.records import Conversation, Picture, Record
 from fedloom.data.row_notes import source_notes
-from fedloom.errors import DataError, InterruptedRunError, RecipeError, RunStoppedError
+from fedloom.errors import DataError, InterruptedRunError, MissingExtraError, RecipeError, RunStoppedError
 from fedloom.federation.opening import planned
 from fedloom.federation.preparing import Preparation, PreparedRecords
-from fedloom.files import write_atomic
+from fedloom.files import disk_errors_named, write_atomic
 from fedloom.hooks import ServerSide
 from fedloom.local_run import bench_plan, cores
 from fedloom.models.bench import Bench, make_bench
@@ -86,6 +86,25 @@ def preparations(
     made = [Preparation(one.name, agreed, bench, start, partial(progress, one.name), places, sent) for one in clients]
     told = planned(agreed, {one.client: one.counts(client.train) for one, client in zip(made, clients, strict=True)})
     return [(one, told[one.client]) for one in made]
+
+
+def write_pictures(folder: Path, clients: Sequence[PreparedClient]) -> None:
+    """Write the clients' pictures into the new `folder`, which its owner alone can read: CLIENT/CLASS/own-1.png and generated-1.png, which
+    `pictures:FOLDER` reads again."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtraError("Pillow", "pictures", "writing pictures") from None
+    with disk_errors_named(folder):
+        folder.mkdir(mode=0o700, parents=True)
+        for client in clients:
+            records = client.records.train
+            for number, record in enumerate(records, start=1):
+                assert isinstance(record, Picture)
+                made = number > len(records) - client.records.generated
+                path = folder / client.name / safe_name(record.label) / f"{'generated' if made else 'own'}-{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(record.pixels.squeeze(2) if record.pixels.shape[2] == 1 else record.pixels).save(path)
 
 
 def write_rows(path: Path, clients: Sequence[PreparedClient]) -> None:

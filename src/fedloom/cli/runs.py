@@ -73,7 +73,10 @@ def prepare(
     recipe: RecipeArgument,
     overrides: Overrides = None,
     show: Annotated[int, typer.Option("--show", help="Rows of each client to show.", min=0)] = 5,
-    out_file: Annotated[Path | None, typer.Option("--out", help="Write the rows of all clients into this new .jsonl file.")] = None,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the rows of all clients into this new .jsonl file, or pictures into this new folder."),
+    ] = None,
     as_json: AsJson = False,
     trusted: TrustPlugins = False,
 ) -> None:
@@ -83,15 +86,18 @@ def prepare(
     same recipe does not write it again. Example: `fedloom prepare u2s_tiny`
     """
     from fedloom.overrides import parse_overrides
-    from fedloom.preparing import PreparedClient, write_rows
+    from fedloom.preparing import PreparedClient, write_pictures, write_rows
     from fedloom.preparing import prepare as prepared
     from fedloom.report.live import LiveView
     from fedloom.report.prepared import prepared_table, row_lines
     from fedloom.resolve import load_recipe
+    from fedloom.tasks import tasks
 
     resolved = load_recipe(recipe, parse_overrides(overrides or []))
-    if out_file and out_file.suffix != ".jsonl":
-        raise RecipeError(f"--out {out_file}: should be a file that ends in .jsonl")
+    of_pictures = tasks.get(resolved.task.kind).record == "picture"
+    if out_file and (out_file.suffix == ".jsonl") is of_pictures:
+        kind = "a folder, which pictures are written into" if of_pictures else "a file that ends in .jsonl"
+        raise RecipeError(f"--out {out_file}: should be {kind}")
     if out_file and out_file.exists():
         raise RecipeError(f"--out {out_file}: exists already; remove it, or choose another name")
     clients: list[PreparedClient] = []
@@ -99,7 +105,7 @@ def prepare(
         for client in prepared(resolved, view.client_progress, view.note):
             clients.append(client)
         if out_file:
-            write_rows(out_file, clients)
+            (write_pictures if of_pictures else write_rows)(out_file, clients)
     facts = [
         {"client": one.name, "rows": len(one.records.train), "counts": one.reasons, "measured": one.records.measured} for one in clients
     ]
