@@ -48,7 +48,7 @@ KEEP_EVERY = 100
 
 CHECKPOINT = "training.safetensors"
 
-DATA_KEYS = ("limit", "provenance", "split", "subset")
+DATA_KEYS = ("limit", "picture_size", "provenance", "split", "subset")
 """Keys of a recipe's `data` that mean something to pictures which nobody holds."""
 
 
