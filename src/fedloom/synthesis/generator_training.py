@@ -20,9 +20,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from fedloom.data.pixels import PictureRows, stacked
-from fedloom.data.record_sequence import described, provenances
-from fedloom.data.records import Picture
-from fedloom.data.sources import SourceData, load_records
+from fedloom.data.record_sequence import described
+from fedloom.data.sources import SourceData
 from fedloom.errors import DataError, FedloomError, InterruptedRunError, ModelError, RecipeError
 from fedloom.files import disk_errors_named, write_atomic
 from fedloom.models.denoiser import Denoiser, draw_denoiser, empty_denoiser
@@ -32,7 +31,7 @@ from fedloom.models.load import device_named
 from fedloom.recipe import DataRecipe
 from fedloom.registry import checked_settings, nearest, one_line
 from fedloom.streams import torch_stream
-from fedloom.synthesis.generator import LEAVING
+from fedloom.synthesis.public_pictures import public_pictures
 
 CLASSLESS = 0.1
 """Share of the pictures of a step that are learned without their class, for classifier-free guidance."""
@@ -91,7 +90,7 @@ def train_generator(
     A training that was stopped in `folder` goes on; one that has ended there is not done again. Raises DataError when the source is
     private or holds no pictures, RecipeError when `folder` holds something else, InterruptedRunError on Ctrl-C.
     """
-    source = _public_pictures(data, training.seed)
+    source = public_pictures(data, training.seed, "data.source", "data.provenance=public")
     labels = sorted({one.label for one in described(source.records)})
     rows = _rows(source, labels)
     height, width, channels = rows.pixels.shape[1:]
@@ -114,19 +113,6 @@ def train_generator(
         raise InterruptedRunError(f"stopped; the same command goes on from step {kept} of {training.steps}") from None
     save_denoiser(state.averaged, settings, trained_on, folder)
     return open_denoiser(folder)
-
-
-def _public_pictures(data: DataRecipe, seed: int) -> SourceData:
-    """The pictures of `data`. A model that is handed around shows what it was trained on, so they must be public."""
-    source = load_records(data, seed)
-    if source.kind != Picture.kind:
-        raise DataError(f"data.source: {data.source} holds {source.kind}s, and a generator of pictures learns from pictures")
-    if not set(provenances(source.records)) <= set(LEAVING):
-        raise DataError(
-            f"data.source: {data.source} is private, and what a generator makes shows what it has learned from;"
-            " if anybody may see these pictures, say so: data.provenance=public"
-        )
-    return source
 
 
 def _rows(source: SourceData, labels: list[str]) -> PictureRows:

@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fedloom.data.record_sequence import described, provenances
+from fedloom.data.record_sequence import described
 from fedloom.data.records import Picture
-from fedloom.data.sources import SourceData, load_records
+from fedloom.data.sources import SourceData
 from fedloom.errors import DataError
 from fedloom.recipe import DataRecipe
 from fedloom.registry import PLACE, nearest
 from fedloom.streams import numpy_stream
-from fedloom.synthesis.generator import LEAVING, generators
+from fedloom.synthesis.generator import generators
 from fedloom.synthesis.picture_generator import PictureGenerator, Wish
 from fedloom.synthesis.picture_sizes import as_arrays, as_tensors, fitted
+from fedloom.synthesis.public_pictures import public_pictures
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,16 +92,8 @@ class PrincipalGenerator(PictureGenerator):
             yield as_arrays(fitted(pixels.float(), size))[0]
 
     def _pictures(self) -> SourceData:
-        """The pictures of the source. What it draws shows them, so they must be public."""
-        data = load_records(DataRecipe(source=self.source, split=self.split, provenance=self.provenance), seed=0)
-        if data.kind != Picture.kind:
-            raise DataError(f"generator.source: {self.source} holds {data.kind}s, and this generator is fitted to pictures")
-        if not set(provenances(data.records)) <= set(LEAVING):
-            raise DataError(
-                f"generator.source: {self.source} is private, and what a generator makes shows what it has learned from;"
-                " if anybody may see these pictures, say so: generator.provenance: public"
-            )
-        return data
+        data = DataRecipe(source=self.source, split=self.split, provenance=self.provenance)
+        return public_pictures(data, 0, "generator.source", "generator.provenance: public")
 
     def _fitted(self, lent: dict[str, Any]) -> tuple[tuple[int, int, int], dict[str, ClassPictures]]:
         """The size of the source's first picture, into which the others are fitted, and what is known of each class."""
