@@ -347,3 +347,10 @@ def test_pictures_are_audited_by_their_loss_alone_where_the_network_was_untraine
     text = page(read_run(run.folder))
     assert "membership, by loss" in text
     assert "membership, RMIA" not in text
+
+
+def test_generated_rows_are_no_members(tmp_path):
+    settings = {"rounds": 1, "task.steps": 2, "data.limit": 200, "data.partition": {"kind": "iid"}, "evaluate.baselines": []}
+    fedgc = {"kind": "fedgc", "total": 40, "guidance": "prompt", "generator": {"kind": "principal"}}
+    run = fedloom.run("pictures_tiny", tmp_path / "run", prepare=[fedgc], **settings)
+    assert audit_privacy(run.folder)["membership"]["loss"]["members"] == 160  # of 200 digits a fifth is held out

@@ -83,7 +83,8 @@ def _refuse_another(recipe: Recipe, local: LocalRun, folder: RunFolder) -> None:
 
 @dataclass(frozen=True)
 class _Audit:
-    """What is audited. `trained` and `held_out` are the records after all prepare steps, of all clients, `trained` without the canaries.
+    """What is audited. `trained` and `held_out` are the records after all prepare steps, of all clients, `trained` without canaries and
+    generated rows.
     `before` and `after` are the model's parameters before training and as they were handed out, `joined` those after the last round where
     finish steps have worked on them since, otherwise None. `notes` gathers what could not be measured, and why."""
 
@@ -288,7 +289,8 @@ def _audit(recipe: Recipe, folder: RunFolder, local: LocalRun, samples: int, see
     clients = local.data.clients
     for client, (preparation, told) in zip(clients, preparations(recipe, clients, local.bench), strict=True):
         prepared = preparation.after_steps(client.train, client.held_out, told)
-        trained += without(prepared.train, canaries.get(client.name, ()))
+        own = prepared.train[: len(prepared.train) - prepared.generated]
+        trained += without(own, canaries.get(client.name, ()))
         held_out += preparation.alike(prepared.held_out, told)
     local.bench.lent.clear()
     joined = read(folder.path).state if recipe.finish else None
