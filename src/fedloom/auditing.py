@@ -84,7 +84,7 @@ def _refuse_another(recipe: Recipe, local: LocalRun, folder: RunFolder) -> None:
 @dataclass(frozen=True)
 class _Audit:
     """What is audited. `trained` and `held_out` are the records after all prepare steps, of all clients, `trained` without canaries and
-    generated rows.
+    the rows `generated` beside own ones.
     `before` and `after` are the model's parameters before training and as they were handed out, `joined` those after the last round where
     finish steps have worked on them since, otherwise None. `notes` gathers what could not be measured, and why."""
 
@@ -97,6 +97,7 @@ class _Audit:
     joined: State | None
     canaries: Mapping[str, Sequence[Canary]]
     trained: Sequence[Record]
+    generated: Sequence[Record]
     held_out: Sequence[Record]
     samples: int
     seed: int
@@ -250,7 +251,7 @@ class _Audit:
     def _texts(self, private: bool) -> Iterator[str]:
         """The texts of the private rows, or of the others, trained on or held out, before the prepare steps and after them."""
         before = (record for client in self.local.data.clients for record in (*client.train, *client.held_out))
-        every = (*before, *self.trained, *self.held_out)
+        every = (*before, *self.trained, *self.generated, *self.held_out)
         return scan.texts_of(record for record in every if record.may_leave is not private)
 
     def _said(self, grams: scan.Grams) -> dict[str, Any] | None:
@@ -284,20 +285,24 @@ class _Audit:
 
 def _audit(recipe: Recipe, folder: RunFolder, local: LocalRun, samples: int, seed: int) -> _Audit:
     trained: list[Record] = []
+    generated: list[Record] = []
     held_out: list[Record] = []
     canaries = {name: made for name in local.sites.owners if (made := canaries_of(recipe, name))}
     clients = local.data.clients
     for client, (preparation, told) in zip(clients, preparations(recipe, clients, local.bench), strict=True):
         prepared = preparation.after_steps(client.train, client.held_out, told)
-        own = prepared.train[: len(prepared.train) - prepared.generated]
-        trained += without(own, canaries.get(client.name, ()))
+        own = len(prepared.train) - prepared.generated
+        trained += without(prepared.train[:own], canaries.get(client.name, ()))
+        generated += prepared.train[own:]
         held_out += preparation.alike(prepared.held_out, told)
     local.bench.lent.clear()
     joined = read(folder.path).state if recipe.finish else None
     after = adapter_state(local.bench, folder) if recipe.model.adapter else tuned_bench(recipe, folder).parameters.state()
     task = tasks.get(recipe.task.kind)(**recipe.task.settings)
     notes = _notes(recipe, canaries)
-    return _Audit(recipe, folder.path, local, task, local.start, after, joined, canaries, trained, held_out, samples, seed, notes)
+    return _Audit(
+        recipe, folder.path, local, task, local.start, after, joined, canaries, trained, generated, held_out, samples, seed, notes
+    )
 
 
 def _notes(recipe: Recipe, canaries: Mapping[str, Sequence[Canary]]) -> list[str]:

@@ -53,6 +53,7 @@ class PrepareContext:
     pace)` tells how far the step is, `pace` being words such as "24 tokens/s". `told` are the numbers that the server sent for this client,
     when the step exchanges counts, and `sent` the public rows that it sent to all. `held_out`: the
     records are those that are measured, which may come to nothing. `labels` are those that the task chooses from, where it classifies.
+    `under_privacy`: the run has differential privacy, and not even a refusal may tell of the rows.
     """
 
     client: str
@@ -65,6 +66,7 @@ class PrepareContext:
     sent: Sequence[Conversation] = ()
     held_out: bool = False
     labels: Sequence[str] = ()
+    under_privacy: bool = False
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def _spending(folder: Path) -> Spending:
     terms = Agreed(read_json(folder / "agreed.json", dict)).privacy
     assert isinstance(terms, PrivacyTerms)
     ledger = Ledger(plan.account, ledgers_folder())
-    if (folder / CHARGED).exists():
+    if (folder / CHARGED).exists() and plan.account in (folder / CHARGED).read_text(encoding="utf-8").split():
         ledger.refuse_removed()
     events = [_of_run(entry, run) for entry in sorted(ledger.entries(), key=lambda entry: entry.time)]
     own = [(number, event) for number, event in events if number is not None]

@@ -21,6 +21,7 @@ from fedloom.federation.bodies import (
     WrittenPair,
 )
 
+PICTURE = {"label": "cat", "made": "no", "size": "1 1 3", "pixels": "AAAA"}
 SAMPLE = {"system": "", "prompt": "question?", "reference": "right", "before": "wrong", "after": "right"}
 LARGEST = (1 << 53) - 1
 NO_NAME = "a number in a message has no short name (small letters, digits and _ / . -); name it so"
@@ -80,6 +81,17 @@ def test_a_body_is_read_as_it_was_written(body):
         (Samples, {"items": [SAMPLE | {"more": "text"}], "pairs": [], "pictures": []}, "a sample is not readable"),
         (Samples, {"items": [SAMPLE | {"after": 7}], "pairs": [], "pictures": []}, "a sample is not readable"),
         (Samples, {"items": [], "pairs": [SAMPLE], "pictures": []}, "a sample is not readable"),
+        *(
+            (Samples, {"items": [], "pairs": [], "pictures": [PICTURE | wrong]}, "a picture is not readable")
+            for wrong in (
+                {"size": "0 4 1", "pixels": ""},
+                {"size": "2 1 1"},
+                {"size": "1 65 1"},
+                {"size": "1 1 2"},
+                {"pixels": "?"},
+                {"size": "²"},
+            )
+        ),
         (Sent, [], "the rows that it sends are not readable"),
         (Sent, {"0": [{"turns": [["user", 7]], "fields": {}}]}, "the rows that it sends are not readable"),
         (Sent, {"0": [{"turns": [["user", "a", "b"]], "fields": {}}]}, "the rows that it sends are not readable"),

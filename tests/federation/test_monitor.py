@@ -55,6 +55,17 @@ def test_drift_and_alignment_are_means_over_pairs():
     assert monitor.among() == {"drift": pytest.approx((2 + 2 * math.sqrt(2) + 3) / 6), "alignment": pytest.approx(-1 / 6)}
 
 
+def test_running_statistics_are_no_direction_of_training():
+    def update(weight, statistic):
+        values = {"w": torch.tensor(weight), "norm.running_mean": torch.tensor(statistic)}
+        return State.of(values)
+
+    monitor = UpdateMonitor(update([0.0, 0.0], [0.0]).layout, seed=1)
+    monitor.note("east", update([1.0, 0.0], [50.0]))
+    monitor.note("north", update([0.0, 1.0], [50.0]))
+    assert monitor.among() == {"drift": pytest.approx(math.sqrt(2)), "alignment": pytest.approx(0.0)}
+
+
 def test_equal_updates_have_no_distance_and_agree():
     monitor = UpdateMonitor(state(0.0, 0.0).layout, seed=1)
     for client in "abc":

@@ -63,9 +63,10 @@ class Says(Generator):
 
     asked: ClassVar[list[Prompt]] = []
     reply: ClassVar[Any] = None
+    name: str = ""
 
     def identity(self):
-        return {"kind": "says", "test": id(Says.reply)}
+        return {"kind": "says", "name": self.name}
 
     def replies(self, prompts, stop, known, lent):
         for place, prompt in enumerate(prompts):

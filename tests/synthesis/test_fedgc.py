@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from local_runs import opened
 
 import fedloom
 from fedloom.data.records import GUIDED_BY, Conversation, Picture, Provenance, Turn, sha256_of_records
-from fedloom.errors import DataError, FedloomError, PartError, PrivateDataError, RecipeError, RunStoppedError
+from fedloom.errors import DataError, FedloomError, PartError, PrivateDataError, RecipeError, RefusedMessageError, RunStoppedError
 from fedloom.federation.observer import Observer
+from fedloom.federation.opening import samples
 from fedloom.hooks import PrepareContext
 from fedloom.local_run import bench_plan
 from fedloom.models.bench import make_bench
@@ -108,6 +110,36 @@ def test_rows_that_come_too_near_own_ones_are_refused_with_their_share():
     assert (far.measured["near_copies"], far.left_out) == (0.0, {})
 
 
+def test_copies_are_found_among_repeated_own_rows_and_one_own_row_guides_nothing():
+    repeated = [*OWN, *OWN[:3]]
+    assert done(step(strength=0.02, near_copies=1.0), records=repeated).measured["near_copies"] == 1.0
+    alone = done(step(strength=0.02), records=OWN[:1])
+    assert alone.measured["guided"] == 0
+    assert len(alone.records) == 1 + 9
+
+
+def test_under_privacy_near_copies_are_left_out_and_nothing_tells_of_them():
+    told = {"class/0": 6.0, "class/1": 0.0, "class/2": 0.0}
+    lent = type("Lent", (), {"lent": {}})()
+    context = PrepareContext(
+        "ann", OWN, np.random.default_rng(3), lent, None, lambda *_: None, told, labels=LABELS, under_privacy=True  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert len(step(strength=0.05).apply(context).records) == 9
+
+
+@pytest.mark.parametrize("told", [(300.0, 0.0, 0.0), (-3.0, 0.0, 0.0), (1.5, 0.0, 0.0)])
+def test_a_site_makes_no_more_than_the_terms_say(told):
+    with pytest.raises(RefusedMessageError, match="asked for numbers of rows that are none, or for more than total 40 in all"):
+        done(step(total=40), told=told)
+
+
+def test_own_pictures_of_which_some_have_colours_are_no_guide_of_what_prompts_make():
+    coloured = Picture(np.full((8, 8, 3), 120, np.uint8), "a", Provenance.PRIVATE)
+    with pytest.raises(DataError, match="some of its pictures are grey and some coloured"):
+        done(step(guidance="prompt"), records=[*OWN, coloured])
+    assert done(step(), records=[*OWN, coloured]).records[-1].pixels.shape == (8, 8, 3)
+
+
 @pytest.mark.parametrize("fault", ["not_finite", "flat"])
 def test_pictures_that_show_nothing_are_left_out_and_counted(fault):
     prepared = done(step(generator={"kind": "paints", "fault": fault, "batch_size": 9}, guidance="prompt"))
@@ -158,11 +190,13 @@ def test_settings_that_do_not_go_together_are_refused(settings, said):
         ("pictures_tiny", {"generator": {"kind": "paints", "words": True}, "prompts": "llm"}, "writer: is required with prompts llm"),
         ("pictures_tiny", {"generator": {"kind": "scripted"}}, "generator.kind: scripted writes text; choose a generator of pictures"),
         ("tiny", {}, "fedgc makes rows of classes, and sft does not classify"),
+        ("pictures_tiny", {"twice": True}, "is there twice, and the second would take what the first has made for own rows"),
     ],
 )
 def test_what_a_run_cannot_do_is_refused_before_it_begins(recipe, settings, said, tmp_path):
+    steps = [PAINTED, PAINTED] if settings.get("twice") else [PAINTED | settings]
     with pytest.raises(RecipeError, match=said):
-        fedloom.run(recipe, tmp_path / "run", prepare=[PAINTED | settings], **{"rounds": 1})
+        fedloom.run(recipe, tmp_path / "run", prepare=steps, **{"rounds": 1})
 
 
 @pytest.mark.parametrize("order", ["mix", "generated_then_private", "private_then_generated"])
@@ -236,26 +270,29 @@ def test_a_run_plans_its_noise_around_what_the_counts_have_spent(tmp_path, monke
         fedloom.run("pictures_tiny", tmp_path / "refused", prepare=[too_little], **TWO_ROUNDS | private | {"seed": 8})
 
 
-def test_the_same_counts_are_answered_with_the_same_noise_and_charged_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize("stopped_in", [1, 2])
+@pytest.mark.parametrize("provenance", ["private", "public"])
+def test_the_same_counts_are_answered_with_the_same_noise_and_charged_once(stopped_in, provenance, tmp_path, monkeypatch):
     monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path / "home"))
     sent = []
     plan = FedGC.plan
     monkeypatch.setattr(FedGC, "plan", lambda self, counts: sent.append(counts) or plan(self, counts))
 
-    class StopsInRoundTwo(Observer):
+    class Stops(Observer):
         def stage(self, name, total):
-            if name == "round 2/2":
+            if name == f"round {stopped_in}/2":
                 raise KeyboardInterrupt
 
     fedgc = PAINTED | {"budget": "inverse", "guidance": "prompt", "noise_on_counts": 4.0}
+    settings = TWO_ROUNDS | PRIVATE | {"data.provenance": provenance}
     with pytest.raises(RunStoppedError):
-        fedloom.run("pictures_tiny", tmp_path / "run", StopsInRoundTwo(), prepare=[fedgc], **TWO_ROUNDS | PRIVATE)
+        fedloom.run("pictures_tiny", tmp_path / "run", Stops(), prepare=[fedgc], **settings)
     run = fedloom.resume(tmp_path / "run")
     assert len(sent) == 2
     assert sent[0] == sent[1]
     for one in spending_of(run.folder):
         ledger = Ledger(Path(one.ledger).stem, Path(one.ledger).parent)
-        assert [entry.charge.round for entry in ledger.entries()].count(0) == 1
+        assert [entry.charge.round for entry in ledger.entries()] == [0, 1, 2]
 
 
 COUNTS = "prepare.0: fedgc sends counts of a client's rows up"
@@ -292,34 +329,78 @@ def test_texts_are_written_for_a_class_or_as_an_own_text_in_other_words(says):
     asked = says(lambda prompt, number: f"A new text, number {number}.")
     prepared = done(step(generator=SAYS, strength=0.7), records=TEXTS, told=(2.0, 1.0, 1.0))
     made = prepared.records[5:]
-    assert [(one.turns[0].content, one.prompt[-1].content, one.response) for one in made] == [
-        ("Which kind?", f"A new text, number {number}.", label) for number, label in enumerate(["a", "a", "b", "c"])
+    assert [(one.prompt[-1].content, one.response) for one in made] == [
+        (f"A new text, number {number}.", label) for number, label in enumerate(["a", "a", "b", "c"])
     ]
+    assert [one.turns[0].content for one in made] == ["Which kind?"] * 3 + ["A new text, number 3."]
     assert [GUIDED_BY in one.fields for one in made] == [True, True, True, False]
     assert [prompt.provenance for prompt in asked] == [Provenance.PRIVATE] * 3 + [Provenance.PUBLIC]
     assert asked[2].turns[-1].content == 'Say the following text of the class "b" in other words.\n\na pear of its own'
     assert asked[3].turns[-1].content == 'Write one text of the class "c".'
 
 
-def test_texts_that_are_empty_own_or_written_twice_are_left_out_and_counted(says):
-    replies = ["", "A pear of its OWN", "New one.", "new  one.", "Another one."]
+def test_texts_that_are_empty_or_written_twice_are_left_out_and_counted_and_so_is_a_guide(says):
+    replies = ["", "New one.", "new  one.", "Another one."]
     says(lambda prompt, number: replies[number])
-    prepared = done(step(generator=SAYS, guidance="prompt"), records=TEXTS, told=(5.0, 0.0, 0.0))
+    prepared = done(step(generator=SAYS, guidance="prompt"), records=TEXTS, told=(4.0, 0.0, 0.0))
     assert [one.prompt[-1].content for one in prepared.records[5:]] == ["New one.", "Another one."]
-    assert prepared.left_out == {"empty": 1, "copied": 1, "repeated": 1}
+    assert prepared.left_out == {"empty": 1, "repeated": 1}
+    says(lambda prompt, number: "A pear of its OWN")
+    assert done(step(generator=SAYS | {"name": "again"}), records=TEXTS, told=(0.0, 1.0, 0.0)).left_out == {"copied": 1}
 
 
-def test_a_text_that_says_what_an_own_one_says_is_a_near_copy(says):
-    own = ["The harbour froze in March.", "Nine violins were sold.", "A bakery opens at dawn.", "Rain is good for moss."]
+def test_what_is_written_from_prompts_alone_does_not_change_with_an_own_row(says):
+    says(lambda prompt, number: f"Text {prompt.draw}.")
+    made = [
+        done(step(generator=SAYS, guidance="prompt", system="Which?"), records=records, told=(3.0, 0.0, 2.0)).records[-5:]
+        for records in (TEXTS, TEXTS[1:], [*TEXTS, row("Text 1.", "a")])
+    ]
+    assert made[0] == made[1] == made[2]
+    assert {one.turns[0] for one in made[0]} == {Turn("system", "Which?")}
+    assert not any(GUIDED_BY in one.fields for one in made[0])
+
+
+def test_clients_and_seeds_have_texts_of_their_own(says):
+    says(lambda prompt, number: f"Text {prompt.draw}.")
+    texts = [
+        {one.prompt[-1].content for one in done(step(generator=SAYS, guidance="prompt"), TEXTS, (5.0, 5.0, 0.0), seed=seed).records[5:]}
+        for seed in (1, 2)
+    ]
+    assert len(texts[0] | texts[1]) == 20
+
+
+def test_a_text_that_holds_an_own_one_is_a_near_copy(says):
+    own = [
+        f"{what} is {how}."
+        for what, how in zip(["harbour", "violin", "bakery", "moss", "engine", "lantern", "carpet", "orchard"], "abcdefgh", strict=True)
+    ]
     says(lambda prompt, number: f"{prompt.turns[-1].content.splitlines()[-1]} So it is.")
-    with pytest.raises(RunStoppedError, match=r"100% of the guided rows of client 'ann' are nearer"):
-        done(step(generator=SAYS), records=[row(text, "a") for text in own], told=(3.0, 0.0, 0.0))
+    with pytest.raises(RunStoppedError, match=r"100% of the guided rows of client 'ann' are nearer .*; write guidance: prompt"):
+        done(step(generator=SAYS), records=[row(text, "a") for text in own], told=(8.0, 0.0, 0.0))
 
 
 def test_private_texts_do_not_guide_a_model_elsewhere():
     endpoint = {"kind": "endpoint", "url": "http://example.org/v1", "model": "m"}
     with pytest.raises(PrivateDataError, match="a private text was about to be sent"):
         done(step(generator=endpoint), records=TEXTS)
+
+
+def test_no_answers_of_a_model_that_was_trained_on_what_private_texts_guided(tmp_path):
+    """Own rows are left out of training, and PUBLIC ones are measured: the model can say what the private ones say all the same."""
+    rows = [{"messages": [{"role": "user", "content": f"{text} {n}"}, {"role": "assistant", "content": label}]}
+            for n in range(8) for text, label in (("a pear", "yes"), ("moss in rain", "no"))]  # fmt: skip
+    for name in ("own", "measured"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    step = {"kind": "fedgc", "total": 4, "guidance": "real", "train_on": "generated", "generator": {"kind": "scripted"}, "near_copies": 1.0}
+    settings = {
+        "data": {"source": str(tmp_path / "own.jsonl"), "provenance": "private", "held_out": 0, "partition": {"kind": "iid"}},
+        "task": {"kind": "classify", "labels": ["yes", "no"], "steps": 1, "batch_size": 2},
+        "evaluate": {"source": str(tmp_path / "measured.jsonl"), "provenance": "public", "every": 0, "samples": 2},
+        "federation": {"clients": 2, "rounds": 1},
+        "prepare": [step],
+    }
+    with opened(load_recipe({"model": {"id": "tiny-llama"}, **settings}), tmp_path / "run") as (local, federation, _):
+        assert samples(federation, local.start, local.start, 2, 4) == {}
 
 
 def test_scenes_of_a_language_model_become_prompts(says):

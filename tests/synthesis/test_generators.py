@@ -326,7 +326,7 @@ def test_vllm_is_asked_with_the_begun_reply_and_loaded_once(vllm):
     assert list(said) == [0]
     assert len(vllm.made) == 1
     assert vllm.made[0]["trust_remote_code"] is False
-    conversations, sampling, how = vllm.chats[0]
+    conversations, (sampling,), how = vllm.chats[0]
     assert conversations[0][-1] == {"role": "assistant", "content": "Question:"}
     assert (how["continue_final_message"], how["add_generation_prompt"]) == (True, False)
     assert (sampling["temperature"], sampling["seed"], sampling["stop"]) == (0.7, 5, ["END"])

@@ -55,7 +55,9 @@ def _plain(opened: Any) -> Any:
     from PIL import Image, ImageOps
 
     ImageOps.exif_transpose(opened, in_place=True)
-    if opened.mode.startswith(("I", "F")):
+    if opened.mode == "F":
+        raise ValueError("values of no known scale")
+    if opened.mode.startswith("I"):
         return Image.fromarray(_eight_bits(np.asarray(opened)))
     mode = "L" if opened.mode in GREY else "RGB"
     if not opened.has_transparency_data:

@@ -105,6 +105,9 @@ EUROSAT = (
     "AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial", "Pasture", "PermanentCrop", "Residential", "River", "SeaLake",
 )  # fmt: skip
 
+ALIASES = {"eurosat": {"industrialbuildings": "Industrial", "residentialbuildings": "Residential"}}
+"""Set -> letters of a name that a copy of the hub has for a class -> the set's own name."""
+
 PICTURE_SETS = {
     "cifar10": PictureSet(
         ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
@@ -178,6 +181,7 @@ def _found(one: PictureSet, folder: Path, split: str | None) -> SourceRows | Non
 def _with_class(name: str, row: Row) -> Row:
     """`row` with its class as the set calls it, whether it is written as a name, in any letters, or as a number."""
     labels, given = PICTURE_SETS[name].labels, str(row.columns.get("label"))
+    given = ALIASES.get(name, {}).get(_letters(given), given)
     label = next((label for label in labels if _letters(label) == _letters(given)), None)
     if label is None and given.isdecimal() and int(given) < len(labels):
         label = labels[int(given)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Protocol
@@ -184,6 +184,16 @@ class ShownPicture:
         made = "yes" if picture.provenance is Provenance.SYNTHETIC else "no"
         return cls(picture.label, made, " ".join(map(str, pixels.shape)), b64encode(pixels.tobytes()).decode("ascii"))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its pixels are as many as its size says, and its sides such as `of` gives."""
+        sides = [int(side) for side in self.size.split() if side.isascii() and side.isdecimal()]
+        try:
+            length = len(b64decode(self.pixels, validate=True))
+        except ValueError:
+            return False
+        return len(sides) == 3 and all(1 <= side <= LONGEST_SIDE for side in sides) and sides[2] in (1, 3) and math.prod(sides) == length
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -219,7 +229,10 @@ class Samples:
             raise RefusedMessageError("its samples are not readable")
         items = tuple(Sample(**texts) for texts in _read_texts(plain["items"], Sample))
         pairs = tuple(WrittenPair(**texts) for texts in _read_texts(plain["pairs"], WrittenPair))
-        return cls(items, pairs, tuple(ShownPicture(**texts) for texts in _read_texts(plain["pictures"], ShownPicture)))
+        pictures = tuple(ShownPicture(**texts) for texts in _read_texts(plain["pictures"], ShownPicture))
+        if not all(picture.is_whole for picture in pictures):
+            raise RefusedMessageError("a picture is not readable")
+        return cls(items, pairs, pictures)
 
 
 def _texts_of(items: Sequence[Any]) -> list[dict[str, str]]:

@@ -41,12 +41,17 @@ MEASURES = (DRIFT, ALIGNMENT)
 
 
 class UpdateMonitor:
-    """One round's updates of the global `layout`. The coordinates are the same in every round of a run with this `seed`."""
+    """One round's updates of the global `layout`, without running statistics, which are no direction of training. The coordinates are the
+    same in every round of a run with this `seed`."""
 
     def __init__(self, layout: Layout, seed: int) -> None:
         self._layout, self._seed = layout, seed
-        shuffled = torch.randint(layout.numel, (COORDINATES,), generator=torch_stream(seed, "monitor"))
-        self._coordinates = torch.arange(layout.numel) if layout.numel <= COORDINATES else shuffled.sort().values
+        weights = torch.ones(layout.numel, dtype=torch.bool)
+        for where in layout.statistics.values():
+            weights[where] = False
+        self._places = weights.nonzero().flatten()
+        shuffled = torch.randint(len(self._places), (COORDINATES,), generator=torch_stream(seed, "monitor"))
+        self._coordinates = self._places if len(self._places) <= COORDINATES else self._places[shuffled.sort().values]
         self._seen: dict[str, Tensor] = {}
 
     def note(self, client: str, update: State) -> None:
@@ -76,7 +81,7 @@ class UpdateMonitor:
         drawn = torch.randperm(len(self._seen), generator=torch_stream(self._seed, "monitor pairs"))[:MOST_COMPARED].sort().values
         seen = list(self._seen.values())
         updates = torch.stack([seen[i] for i in drawn.tolist()])
-        scale = math.sqrt(self._layout.numel / len(self._coordinates))
+        scale = math.sqrt(len(self._places) / len(self._coordinates))
         return {DRIFT.name: scale * float(torch.pdist(updates).mean()), ALIGNMENT.name: _mean_cosine(updates)}
 
 

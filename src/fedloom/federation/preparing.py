@@ -230,7 +230,8 @@ class Preparation:
         stream = step_stream(agreed.seed, number, self.client)
         cache, sent = cache_folder() / "prepared" / name, self.sent.get(str(number), ())
         labels = agreed.task.labels if isinstance(agreed.task, Labels) else ()
-        return PrepareContext(self.client, records, stream, self.bench, cache, self.progress, told, sent, held_out, labels)
+        private = agreed.privacy is not None
+        return PrepareContext(self.client, records, stream, self.bench, cache, self.progress, told, sent, held_out, labels, private)
 
     def _measured(self, held_out: Sequence[Record]) -> Sequence[Record]:
         """At the most as many held-out records as the terms say, drawn by the seed."""

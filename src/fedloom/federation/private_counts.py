@@ -35,8 +35,8 @@ def noised(
         ledger = account_of(terms, records, envelope, folder)
         key = sha256(json.dumps([ledger.account, number, noise, list(own.items())]).encode()).hexdigest()
         charge = Charge(envelope.run, envelope.federation, BEFORE_ROUNDS, f"counts/{key}", terms.unit, 1.0, Event(noise, 1.0, 1))
-        ledger.charge(charge, lambda events: _refuse_overspending(terms, events), continued=folder.charged(envelope))
-        folder.note_charged(envelope)
+        ledger.charge(charge, lambda events: _refuse_overspending(terms, events), continued=ledger in folder.charged(envelope))
+        folder.note_charged(envelope, ledger)
         random = keyed_stream(machine_secret(), b"counts", bytes.fromhex(key))
         found |= {name: value + noise * float(random.standard_normal()) for name, value in own.items()}
     return found

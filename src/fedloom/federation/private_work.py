@@ -42,14 +42,21 @@ ALL_ROUNDS = "all rounds"
 
 
 def plan_site(
-    terms: PrivacyTerms, task: Task, records: Sequence[Record], made_of: Sequence[Record], envelope: Envelope, folder: SiteFolder
+    terms: PrivacyTerms,
+    task: Task,
+    records: Sequence[Record],
+    generated: int,
+    made_of: Sequence[Record],
+    envelope: Envelope,
+    folder: SiteFolder,
 ) -> None:
     """Plan the noise of a site that trains on `records`, and keep the plan in its `folder`; a plan that stands there stays.
 
-    Prepare steps have made them of the rows `made_of`, which count as spent with them: other steps make other rows, and no new budget.
+    Prepare steps have made them of the rows `made_of`, which count as spent with them: other steps make other rows, and no new budget. The
+    last `generated` ones are no rows of the owner's, and do not count.
     Raises RecipeError where the terms cannot be met, LedgerError for a ledger that was changed, or charged for another unit.
     """
-    ledger = account_of(terms, (*records, *made_of), envelope, folder)
+    ledger = account_of(terms, (*records[: len(records) - generated], *made_of), envelope, folder)
     entries = ledger.entries()
     refuse_other_units(entries, terms.unit)
     if folder.plan(envelope) is None:
@@ -144,11 +151,11 @@ class PrivateWork:
             self._refuse_unpaid(message.round, key)
             paid_for = f"{ALL_ROUNDS}/{self.envelope.federation}/{event.steps} of {event.drawn} in {event.of}"
         ledger = Ledger(self.plan.account, ledgers_folder())
-        charged = self.folder.charged(self.envelope)
+        charged = ledger in self.folder.charged(self.envelope)
         charge = Charge(self.envelope.run, self.envelope.federation, message.round, paid_for, self.terms.unit, self._clip(message), event)
         ledger.charge(charge, lambda events: refuse_overspending(self.terms, self.plan, events), continued=charged)
         if not charged:
-            self.folder.note_charged(self.envelope)
+            self.folder.note_charged(self.envelope, ledger)
         if at_once:
             self.folder.keep_question(self.envelope, message.round, key)
         return keyed_stream(machine_secret(), bytes.fromhex(key))

@@ -193,7 +193,8 @@ class Site:
         self.folder.keep_rows(message.envelope, encoded.rows)
         if agreed.privacy:
             made_of = data.train if agreed.prepare else ()
-            plan_site(agreed.privacy, agreed.task, encoded.records.train, made_of, message.envelope, self.folder)
+            train, generated = encoded.records.train, encoded.rows.generated
+            plan_site(agreed.privacy, agreed.task, train, generated, made_of, message.envelope, self.folder)
         self._rows[message.envelope], self._records[message.envelope] = encoded.rows, encoded.records
         if agreed.privacy:  # every count is a function of its rows; those that it measures are PUBLIC
             told = {"held_out": float(encoded.counts["held_out"])}
@@ -223,7 +224,8 @@ class Site:
         terms = self._terms(message.envelope)
         count, length = int(message.number("count", 1, MOST_SAMPLES)), int(message.number("max_new_tokens", 1, LONGEST_ANSWER))
         public = (record for record in self._records[message.envelope].held_out if record.provenance is Provenance.PUBLIC)
-        talks = self._bench.kind.talks and (terms.privacy is not None or not is_private(self._records[message.envelope].train))
+        trained_on = (*self._records[message.envelope].train, *self._held().train)  # generated rows may say what private ones do
+        talks = self._bench.kind.talks and (terms.privacy is not None or not is_private(trained_on))
         records = list(islice(self._bench.kind.askable(public), count)) if talks else []
         answers = []
         for section in ("before", "after"):

@@ -32,8 +32,7 @@ def sites_folder() -> Path:
 def charged_ledgers(client: str) -> Iterator[Ledger]:
     """The ledgers that sites whose name matches `client` (*: all) have charged in the runs that this machine keeps."""
     for note in sites_folder().glob(f"*/{client}/*/{CHARGED}"):
-        if (plan := note.with_name(PLAN)).exists():
-            yield Ledger(SitePlan(**read_json(plan, dict)).account, ledgers_folder())
+        yield from map(_ledger, note.read_text(encoding="utf-8").split())
 
 
 @dataclass(frozen=True)
@@ -95,12 +94,15 @@ class SiteFolder:
         path = self._of(envelope) / PLAN
         return SitePlan(**read_json(path, dict)) if path.exists() else None
 
-    def note_charged(self, envelope: Envelope) -> None:
-        """Note that the ledger was charged under `envelope`: from then on it has an entry of this run."""
-        self._write(envelope, CHARGED, "")
+    def note_charged(self, envelope: Envelope, ledger: Ledger) -> None:
+        """Note that `ledger` was charged under `envelope`: from then on it has an entry of this run."""
+        if ledger not in (known := self.charged(envelope)):
+            self._write(envelope, CHARGED, "".join(f"{one.account}\n" for one in (*known, ledger)))
 
-    def charged(self, envelope: Envelope) -> bool:
-        return (self._of(envelope) / CHARGED).exists()
+    def charged(self, envelope: Envelope) -> list[Ledger]:
+        """The ledgers that were charged under `envelope`."""
+        path = self._of(envelope) / CHARGED
+        return [_ledger(account) for account in path.read_text(encoding="utf-8").split()] if path.exists() else []
 
     def keep_question(self, envelope: Envelope, number: int, key: str) -> None:
         """Note that round `number` is answered to the question `key`, and to no other."""
@@ -120,3 +122,7 @@ class SiteFolder:
         with disk_errors_named(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(folder / name, content)
+
+
+def _ledger(account: str) -> Ledger:
+    return Ledger(account, ledgers_folder())

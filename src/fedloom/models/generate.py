@@ -72,19 +72,21 @@ def continuations(
     seed: int = 0,
     stop: Sequence[str] = (),
     skip: Collection[int] = (),
+    draws: Sequence[int] = (),
 ) -> Iterator[tuple[int, Continuation]]:
     """(place in `texts`, continuation) of each text, batch after batch, texts of like length together and the longest first.
 
     A plain string has its special tokens in it. `temperature` 0 is greedy; above, tokens are drawn by `seed`, for each text by itself,
-    whatever stands beside it. Ends at the end of a turn, before the first of the strings `stop`, or after `max_new_tokens`. A text that
-    does not fit into the model's context loses its beginning. A batch is left out when all its places are in `skip`: the others are then
-    the same batches, to the last digit, as without it.
+    whatever stands beside it; `draws` has a further number for each text, with which the same text is drawn otherwise. Ends at the end of
+    a turn, before the first of the strings `stop`, or after `max_new_tokens`. A text that does not fit into the model's context loses its
+    beginning. A batch is left out when all its places are in `skip`: the others are then the same batches, to the last digit, as without
+    it.
     """
     from fedloom.models.decoding import Decoders
 
     ends = _stop_tokens(model, tokenizer)
     prompts = [_prompt(model, tokenizer, text, max_new_tokens) for text in texts]
-    streams = _streams(prompts, seed) if temperature >= COLDEST else []
+    streams = _streams(prompts, seed, draws or [0] * len(prompts)) if temperature >= COLDEST else []
     by_length = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     batches = [by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size)]
     batches = [places for places in batches if not all(place in skip for place in places)]
@@ -209,14 +211,15 @@ def _write(decoder: Decoder, batch: _Batch, temperature: float, streams: Sequenc
         decoder.append(tokens.to(decoder.logits.device))
 
 
-def _streams(prompts: Sequence[list[int]], seed: int) -> list[torch.Generator]:
-    """A generator for each prompt: by the prompt itself, and by how often it came before."""
-    seen: Counter[tuple[int, ...]] = Counter()
+def _streams(prompts: Sequence[list[int]], seed: int, draws: Sequence[int]) -> list[torch.Generator]:
+    """A generator for each prompt: by the prompt itself, its number in `draws`, and how often both came before."""
+    seen: Counter[tuple[tuple[int, ...], int]] = Counter()
     found = []
-    for prompt in map(tuple, prompts):
+    for one in zip(map(tuple, prompts), draws, strict=True):
+        prompt, draw = one
         digest = hashlib.blake2b(repr(prompt).encode(), digest_size=8).hexdigest()
-        found.append(torch_stream(seed, "generate", digest, seen[prompt]))
-        seen[prompt] += 1
+        found.append(torch_stream(seed, "generate", digest, seen[one], *([draw] if draw else [])))
+        seen[one] += 1
     return found
 
 

@@ -43,10 +43,8 @@ def _image(shown: Mapping[str, str]) -> Html | None:
     try:
         shape = tuple(map(int, shown["size"].split()))
         pixels = np.frombuffer(b64decode(shown["pixels"], validate=True), dtype=np.uint8).reshape(shape)
-        picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(written := BytesIO(), format="PNG")
     except (KeyError, ValueError, TypeError, IndexError, Error):
         return None
-    written = BytesIO()
-    picture.save(written, format="PNG")
     source = f"data:image/png;base64,{b64encode(written.getvalue()).decode('ascii')}"
     return tag("img", src=source, alt=f"{shown.get('label')}, {'generated' if shown.get('made') == 'yes' else 'own'}")

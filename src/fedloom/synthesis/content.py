@@ -76,30 +76,37 @@ def made_texts(
     asked: Sequence[Asked],
     own: Sequence[Record],
     prompts: ContentPrompts,
+    system: str | None,
     lent: dict[str, Any],
     progress: Progress,
 ) -> Content:
-    """A conversation for each of `asked`: the text that was written as its user turn, the label as its answer, with the system turns of
-    the own row that guides it, or of the first one.
+    """A conversation for each of `asked`: the text that was written as its user turn, the label as its answer. Before it stand the turns of
+    the own row that guides it; without a guide the `system` turn alone, where there is one, so that nothing of an own row is in it.
 
-    A text that is empty, cut in its first sentence, one of the client's own, or written already is left out. Raises PrivateDataError for a
+    A text that is empty, cut in its first sentence, written already, or the one that guided it is left out. Raises PrivateDataError for a
     writer that may not read the own row which guides.
     """
     rows = [_conversation(record) for record in own]
     written = write(writer, [_prompt(one, rows, prompts) for one in asked], (), Budget(), lent, progress)
-    seen = {_bare(row.prompt[-1].content): "copied" for row in rows}
-    records, kept, left_out = [], [], Counter[str]()
+    alone = (Turn("system", system),) if system else ()
+    records, kept, left_out, seen = list[Conversation](), list[Asked](), Counter[str](), set[str]()
     for one, reply in zip(asked, written.replies, strict=True):
-        text = _text(reply)
-        fate = "empty" if not text else seen.setdefault(_bare(text), "")
-        if fate:
+        text, guide = _text(reply), None if one.guide is None else rows[one.guide]
+        if fate := _fate(_bare(text), guide, seen):
             left_out[fate] += 1
             continue
-        seen[_bare(text)] = "repeated"
-        frame = rows[one.guide or 0].prompt[:-1]
-        records.append(Conversation((*frame, Turn("user", text), Turn("assistant", one.label)), Provenance.SYNTHETIC, _fields(one, own)))
+        seen.add(_bare(text))
+        turns = (*(guide.prompt[:-1] if guide else alone), Turn("user", text), Turn("assistant", one.label))
+        records.append(Conversation(turns, Provenance.SYNTHETIC, _fields(one, own)))
         kept.append(one)
     return Content(records, kept, left_out, written.known, written.seconds)
+
+
+def _fate(text: str, guide: Conversation | None, seen: Collection[str]) -> str:
+    """Why a text is left out; empty for one that is kept."""
+    if not text or text in seen:
+        return "repeated" if text else "empty"
+    return "copied" if guide and text == _bare(guide.prompt[-1].content) else ""
 
 
 def _fields(one: Asked, own: Sequence[Record]) -> dict[str, str]:
@@ -116,9 +123,9 @@ def _conversation(record: Record) -> Conversation:
 def _prompt(one: Asked, own: Sequence[Conversation], prompts: ContentPrompts) -> Prompt:
     rules = [Turn("system", prompts.file.rules)] if prompts.file.rules else []
     if one.guide is None:
-        return Prompt.of([*rules, Turn("user", one.prompt)], [])
+        return Prompt.of([*rules, Turn("user", one.prompt)], [], draw=one.seed)
     guide = own[one.guide]
-    return Prompt.of([*rules, Turn("user", prompts.paraphrase(one.label, guide.prompt[-1].content))], [guide])
+    return Prompt.of([*rules, Turn("user", prompts.paraphrase(one.label, guide.prompt[-1].content))], [guide], draw=one.seed)
 
 
 def _text(reply: Reply | None) -> str:

@@ -1,84 +1,109 @@
 """How near generated content comes to a client's own: what tells a new row from a copy.
 
-The floor is how near rows of one client come to one another anyway: the 5% quantile of the distance of each own row to the nearest other
-one, which is the distance that a held-out row would have. A generated row below it is a near copy. The held-out rows themselves are left
-alone: nothing that is trained on should depend on them.
+The floor is how near the different rows of one client come to one another anyway: of the distances of each of n own rows to the nearest
+other one, the r-th smallest, r being 5% of n and 1 at the least. A held-out row would be as near as that in r of n + 1 cases; the held-out
+rows themselves are left alone, since nothing that is trained on should depend on them. A generated row below the floor is a near copy.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from math import exp, lgamma, log, log1p
+from math import exp, lgamma
 
 import numpy as np
 
 QUANTILE = 0.05
 """The share of own rows that are as near to another one as the floor."""
-CHANCE = 0.05
-"""How probable it is that a client is refused whose generated rows are as near as its own."""
+CHANCE = 0.005
+"""How probable it is that a client is refused whose generated rows are as near to its own as these are to one another."""
 MOST_OWN = 2000
 """Own rows from which the floor is measured, at the most."""
 BLOCK = 512
 """Rows whose distances are computed together."""
 GRAM = 5
 """Letters of a piece of text that is compared."""
+ONE_LEVEL = 1 / 255
+"""A picture that is no further away than one level of grey is a copy, whatever the floor."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Of each generated row, the distance to the nearest own row and which one that is; `floor`: None where there is one own row alone."""
+    """Of each generated row, the distance to the nearest own row and which one that is. `floor` is the `rank`-th smallest of the distances
+    of `measured` own rows to one another. What is no further than `least` is a copy, whatever the floor."""
 
     distance: np.ndarray
     own: np.ndarray
-    floor: float | None
+    floor: float
+    rank: int
+    measured: int
+    least: float = 0.0
 
     def is_near(self, rows: np.ndarray) -> np.ndarray:
-        """For each of `rows` (their numbers), whether it is nearer than the floor; without a floor none is."""
-        found: np.ndarray = self.distance[rows] < (-np.inf if self.floor is None else self.floor)
+        """For each of `rows` (their numbers), whether it is a near copy."""
+        found: np.ndarray = (self.distance[rows] < self.floor) | (self.distance[rows] <= self.least)
         return found
+
+    def too_many(self, near: int, rows: int, share: float) -> bool:
+        """Whether `near` of `rows` are more than `share` of them, and more than chance makes of rows that are no nearer than own ones.
+
+        Of m such rows the number K below the r-th of n own ones is beta-binomial, P(K = k) = C(m, k) B(k + a, m - k + b) / B(a, b), with
+        a = r and b = n - r + 1 for distances that do not depend on one another. Two own rows that are nearest to each other share theirs:
+        half of both is taken. Refused is what has P(K >= near) < `CHANCE`.
+        """
+        if near <= share * rows:
+            return False
+        a, b = self.rank / 2, (self.measured - self.rank + 1) / 2
+        below = (_log_choose(rows, k) + _log_beta(k + a, rows - k + b) - _log_beta(a, b) for k in range(near))
+        return 1 - sum(map(exp, below)) < CHANCE
 
 
 def of_pictures(own: np.ndarray, made: np.ndarray) -> Nearest:
-    """`own` (n, ...) and `made` (m, ...) uint8 of one size; the distance is the root mean square of the difference, in shares of white."""
+    """`own` (n, ...), two different ones at the least, and `made` (m, ...) uint8 of one size; the distance is the root mean square of the
+    difference, in shares of white."""
     rows, others = (pixels.reshape(len(pixels), -1) for pixels in (own, made))
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_OWN)).round().astype(int)]
     distance, place = _nearest_pixels(others, rows)
-    return Nearest(distance, place, _floor(_nearest_pixels(some, some, apart=True)[0]))
+    different = rows[_different([row.tobytes() for row in rows])]
+    some = _spread(len(different))
+    return _with_floor(distance, place, _nearest_pixels(different[some], different, some)[0], ONE_LEVEL)
 
 
 def of_texts(own: Sequence[str], made: Sequence[str]) -> Nearest:
-    """The distance is the share of a text's pieces of five letters that the nearest own text does not have."""
+    """The distance of two texts is the share of the pieces of five letters of the shorter one that the other does not have: 0 where one
+    holds the other. There are two different own ones at the least."""
     grams = [_grams(text) for text in own]
     distance, place = _nearest_grams([_grams(text) for text in made], grams)
-    some = grams[:MOST_OWN]
-    return Nearest(distance, place, _floor(_nearest_grams(some, some, apart=True)[0]))
+    different = [grams[i] for i in _different(grams)]
+    some = _spread(len(different))
+    return _with_floor(distance, place, _nearest_grams([different[i] for i in some], different, some)[0], 0.0)
 
 
-def too_many(near: int, rows: int, share: float) -> bool:
-    """Whether `near` of `rows` are more than `share` of them, and more than chance makes of this share: P(X >= near) < 5%, X binomial."""
-    if near <= share * rows or share >= 1:
-        return False
-    if share == 0:
-        return True
-    below = (lgamma(rows + 1) - lgamma(i + 1) - lgamma(rows - i + 1) + i * log(share) + (rows - i) * log1p(-share) for i in range(near))
-    return 1 - sum(map(exp, below)) < CHANCE
+def _with_floor(distance: np.ndarray, place: np.ndarray, apart: np.ndarray, least: float) -> Nearest:
+    rank = max(1, round(QUANTILE * len(apart)))
+    return Nearest(distance, place, float(np.sort(apart)[rank - 1]), rank, len(apart), least)
 
 
-def _floor(apart: np.ndarray) -> float | None:
-    return float(np.quantile(apart, QUANTILE)) if len(apart) > 1 else None
+def _different(rows: Sequence[Hashable]) -> list[int]:
+    """The places of the rows that no earlier one is equal to."""
+    return list({row: place for place, row in reversed(list(enumerate(rows)))}.values())[::-1]
 
 
-def _nearest_pixels(rows: np.ndarray, others: np.ndarray, apart: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """(distance, place) of the nearest of `others` for each of `rows`; `apart`: the two are the same, and none is near itself."""
+def _spread(count: int) -> np.ndarray:
+    """Up to `MOST_OWN` places of `count`, evenly apart."""
+    return np.linspace(0, count - 1, min(count, MOST_OWN)).round().astype(int)
+
+
+def _nearest_pixels(rows: np.ndarray, others: np.ndarray, itself: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(distance, place) of the nearest of `others` for each of `rows`. `itself` is where each stands among them, and does not count."""
     distance, place = np.full(len(rows), np.inf), np.zeros(len(rows), dtype=int)
     for start in range(0, len(rows), BLOCK):
-        some = slice(start, min(start + BLOCK, len(rows)))
+        some = np.arange(start, min(start + BLOCK, len(rows)))
         for begin in range(0, len(others), BLOCK):
             squares = _squares(rows[some], others[begin : begin + BLOCK])
-            if apart and begin == start:
-                np.fill_diagonal(squares, np.inf)
+            if itself is not None:
+                here = (itself[some] >= begin) & (itself[some] < begin + squares.shape[1])
+                squares[here, itself[some][here] - begin] = np.inf
             nearest = squares.argmin(axis=1)
             found = squares[np.arange(len(nearest)), nearest]
             nearer = found < distance[some]
@@ -98,15 +123,27 @@ def _grams(text: str) -> frozenset[str]:
     return frozenset(words[i : i + GRAM] for i in range(max(len(words) - GRAM + 1, 1)))
 
 
-def _nearest_grams(texts: Sequence[frozenset[str]], others: Sequence[frozenset[str]], apart: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def _nearest_grams(
+    texts: Sequence[frozenset[str]], others: Sequence[frozenset[str]], itself: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     holders: dict[str, list[int]] = {}
     for number, grams in enumerate(others):
         for gram in grams:
             holders.setdefault(gram, []).append(number)
     distance, place = np.ones(len(texts)), np.zeros(len(texts), dtype=int)
     for number, grams in enumerate(texts):
-        shared = Counter(other for gram in grams for other in holders.get(gram, ()) if not (apart and other == number))
-        if shared:
-            best, most = min(shared.items(), key=lambda one: (-one[1], one[0]))
-            distance[number], place[number] = 1 - most / len(grams), best
+        own = -1 if itself is None else int(itself[number])
+        shared = Counter(other for gram in grams for other in holders.get(gram, ()) if other != own)
+        shares = {other: count / min(len(grams), len(others[other])) for other, count in shared.items()}
+        if shares:
+            best = min(shares, key=lambda other: (-shares[other], other))
+            distance[number], place[number] = 1 - shares[best], best
     return distance, place
+
+
+def _log_choose(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)

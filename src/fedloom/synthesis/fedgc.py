@@ -16,9 +16,9 @@ from pydantic import Field
 
 from fedloom.data.generated_rows import MIX, Order
 from fedloom.data.pixels import stacked
-from fedloom.data.record_sequence import described, kind_of_records
+from fedloom.data.record_sequence import described, digests, kind_of_records
 from fedloom.data.records import Conversation, Picture, Provenance, Record
-from fedloom.errors import DataError, RecipeError, RunStoppedError
+from fedloom.errors import DataError, RecipeError, RefusedMessageError, RunStoppedError
 from fedloom.hooks import PrepareContext, Prepared, PrepareStep, ServerSide, prepare_steps
 from fedloom.measures import SHARE, Measure, counted
 from fedloom.registry import PLACE, parts_of
@@ -101,6 +101,9 @@ class FedGC(PrepareStep):
         dict[str, Any] | None,
         Field(json_schema_extra=parts_of(generators), description="what writes the scenes with prompts llm; null, of texts: the generator"),
     ] = None
+    system: Annotated[
+        str | None, Field(description="of texts made from prompts alone: their system turn, as own rows have it; null: none")
+    ] = None
     scenes: Annotated[int, Field(ge=1, le=100, description="scenes of each class with prompts llm")] = 12
     noise_on_counts: Annotated[
         float | None,
@@ -126,6 +129,8 @@ class FedGC(PrepareStep):
         task = tasks.get(server.recipe.task.kind)
         if not issubclass(task, Labels):
             raise RecipeError(f"{WHERE} makes rows of classes, and {server.recipe.task.kind} does not classify; choose a task that does")
+        if [step.kind for step in server.recipe.prepare].count("fedgc") > 1:
+            raise RecipeError(f"{WHERE} is there twice, and the second would take what the first has made for own rows; leave one out")
         if self.total < len(server.clients):
             raise RecipeError(f"{WHERE}: total {self.total} is less than one row for each of {len(server.clients)} clients; raise it")
         if server.recipe.privacy and server.recipe.privacy.unit == "row" and self.order != MIX:
@@ -156,8 +161,12 @@ class FedGC(PrepareStep):
         content, nearest = self._pictures(context, records, asked) if _are_pictures(records) else self._texts(context, records, asked)
         measured = self._measured(context, asked, content, nearest)
         if nearest is not None:
-            content = self._without_near_copies(context.client, content, nearest)
+            content = self._without_near_copies(context, content, nearest)
         kept = content.records if self.train_on == "generated" else [*records, *content.records]
+        if not kept:
+            raise DataError(
+                f"{WHERE}: nothing is left to train on: {len(asked)} rows were asked of this client; raise total, or change budget"
+            )
         return Prepared(
             kept,
             content.left_out,
@@ -212,12 +221,13 @@ class FedGC(PrepareStep):
             lacking = [label for label, count in wanted.items() if count]
             scenes = prompts.scenes(lacking, self.scenes, self._scene_writer(), context.bench.lent, context.progress)
         own: dict[str, list[int]] = {}
-        for place, record in enumerate(described(records)):
-            own.setdefault(record.label, []).append(place)
+        if self.guidance != "prompt" and len(set(digests(records))) > 1:  # of one row alone it cannot be told what is near
+            for place, record in enumerate(described(records)):
+                own.setdefault(record.label, []).append(place)
         asked = []
         for label, count in wanted.items():
             texts = prompts.of_class(self.prompts, label, scenes.get(label, ()), count, context.stream)
-            guides = context.stream.permutation(own.get(label, [])).astype(int).tolist() if self.guidance != "prompt" else []
+            guides = context.stream.permutation(own.get(label, [])).astype(int).tolist()
             seeds = context.stream.integers(2**31, size=count).tolist()
             for i, (text, seed) in enumerate(zip(texts, seeds, strict=True)):
                 asked.append(Asked(label, text, seed, guides[i % len(guides)] if guides else None))
@@ -225,7 +235,10 @@ class FedGC(PrepareStep):
 
     def _wanted(self, context: PrepareContext) -> dict[str, int]:
         """label -> the rows of it that the server has told this client to generate."""
-        wanted = {label: int(context.told.get(f"{CLASS}{number}", 0)) for number, label in enumerate(context.labels)}
+        told = [float(context.told.get(f"{CLASS}{number}", 0)) for number in range(len(context.labels))]
+        if any(count < 0 or not count.is_integer() for count in told) or sum(told) > self.total:
+            raise RefusedMessageError(f"{WHERE}: is asked for numbers of rows that are none, or for more than total {self.total} in all")
+        wanted = dict(zip(context.labels, map(int, told), strict=True))
         if self.guidance == "real":
             known = {one.label for one in described(context.records)}
             return {label: count for label, count in wanted.items() if label in known}
@@ -233,27 +246,40 @@ class FedGC(PrepareStep):
 
     def _pictures(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, Nearest | None]:
         generator = picture_generator_of(self.generator, f"{WHERE}: generator.kind")
-        own = _one_size(records)
+        own = self._one_size(records)
         content = made_pictures(generator, asked, records, own.shape[1:], self.strength, context.bench.lent, context.progress)
         made = [record.pixels for record in content.records if isinstance(record, Picture)]
-        return content, copies.of_pictures(own, np.stack(made)) if made else None
+        return content, copies.of_pictures(own, np.stack(made)) if made and len(set(digests(records))) > 1 else None
 
     def _texts(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, Nearest | None]:
         writer = writer_of(self.generator, f"{WHERE}: generator.kind")
-        content = made_texts(writer, asked, records, self._prompts(Conversation.kind), context.bench.lent, context.progress)
+        content = made_texts(writer, asked, records, self._prompts(Conversation.kind), self.system, context.bench.lent, context.progress)
         own, made = ([one.prompt[-1].content for one in rows] for rows in (records, content.records))
-        return content, copies.of_texts(own, made) if made else None
+        return content, copies.of_texts(own, made) if made and len(set(own)) > 1 else None
 
-    def _without_near_copies(self, client: str, content: Content, nearest: Nearest) -> Content:
-        """`content` without the guided rows that are nearer to an own row than own rows are to one another. Raises RunStoppedError where
-        these are too many of them."""
+    def _one_size(self, records: Sequence[Any]) -> np.ndarray:
+        """The pixels of a client's pictures, uint8 (n, height, width, channels). With guidance prompt, no own one may decide whether the
+        generated ones have colours."""
+        if self.guidance == "prompt" and len({record.pixels.shape[2] for record in records}) > 1:
+            raise DataError(
+                f"{WHERE}: some of its pictures are grey and some coloured, which guidance prompt does not look at; make them alike"
+            )
+        try:
+            return stacked(records)
+        except DataError as error:
+            raise DataError(f"{WHERE}: {error}") from None
+
+    def _without_near_copies(self, context: PrepareContext, content: Content, nearest: Nearest) -> Content:
+        """`content` without the guided rows that are near copies. Raises RunStoppedError where these are too many of them; under privacy
+        nothing tells of that."""
         guided = content.guided
         near = guided[nearest.is_near(guided)]
-        if copies.too_many(len(near), len(guided), self.near_copies):
-            mend = f"raise strength (it is {self.strength:g})" if self.strength < 1 else "write guidance: prompt"
+        if not context.under_privacy and nearest.too_many(len(near), len(guided), self.near_copies):
+            pictures = _are_pictures(content.records)
+            mend = f"raise strength (it is {self.strength:g})" if pictures and self.strength < 1 else "write guidance: prompt"
             raise RunStoppedError(
-                f"{WHERE}: {len(near) / len(guided):.0%} of the guided rows of client '{client}' are nearer to an own row than own rows are"
-                f" to one another (at most {self.near_copies:.0%} may be); {mend}"
+                f"{WHERE}: {len(near) / len(guided):.0%} of the guided rows of client '{context.client}' are nearer to an own row than own"
+                f" rows are to one another (at most {self.near_copies:.0%} may be); {mend}"
             )
         return content.without(near.tolist(), "near_copy")
 
@@ -268,7 +294,7 @@ class FedGC(PrepareStep):
         }
         if nearest is None:
             return found
-        found |= {"distance": float(np.median(nearest.distance))} | ({} if nearest.floor is None else {"floor": nearest.floor})
+        found |= {"distance": float(np.median(nearest.distance)), "floor": nearest.floor}
         if len(guided):
             guides = np.array([content.asked[i].guide for i in guided])
             found |= {
@@ -286,14 +312,6 @@ def _identity(part: Mapping[str, Any]) -> Mapping[str, Any]:
     settings = dict(part)
     found: Mapping[str, Any] = generators.get(str(settings.pop("kind")))(**settings).identity()
     return found
-
-
-def _one_size(records: Sequence[Any]) -> np.ndarray:
-    """The pixels of a client's pictures, uint8 (n, height, width, channels)."""
-    try:
-        return stacked(records)
-    except DataError as error:
-        raise DataError(f"{WHERE}: {error}") from None
 
 
 def _shown(own: Sequence[Record], made: Sequence[Record], labels: Sequence[str]) -> list[Picture]:

@@ -28,16 +28,18 @@ LEAVING = (Provenance.PUBLIC, Provenance.DP_RELEASED)
 @dataclass(frozen=True, repr=False)
 class Prompt:
     """Turns to reply to, and how the reply begins. Built with `of`, which takes the records whose texts are in it: its `provenance` is the
-    strictest of theirs. Its representation shows no content."""
+    strictest of theirs. `draw` decides, with the generator's seed, what is drawn: the same words with another one get another reply. Its
+    representation shows no content."""
 
     turns: tuple[Turn, ...]
     begun: str
     provenance: Provenance
+    draw: int = 0
 
     @classmethod
-    def of(cls, turns: Sequence[Turn], records: Sequence[Record], begun: str = "") -> Prompt:
+    def of(cls, turns: Sequence[Turn], records: Sequence[Record], begun: str = "", draw: int = 0) -> Prompt:
         found = {record.provenance for record in records}
-        return cls(tuple(turns), begun, next((one for one in STRICTEST if one in found), Provenance.PUBLIC))
+        return cls(tuple(turns), begun, next((one for one in STRICTEST if one in found), Provenance.PUBLIC), draw)
 
     @property
     def merged(self) -> Prompt:

@@ -20,7 +20,7 @@ from fedloom.errors import PartError
 from fedloom.files import cache_folder, disk_errors_named, write_atomic
 from fedloom.synthesis.picture_generator import PictureGenerator, Wish
 
-VERSION = 1
+VERSION = 2
 """Part of the key of what is kept."""
 
 FOLDER = "made"
@@ -32,8 +32,8 @@ FLAT = 2 / 255
 
 @dataclass
 class MadePictures:
-    """`pixels`: for each wish a picture, uint8 (height, width, channels), or None; `left_out` counts why. `known` were made before, the
-    others took `seconds`."""
+    """`pixels`: for each wish a picture, uint8 (height, width, channels), or None; `left_out` counts why. `known` were made before, and all
+    took `seconds`, when they were made."""
 
     pixels: list[np.ndarray | None] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -62,10 +62,11 @@ def make_pictures(
         if found is None:
             before = monotonic()
             found = _checked(list(generator.made(some, size, strength, lent)), some, size)
+            found["seconds"] = np.array([monotonic() - before])
             write_atomic(path, save(found), private=True)
-            made.seconds += monotonic() - before
         else:
             made.known += len(some)
+        made.seconds += float(found["seconds"][0])
         for fate, pixels in zip(found["fate"], found["pixels"], strict=True):
             made.pixels.append(None if fate else pixels)
             made.left_out.update([REASONS[fate]] if fate else [])

@@ -96,7 +96,8 @@ def _keys(prompts: Sequence[Prompt], stop: Sequence[str]) -> list[str]:
     seen: Counter[str] = Counter()
     keys = []
     for prompt in prompts:
-        asked = json.dumps([[[turn.role, turn.content] for turn in prompt.turns], prompt.begun, list(stop)])
+        drawn = [prompt.draw] if prompt.draw else []
+        asked = json.dumps([[[turn.role, turn.content] for turn in prompt.turns], prompt.begun, list(stop), *drawn])
         again = f" {seen[asked]}" if asked in seen else ""
         keys.append(hashlib.sha256(f"{asked}{again}".encode()).hexdigest())
         seen[asked] += 1

@@ -93,7 +93,7 @@ class EndpointGenerator(Generator):
         """The server begins the reply by itself: what it was to begin with is put before what it says unless it says so."""
         self.allow(prompt)
         turns = [{"role": turn.role, "content": turn.content} for turn in prompt.turns]
-        said = self._server.ask(turns, self.max_new_tokens, self.temperature, self.seed, stop, self.timeout)
+        said = self._server.ask(turns, self.max_new_tokens, self.temperature, self.seed + prompt.draw, stop, self.timeout)
         text = said.text.lstrip()
         begun = "" if text.startswith(prompt.begun) else f"{prompt.begun} "
         return Reply(begun + text, said.tokens, said.prompt_tokens, said.ended)

@@ -40,8 +40,9 @@ class LoadedGenerator(Generator):
         fitting = [place for place, length in enumerate(lengths) if length <= room]
         skip = {number for number, place in enumerate(fitting) if place in known}
         asked = [texts[place] for place in fitting]
+        draws = [prompts[place].draw for place in fitting]
         found = continuations(
-            self.model, self.tokenizer, asked, self.max_new_tokens, self.batch_size, self.temperature, self.seed, stop, skip
+            self.model, self.tokenizer, asked, self.max_new_tokens, self.batch_size, self.temperature, self.seed, stop, skip, draws
         )
         for number, written in found:
             if number not in skip:

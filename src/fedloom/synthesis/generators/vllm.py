@@ -70,9 +70,8 @@ class VllmGenerator(Generator):
 
     def _written(self, prompts: Sequence[Prompt], stop: Sequence[str], lent: dict[str, Any]) -> list[Reply]:
         vllm, engine = _vllm(), self._engine(lent)
-        sampling = vllm.SamplingParams(
-            temperature=self.temperature, max_tokens=self.max_new_tokens, stop=list(stop) or None, seed=self.seed
-        )
+        settings = {"temperature": self.temperature, "max_tokens": self.max_new_tokens, "stop": list(stop) or None}
+        sampling = [vllm.SamplingParams(**settings, seed=self.seed + prompt.draw) for prompt in prompts]
         adapter = {"lora_request": _lora_request(self.adapter)} if self.adapter else {}
         goes_on = any(prompt.begun for prompt in prompts)
         found = engine.chat(
