@@ -123,13 +123,17 @@ def check_privacy(
         if step.exchanges and step.counts_rows and (recipe.privacy.unit == "client" or step.noise_on_counts is None):
             raise RecipeError(
                 f"prepare.{number}: {settings['kind']} sends counts of a client's rows up, which noise for privacy.unit"
-                f" {recipe.privacy.unit} does not protect; set it so that it counts none, leave it out, or write privacy: null"
+                f" {recipe.privacy.unit} does not protect; {_advice(step, recipe.privacy.unit)}, or write privacy: null"
             )
         if recipe.privacy.unit == "row" and not step.row_by_row:
             raise RecipeError(
                 f"prepare.{number}: {settings['kind']} makes a row of several, or several of one, so that protecting a row would not"
-                " protect what it was made of; leave it out, or write privacy: null"
+                f" protect what it was made of; {step.for_privacy}, or write privacy: null"
             )
+
+
+def _advice(step: PrepareStep, unit: str) -> str:
+    return step.for_privacy if unit == "row" else "set it so that it counts none, leave it out"
 
 
 def _made(registry: Registry[Any], settings: Mapping[str, Any]) -> Any:

@@ -118,6 +118,11 @@ class PrepareStep:
         1. None: it cannot be taken then."""
         return None
 
+    @property
+    def for_privacy(self) -> str:
+        """What a user does, who wants privacy of rows with a step that does not go with it, in words for the end of an error."""
+        return "leave it out"
+
     def check(self, server: ServerSide) -> None:
         """Raise a FedloomError, before anything is started, when the step cannot be taken."""
 

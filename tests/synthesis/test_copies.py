@@ -59,9 +59,10 @@ def test_the_distance_of_texts_is_the_share_of_pieces_that_the_nearest_own_one_l
 
 def test_a_text_that_holds_an_own_one_is_a_copy_of_it():
     own = ["Nine violins were sold.", "A bakery opens at dawn."]
-    found = of_texts(own, ["It was told that nine violins were sold. And more was told of it that year.", "Moss likes rain."])
-    assert found.distance[0] == 0.0
-    assert found.is_near(np.arange(2)).tolist() == [True, False]
+    longer = "It was told that nine violins were sold. And more was told of it that year."
+    found = of_texts(own, [longer, "Nine. violins, were -- SOLD", "Moss likes rain."])
+    assert found.distance[:2].tolist() == [0.0, 0.0]
+    assert found.is_near(np.arange(3)).tolist() == [True, True, False]
 
 
 @given(rows=st.integers(1, 300), near=st.integers(0, 300), own=st.integers(2, 300), share=st.sampled_from([0.0, 0.05, 0.2, 0.9]))

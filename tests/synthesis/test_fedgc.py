@@ -99,8 +99,9 @@ def test_counts_are_those_of_the_own_rows_and_the_plan_adds_up_to_the_total():
 
 def test_rows_that_come_too_near_own_ones_are_refused_with_their_share():
     refused = r"100% of the guided rows of client 'ann' are nearer .* \(at most 5% may be\); raise strength \(it is 0.05\)"
-    with pytest.raises(RunStoppedError, match=refused):
-        done(step(strength=0.05))
+    for share in (0.05, 0.0):
+        with pytest.raises(DataError, match=refused.replace("5%", f"{share:.0%}")):
+            done(step(strength=0.05, near_copies=share))
     near = done(step(strength=0.05, near_copies=1.0))
     assert (near.measured["near_copies"], near.measured["guide_nearest"]) == (1.0, 1.0)
     assert near.left_out == {"near_copy": 5}
@@ -163,6 +164,31 @@ def test_what_was_made_is_not_made_again_and_the_batch_decides_nothing():
     assert again.records == first.records
     assert again.measured["known"] == 9
     assert done(step(generator={"kind": "paints", "batch_size": 5}), bench=lent, seed=11).records == first.records
+
+
+def test_a_damaged_file_of_the_cache_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLOOM_HOME", str(tmp_path))
+    first = done(step(generator={"kind": "paints", "batch_size": 9}))
+    (path,) = (tmp_path / "made").iterdir()
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 0xFF
+    path.write_bytes(content)
+    again = done(step(generator={"kind": "paints", "batch_size": 9}))
+    assert again.measured["known"] == 0
+    assert again.records == first.records
+
+
+def test_a_generator_that_gives_little_of_use_is_told(tmp_path):
+    notes = []
+
+    class Notes(Observer):
+        def note(self, text):
+            notes.append(text)
+
+    broken = PAINTED | {"generator": {"kind": "paints", "fault": "flat", "batch_size": 1}, "guidance": "prompt"}
+    fedloom.run("pictures_tiny", tmp_path / "run", Notes(), prepare=[broken], **TWO_ROUNDS | {"rounds": 1})
+    (told,) = (note for note in notes if "nothing usable" in note)
+    assert told.startswith("warning: wanted rows that the generator gave nothing usable for: 100.0% at the worst of 4 such clients of 4;")
 
 
 def test_pictures_of_different_sizes_are_refused():
@@ -375,7 +401,7 @@ def test_a_text_that_holds_an_own_one_is_a_near_copy(says):
         for what, how in zip(["harbour", "violin", "bakery", "moss", "engine", "lantern", "carpet", "orchard"], "abcdefgh", strict=True)
     ]
     says(lambda prompt, number: f"{prompt.turns[-1].content.splitlines()[-1]} So it is.")
-    with pytest.raises(RunStoppedError, match=r"100% of the guided rows of client 'ann' are nearer .*; write guidance: prompt"):
+    with pytest.raises(DataError, match=r"100% of the guided rows of client 'ann' are nearer .*; write guidance: prompt"):
         done(step(generator=SAYS), records=[row(text, "a") for text in own], told=(8.0, 0.0, 0.0))
 
 

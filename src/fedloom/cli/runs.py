@@ -72,7 +72,7 @@ def resume(
 def prepare(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    show: Annotated[int, typer.Option("--show", help="Rows of each client to show.", min=0)] = 5,
+    show: Annotated[int, typer.Option("--show", help="Rows of each client to show, generated ones where there are some.", min=0)] = 5,
     out_file: Annotated[
         Path | None,
         typer.Option("--out", help="Write the rows of all clients into this new .jsonl file, or pictures into this new folder."),
@@ -113,7 +113,8 @@ def prepare(
         print(json.dumps({"clients": facts, "out": str(out_file) if out_file else None}))
         return
     for one in clients:
-        for line in row_lines(one.name, one.records.train, show):
+        generated = one.records.train[-one.records.generated :] if one.records.generated else one.records.train
+        for line in row_lines(one.name, generated, show):
             out.print(line, highlight=False)
     out.print(prepared_table([(one.name, one.reasons) for one in clients]))
     if out_file:

@@ -7,6 +7,7 @@ rows themselves are left alone, since nothing that is trained on should depend o
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -50,10 +51,10 @@ class Nearest:
 
         Of m such rows the number K below the r-th of n own ones is beta-binomial, P(K = k) = C(m, k) B(k + a, m - k + b) / B(a, b), with
         a = r and b = n - r + 1 for distances that do not depend on one another. Two own rows that are nearest to each other share theirs:
-        half of both is taken. Refused is what has P(K >= near) < `CHANCE`.
+        half of both is taken. Too many have P(K >= near) < `CHANCE`; of a share of 0 one is too many.
         """
-        if near <= share * rows:
-            return False
+        if near <= share * rows or share == 0:
+            return near > share * rows
         a, b = self.rank / 2, (self.measured - self.rank + 1) / 2
         below = (_log_choose(rows, k) + _log_beta(k + a, rows - k + b) - _log_beta(a, b) for k in range(near))
         return 1 - sum(map(exp, below)) < CHANCE
@@ -70,8 +71,8 @@ def of_pictures(own: np.ndarray, made: np.ndarray) -> Nearest:
 
 
 def of_texts(own: Sequence[str], made: Sequence[str]) -> Nearest:
-    """The distance of two texts is the share of the pieces of five letters of the shorter one that the other does not have: 0 where one
-    holds the other. There are two different own ones at the least."""
+    """The distance of two texts is the share of the pieces of five letters of the shorter one that the other does not have, whatever stands
+    between words: 0 where one holds the other. There are two different own ones at the least."""
     grams = [_grams(text) for text in own]
     distance, place = _nearest_grams([_grams(text) for text in made], grams)
     different = [grams[i] for i in _different(grams)]
@@ -119,7 +120,7 @@ def _squares(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _grams(text: str) -> frozenset[str]:
-    words = f" {' '.join(text.lower().split())} "
+    words = re.sub(r"\W+", " ", f" {text.lower()} ")
     return frozenset(words[i : i + GRAM] for i in range(max(len(words) - GRAM + 1, 1)))
 
 

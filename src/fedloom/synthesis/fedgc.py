@@ -18,7 +18,7 @@ from fedloom.data.generated_rows import MIX, Order
 from fedloom.data.pixels import stacked
 from fedloom.data.record_sequence import described, digests, kind_of_records
 from fedloom.data.records import Conversation, Picture, Provenance, Record
-from fedloom.errors import DataError, RecipeError, RefusedMessageError, RunStoppedError
+from fedloom.errors import DataError, RecipeError, RefusedMessageError
 from fedloom.hooks import PrepareContext, Prepared, PrepareStep, ServerSide, prepare_steps
 from fedloom.measures import SHARE, Measure, counted
 from fedloom.registry import PLACE, parts_of
@@ -41,7 +41,14 @@ SHOWN = 2
 MEASURES = (
     counted("wanted", "rows to generate"),
     counted("generated", "rows generated"),
-    counted("known", "of them made before"),
+    counted("known", "of the wanted ones, made before"),
+    Measure(
+        "unusable",
+        "wanted rows that the generator gave nothing usable for",
+        SHARE,
+        alert=0.5,
+        note="the generator makes little that can be trained on; look at it with `fedloom prepare`",
+    ),
     counted("guided", "of them guided by an own row"),
     counted("filled", "classes without an own row that got some"),
     Measure("seconds", "seconds of generation", "s", "neither"),
@@ -51,7 +58,7 @@ MEASURES = (
         "guided rows whose nearest own row is their guide",
         SHARE,
         alert=0.2,
-        note="guided rows are variants of own rows where many are nearest to their guide; raise strength",
+        note="many guided rows are variants of their guide; give pictures more strength, or write guidance: prompt",
     ),
     Measure("distance", "distance of a generated row to the nearest own one, median", "", "higher"),
     Measure("floor", "distance below which a row is a near copy", "", "neither"),
@@ -153,7 +160,7 @@ class FedGC(PrepareStep):
         return {client: self._of_classes(own, share) for (client, own), share in zip(known.items(), shares, strict=True)}
 
     def apply(self, context: PrepareContext) -> Prepared:
-        """The client's rows and the generated ones behind them. Raises RunStoppedError where too many of these are near copies."""
+        """The client's rows and the generated ones behind them. Raises DataError where too many of these are near copies."""
         if context.held_out:
             return Prepared(context.records)
         records = list(context.records)
@@ -164,9 +171,8 @@ class FedGC(PrepareStep):
             content = self._without_near_copies(context, content, nearest)
         kept = content.records if self.train_on == "generated" else [*records, *content.records]
         if not kept:
-            raise DataError(
-                f"{WHERE}: nothing is left to train on: {len(asked)} rows were asked of this client; raise total, or change budget"
-            )
+            told = ", ".join(f"{why} {count}" for why, count in content.left_out.items()) or "raise total, or change budget"
+            raise DataError(f"{WHERE}: nothing is left to train on of {len(asked)} rows that were to be generated ({told})")
         return Prepared(
             kept,
             content.left_out,
@@ -176,6 +182,10 @@ class FedGC(PrepareStep):
             generated=len(content.records),
             order=self.order,
         )
+
+    @property
+    def for_privacy(self) -> str:
+        return "write guidance: prompt and train_on: both, and give a budget other than equal noise_on_counts"
 
     def described(self) -> Mapping[str, Any]:
         parts = {name: part for name, part in (("generator", self.generator), ("writer", self.writer)) if part}
@@ -270,14 +280,14 @@ class FedGC(PrepareStep):
             raise DataError(f"{WHERE}: {error}") from None
 
     def _without_near_copies(self, context: PrepareContext, content: Content, nearest: Nearest) -> Content:
-        """`content` without the guided rows that are near copies. Raises RunStoppedError where these are too many of them; under privacy
-        nothing tells of that."""
+        """`content` without the guided rows that are near copies. Raises DataError where these are too many of them; under privacy nothing
+        tells of that."""
         guided = content.guided
         near = guided[nearest.is_near(guided)]
         if not context.under_privacy and nearest.too_many(len(near), len(guided), self.near_copies):
             pictures = _are_pictures(content.records)
             mend = f"raise strength (it is {self.strength:g})" if pictures and self.strength < 1 else "write guidance: prompt"
-            raise RunStoppedError(
+            raise DataError(
                 f"{WHERE}: {len(near) / len(guided):.0%} of the guided rows of client '{context.client}' are nearer to an own row than own"
                 f" rows are to one another (at most {self.near_copies:.0%} may be); {mend}"
             )
@@ -289,6 +299,7 @@ class FedGC(PrepareStep):
             "wanted": len(asked),
             "known": content.known,
             "guided": len(guided),
+            "unusable": 1 - len(content.records) / len(asked) if asked else 0.0,
             "filled": len({record.label for record in content.records} - known),
             "seconds": content.seconds,
         }

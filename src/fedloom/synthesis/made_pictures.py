@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -20,11 +20,14 @@ from fedloom.errors import PartError
 from fedloom.files import cache_folder, disk_errors_named, write_atomic
 from fedloom.synthesis.picture_generator import PictureGenerator, Wish
 
-VERSION = 2
+VERSION = 3
 """Part of the key of what is kept."""
 
 FOLDER = "made"
 """In the cache. It holds pictures that may have been made from clients' own."""
+
+SUM = "sha256"
+"""The name under which a file has the hash of what it keeps."""
 
 FLAT = 2 / 255
 """The least difference of the lightest and the darkest value of a picture that shows something."""
@@ -63,7 +66,7 @@ def make_pictures(
             before = monotonic()
             found = _checked(list(generator.made(some, size, strength, lent)), some, size)
             found["seconds"] = np.array([monotonic() - before])
-            write_atomic(path, save(found), private=True)
+            write_atomic(path, save({**found, SUM: _sum(found)}), private=True)
         else:
             made.known += len(some)
         made.seconds += float(found["seconds"][0])
@@ -106,9 +109,17 @@ def _key(identity: str, wishes: Sequence[Wish]) -> str:
 def _kept(path: Path) -> dict[str, np.ndarray] | None:
     """What is on disk; None where there is nothing, or a damaged file, which is written anew."""
     try:
-        return load(path.read_bytes())
+        found = load(path.read_bytes())
     except (FileNotFoundError, SafetensorError):
         return None
+    own = found.pop(SUM, None)
+    return found if own is not None and np.array_equal(own, _sum(found)) else None
+
+
+def _sum(found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The SHA-256 of all that is kept, as bytes."""
+    content = b"".join(name.encode() + found[name].tobytes() for name in sorted(found))
+    return np.frombuffer(hashlib.sha256(content).digest(), dtype=np.uint8)
 
 
 def _folder() -> Path:
