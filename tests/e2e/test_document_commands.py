@@ -62,7 +62,7 @@ def test_a_run_trains_on_the_pairs(folder, desk):
     done = fedloom("run", *words(folder), "--out", "documents-run", "--json", cwd=desk)
     assert result(done)["status"] == "finished"
     report = (desk / "documents-run" / "report.html").read_text()
-    assert "What the prepare steps kept" in report
+    assert "What was prepared" in report
     assert "What is Flour?" not in report
 
 
