@@ -94,7 +94,7 @@ class FedGC(PrepareStep):
     ] = "mixed"  # fmt: skip
     strength: Annotated[
         float, Field(gt=0, le=1, description="of guided pictures: noise that the own one gets, from 0 (none) to 1 (nothing of it is left)")
-    ] = 0.7
+    ] = 0.8
     near_copies: Annotated[
         float, Field(ge=0, le=1, description="share of guided rows that may be near copies of own rows; above, the step is refused")
     ] = 0.05
