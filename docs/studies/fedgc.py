@@ -19,10 +19,10 @@ from typing import Any
 
 from fedgc_data import LABELS, PASSAGES, write_inverted, write_passages
 from fedgc_tables import tables
-from fedloom.synthesis.generator_training import train_generator, training_of
 from running import run_once
 
 from fedloom.errors import FedloomError
+from fedloom.synthesis.generator_training import train_generator, training_of
 
 SEEDS = (1, 2, 3)
 BETAS = {"0.05": 0.05, "0.1": 0.1, "iid": None}
