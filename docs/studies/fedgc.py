@@ -19,7 +19,7 @@ from typing import Any
 
 from fedgc_data import LABELS, PASSAGES, write_inverted, write_passages
 from fedgc_tables import tables
-from running import run_once
+from running import run_once, tell
 
 from fedloom.errors import FedloomError
 from fedloom.synthesis.generator_training import train_generator, training_of
@@ -62,9 +62,7 @@ def main() -> None:
                 getattr(study, part)(seed)
     except FedloomError as error:
         sys.exit(f"{error}\nthe same command goes on from here")
-    table = "\n".join(tables(given.out, given.seeds))
-    (given.out / "tables.md").write_text(table + "\n", encoding="utf-8")
-    print(table)
+    tell(given.out, tables(given.out, given.seeds))
 
 
 class Study:

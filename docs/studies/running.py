@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,13 @@ import fedloom
 from fedloom.errors import FedloomError
 from fedloom.federation.run_folder import RunFolder
 from fedloom.report.live import LiveView
+
+
+def tell(out: Path, lines: Iterable[str]) -> None:
+    """Write the tables of a study into its folder, and print them."""
+    table = "\n".join(lines)
+    (out / "tables.md").write_text(table + "\n", encoding="utf-8")
+    print(table)
 
 
 def run_once(folder: Path, recipe: Mapping[str, Any]) -> fedloom.Run:

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from running import run_once
+from running import run_once, tell
 from u2s_data import shortened, write_data
 from u2s_rows import write_row_losses
 from u2s_tables import EXAMPLES, TRAINED, kept_pairs, tables
@@ -62,9 +62,7 @@ def main() -> None:
             write_row_losses(folder, data / "questions.jsonl")
     except FedloomError as error:
         sys.exit(f"{error}\nthe same command goes on from here")
-    table = "\n".join(tables(given.out, given.seeds))
-    (given.out / "tables.md").write_text(table + "\n", encoding="utf-8")
-    print(table)
+    tell(given.out, tables(given.out, given.seeds))
 
 
 class Study:

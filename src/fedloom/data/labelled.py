@@ -55,19 +55,23 @@ def cached_labelled(
 
     def made() -> tuple[dict[str, Tensor], int]:
         prompts = [_prompt(example, tokenizer, template) for example in examples]
-        kept = [torch.tensor(prompt[-max_length:], dtype=torch.int32) for prompt in prompts]
-        tensors = {
-            "ids": torch.cat([torch.zeros(0, dtype=torch.int32), *kept]),
-            "starts": torch.tensor([0, *map(len, kept)]).cumsum(0),
-            "right": torch.tensor(right, dtype=torch.long),
-        }
-        return tensors, sum(len(prompt) > max_length for prompt in prompts)
+        return labelled_tensors([prompt[-max_length:] for prompt in prompts], right), sum(len(prompt) > max_length for prompt in prompts)
 
     return keep_rows(folder, hashlib.sha256(json.dumps(content).encode()).hexdigest(), made)
 
 
+def labelled_tensors(rows: Sequence[Sequence[int]], right: Sequence[int]) -> dict[str, Tensor]:
+    """What a file of `LabelledRows` holds: the ids of `rows` one after another, where each begins, and their labels' numbers `right`."""
+    kept = [torch.tensor(row, dtype=torch.int32) for row in rows]
+    return {
+        "ids": torch.cat([torch.zeros(0, dtype=torch.int32), *kept]),
+        "starts": torch.tensor([0, *map(len, kept)]).cumsum(0),
+        "right": torch.tensor(right, dtype=torch.long),
+    }
+
+
 def load_labelled(path: Path) -> LabelledRows:
-    """Rows that `cached_labelled` wrote, mapped from disk."""
+    """Rows of `labelled_tensors`, mapped from disk."""
     with kept_rows(path) as (file, truncated):
         return LabelledRows(file.get_tensor("ids"), file.get_tensor("starts"), file.get_tensor("right"), truncated)
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fedloom.data.kept_rows import keep_rows
+from fedloom.data.labelled import labelled_tensors
 from fedloom.data.records import Conversation
 
 BUCKETS = 1 << 16
@@ -43,13 +43,7 @@ def cached_buckets(records: Sequence[Conversation], right: Sequence[int], max_wo
 
     def made() -> tuple[dict[str, Tensor], int]:
         found = [words(text) for text in texts]
-        rows = [torch.tensor(buckets(row[-max_words:]), dtype=torch.int32) for row in found]
-        tensors = {
-            "ids": torch.cat([torch.zeros(0, dtype=torch.int32), *rows]),
-            "starts": torch.tensor([0, *map(len, rows)]).cumsum(0),
-            "right": torch.tensor(right, dtype=torch.long),
-        }
-        return tensors, sum(len(row) > max_words for row in found)
+        return labelled_tensors([buckets(row[-max_words:]) for row in found], right), sum(len(row) > max_words for row in found)
 
     return keep_rows(folder, hashlib.sha256(json.dumps(content).encode()).hexdigest(), made)
 
