@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 QUICK = ("rounds=1", "evaluate.baselines=[]", "evaluate.samples=0")
 """Overrides that make of `tiny` the shortest run there is."""
@@ -23,10 +27,34 @@ PATIENCE = 120
 
 
 def fedloom(*words: object, cwd: Path, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command with `words`, run in `cwd`; `typed` is its standard input."""
-    return subprocess.run(
-        _command(words), cwd=cwd, input=typed, env=_environment(environment), capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    """The command with `words`, run in `cwd`; `typed` is its standard input. It starts warm, see `warm_start.py`."""
+    with tempfile.TemporaryDirectory() as folder:
+        streams = {name: Path(folder, name) for name in ("typed", "out", "err")}
+        for name, stream in streams.items():
+            stream.write_text(typed if name == "typed" else "", "utf-8")
+        command = {"words": [*map(str, words)], "cwd": str(cwd), "environment": _environment(environment)}
+        code = _ask(_warm_process(), json.dumps(command | {name: str(stream) for name, stream in streams.items()}))
+        return subprocess.CompletedProcess(words, code, streams["out"].read_text("utf-8"), streams["err"].read_text("utf-8"))
+
+
+@functools.cache
+def _warm_process() -> subprocess.Popen[str]:
+    """The process that forks for every command of these tests. It ends with its standard input, which is ours."""
+    script = Path(__file__).with_name("warm_start.py")
+    return subprocess.Popen([sys.executable, script], env=_environment({}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _ask(warm: subprocess.Popen[str], command: str) -> int:
+    """The exit code of the command; a command that takes too long is ended."""
+    assert warm.stdin is not None
+    assert warm.stdout is not None
+    warm.stdin.write(command + "\n")
+    warm.stdin.flush()
+    if not select.select([warm.stdout], [], [], PATIENCE)[0]:
+        for child in psutil.Process(warm.pid).children(recursive=True):
+            child.kill()
+        pytest.fail(f"no end after {PATIENCE} s: {command}")
+    return int(warm.stdout.readline())
 
 
 @contextmanager
