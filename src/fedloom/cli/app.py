@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from fedloom.cli import results, runs
 from fedloom.cli.audit import audit_app
+from fedloom.cli.bench import bench_app
 from fedloom.cli.catalogues import data_app, models_app, recipes_app
 from fedloom.cli.generate import generate_app
 from fedloom.cli.parts import err
@@ -34,6 +35,7 @@ for name, commands in {
     "audit": audit_app,
     "privacy": privacy_app,
     "generate": generate_app,
+    "bench": bench_app,
 }.items():
     app.add_typer(commands, name=name)
 for command in (
