@@ -17,11 +17,12 @@ KINDS = {
     "written": "what generators wrote (private content of your clients)",
     "made": "pictures that generators made (private content of your clients)",
     "judges": "what judges said of answers",
+    "answers": "what models answered to suites",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",
 }
 
-PRIVATE = ("rows", "prepared", "written", "made")
+PRIVATE = ("rows", "prepared", "written", "made", "answers")
 """Kinds that hold content of clients' rows, and can be made again."""
 
 LEFT = "what killed runs left half written"

@@ -13,6 +13,7 @@ from fedloom.cli import results, runs
 from fedloom.cli.audit import audit_app
 from fedloom.cli.bench import bench_app
 from fedloom.cli.catalogues import data_app, models_app, recipes_app
+from fedloom.cli.evaluate import evaluate
 from fedloom.cli.generate import generate_app
 from fedloom.cli.parts import err
 from fedloom.cli.privacy import privacy_app
@@ -47,6 +48,7 @@ for command in (
     runs.sweep,
     runs.validate,
     results.chat,
+    evaluate,
     results.export,
     results.report,
     results.compare,

@@ -6,13 +6,10 @@ runs asks each question once and resumes. What a judge says in another form than
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -20,7 +17,8 @@ import torch
 from pydantic import Field
 
 from fedloom.errors import ModelError, RecipeError
-from fedloom.files import append_line, cache_folder, local_path, whole_lines
+from fedloom.evaluation.kept_replies import KeptReplies
+from fedloom.files import local_path
 from fedloom.models.endpoint import Endpoint
 from fedloom.models.load import LoadedModel, load_model
 from fedloom.models.weights import weights_of
@@ -250,25 +248,15 @@ class Asker:
 
 def cached(asker: Asker, conversations: Sequence[Sequence[dict[str, str]]]) -> list[str]:
     """The asker's replies; what it was asked before is not asked again. Each reply is kept as soon as it is there."""
-    path = cache_folder() / "judges" / f"{hashlib.sha256(asker.name.encode()).hexdigest()[:16]}.jsonl"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known = _known(path)
-    keys = [hashlib.sha256(json.dumps([VERSION, asker.name, turns]).encode()).hexdigest() for turns in conversations]
-    for key, turns in zip(keys, conversations, strict=True):
-        if key not in known:
-            (known[key],) = asker.answer([turns])
-            append_line(path, {"key": key, "said": known[key]})
-    return [known[key] for key in keys]
-
-
-def _known(path: Path) -> dict[str, str]:
-    """The replies on disk. A damaged line is none: what it answered is asked again."""
-    found = {}
-    for line in whole_lines(path) if path.exists() else ():
-        with suppress(ValueError, TypeError, KeyError):
-            entry = json.loads(line)
-            found[str(entry["key"])] = str(entry["said"])
-    return found
+    kept = KeptReplies("judges", f"{VERSION} {asker.name}")
+    replies = []
+    for turns in conversations:
+        said = kept.get(turns)
+        if said is None:
+            (said,) = asker.answer([turns])
+            kept.keep(turns, said)
+        replies.append(said)
+    return replies
 
 
 def _check_asked(judge: Guard | LlmJudge, kind: str) -> None:

@@ -1,0 +1,63 @@
+"""Suites: sets of public questions with a rule that scores each answer, such as GSM8K or MT-Bench.
+
+A suite scores rows; what a table shows, means and their intervals, is computed from the rows. So two models can be compared row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fedloom.evaluation.talker import Progress, Talker
+from fedloom.measures import Measure
+from fedloom.registry import Registry
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How one row of a suite was answered.
+
+    `row` names it, and is the same for every model. `values` has what it scored by the names of the suite's measures; a value that could
+    not be had, such as the score of a judge who answers in prose, is left out. `group` is what it belongs to, such as its language.
+    """
+
+    row: str
+    values: Mapping[str, float]
+    group: str = ""
+
+
+class Suite:
+    """What a talker is asked, and how its answers are scored. A kind is a dataclass whose fields are its settings."""
+
+    measures: ClassVar[tuple[Measure, ...]] = ()
+    """What `summary` gives, in the order in which it is shown."""
+
+    def check(self) -> None:
+        """Raise a FedloomError, before a model is loaded, when the suite cannot be run: a file that is not there, a missing extra."""
+
+    def described(self) -> Mapping[str, Any]:
+        """What decides the scores beside the settings, such as hashes of files and versions of prompts: plain values. Results that differ
+        in it are not compared."""
+        return {}
+
+    def score(self, talker: Talker, progress: Progress) -> Sequence[Scored]:
+        """The rows of the suite, each scored, in an order that is the same for every model."""
+        raise NotImplementedError
+
+    def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
+        """The value of each measure when row i stands `counts[i]` times, (rows,). This one takes the mean of the values that are there."""
+        return {measure.name: found for measure in self.measures if (found := mean_of(measure.name, rows, counts)) is not None}
+
+
+def mean_of(name: str, rows: Sequence[Scored], counts: np.ndarray) -> float | None:
+    """The mean of the value `name` over `rows`, row i standing `counts[i]` times; None where no row has it."""
+    values = np.array([row.values.get(name, np.nan) for row in rows])
+    known = ~np.isnan(values)
+    weight = counts[known].sum()
+    return float((values[known] * counts[known]).sum() / weight) if weight else None
+
+
+suites: Registry[Any] = Registry("suite", Suite)
