@@ -1,0 +1,67 @@
+"""Bootstrap intervals and McNemar's test, against scipy and numbers computed by hand."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap as scipy_bootstrap
+
+from fedloom.evaluation.intervals import bootstrap, bootstrap_difference, mcnemar
+from fedloom.evaluation.suite import Scored, Suite, mean_of
+from fedloom.measures import SHARE, Measure
+
+
+def rows(values, name="right"):
+    return [Scored(str(place), {} if value is None else {name: value}) for place, value in enumerate(values)]
+
+
+def shares(values):
+    return lambda counts: {"right": mean_of("right", rows(values), counts)}
+
+
+def test_a_value_that_is_not_there_is_in_no_mean():
+    assert mean_of("right", rows([1.0, None, 0.0]), np.array([1.0, 5.0, 3.0])) == 0.25
+    assert mean_of("right", rows([None]), np.ones(1)) is None
+
+
+def test_the_interval_is_the_percentile_interval_of_scipy():
+    values = (np.arange(200) % 3 == 0).astype(float)
+    oracle = scipy_bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=0).confidence_interval
+    (found,) = bootstrap(shares(values), 200).values()
+    assert found.value == values.mean()
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.012)
+
+
+def test_rows_that_are_all_alike_leave_no_doubt():
+    (found,) = bootstrap(shares([1.0] * 20), 20).values()
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_two_models_are_compared_on_the_same_draws():
+    first = np.tile([1.0, 0.0, 1.0, 1.0], 25)
+    (same,) = bootstrap_difference(shares(first), shares(first), 100).values()
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)  # apart, each alone would vary by ±.09
+    second = first.copy()
+    second[::4] = 0.0
+    (found,) = bootstrap_difference(shares(first), shares(second), 100).values()
+    assert found.value == pytest.approx(0.25)
+    assert 0.16 < found.low < 0.19
+    assert 0.31 < found.high < 0.35
+    assert not found.holds_zero
+
+
+def test_mcnemar_is_the_two_sided_binomial_test_of_the_rows_that_differ():
+    from scipy.stats import binomtest
+
+    first, second = [1.0] * 9 + [0.0] * 3 + [1.0] * 20, [0.0] * 9 + [1.0] * 3 + [1.0] * 20
+    assert mcnemar(first, second) == pytest.approx(binomtest(3, 12).pvalue)
+    assert mcnemar(first, second) == pytest.approx(2 * (1 + 12 + 66 + 220) / 2**12)
+    assert mcnemar(first, first) == 1.0
+
+
+def test_a_suites_summary_is_the_mean_over_rows_unless_it_says_otherwise():
+    class Shares(Suite):
+        measures = (Measure("right", "right", SHARE, "higher"), Measure("absent", "absent"))
+
+    found = bootstrap(partial(Shares().summary, rows([1.0, 0.0, 0.0, 1.0])), 4)
+    assert {name: interval.value for name, interval in found.items()} == {"right": 0.5}
