@@ -58,8 +58,11 @@ def main() -> None:
             study.write_encyclopedia(name)
         for name in EXAMPLES:
             study.tune(name, given.seeds[0], writer=TUNED)
-        for folder in sorted(path.parent for path in given.out.glob("*/adapter") if not path.parent.name.startswith("encyclopedia")):
-            write_row_losses(folder, data / "questions.jsonl")
+        for seed in given.seeds:
+            for name in TRAINED:
+                for prefix in ("", "matched-"):
+                    write_row_losses(given.out / f"{prefix}{name}-{seed}", data / "questions.jsonl")
+        write_row_losses(given.out / f"{TRAINED[0]}-{given.seeds[0]}", data / "questions.jsonl", base=True)
     except FedloomError as error:
         sys.exit(f"{error}\nthe same command goes on from here")
     tell(given.out, tables(given.out, given.seeds))

@@ -1,4 +1,4 @@
-"""The loss of every held-out question by itself, so that two tuned models can be compared question by question."""
+"""The loss of every held-out question by itself, so that two models can be compared question by question."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from fedloom.recipe import DataRecipe
 from fedloom.state import State
 from fedloom.tasks.sft import SFT
 
-ROWS = "row_losses.json"
+ROWS, BASE_ROWS = "row_losses.json", "base_row_losses.json"
 
 
-def write_row_losses(folder: Path, questions: Path) -> None:
-    """Write [[loss of the run's model, of the base model, trained tokens], ...], one for each question, sums in nats, into `folder`."""
-    if (folder / ROWS).exists():
+def write_row_losses(folder: Path, questions: Path, base: bool = False) -> None:
+    """Write [[loss, trained tokens], ...] of the run's model, one for each question, sums in nats, into `folder`; of the model that it
+    started from with `base`."""
+    target = folder / (BASE_ROWS if base else ROWS)
+    if target.exists():
         return
     recipe = fedloom.load_recipe(folder / "recipe.yaml")
     bench = make_bench(bench_plan(recipe))
     records = load_records(DataRecipe(source=str(questions), provenance="public"), recipe.seed).records
     task = SFT()
     rows = task.load(task.encode(list(records), bench.encoder, folder / "rows"))
-    tensors, start = load_adapter(folder / "adapter"), bench.parameters.state()
-    tuned = State.of({name: tensors[name] for name, _ in bench.parameters.layout.entries})
-    counts, found = rows.supervised_counts().tolist(), []
-    for state in (tuned, start):
-        bench.parameters.load(state)
-        with torch.no_grad():
-            means = [sum(float(part.loss) for part in task.losses(bench.model, rows, [row])) for row in range(len(rows))]
-        found.append([mean * count for mean, count in zip(means, counts, strict=True)])
-    write_atomic(folder / ROWS, json.dumps(list(zip(*found, counts, strict=True))))
+    if not base:
+        tensors = load_adapter(folder / "adapter")
+        bench.parameters.load(State.of({name: tensors[name] for name, _ in bench.parameters.layout.entries}))
+    with torch.no_grad():
+        means = [sum(float(part.loss) for part in task.losses(bench.model, rows, [row])) for row in range(len(rows))]
+    counts = rows.supervised_counts().tolist()
+    write_atomic(target, json.dumps([[mean * count, count] for mean, count in zip(means, counts, strict=True)]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import numpy as np
-from u2s_rows import ROWS
+from u2s_rows import BASE_ROWS, ROWS
 
 YIELD = ("read", "grounded words", "kept", "of the right domain", "tokens written", "of prompts", "seconds")
 EXAMPLES = ("none", "fixed", "random", "retrieved")
@@ -67,11 +67,11 @@ def interval(out: Path, seeds: Sequence[int], prefix: str, first: str, second: s
     """The difference in nats per token, and its 95% interval: a paired bootstrap over questions, mean over seeds."""
 
     def losses(name: str) -> np.ndarray:
-        folders = [out / f"{prefix}{'gold' if name == 'base' else name}-{seed}" for seed in seeds]
-        read = np.array([json.loads((folder / ROWS).read_text()) for folder in folders])
-        return read.mean(0)[:, 1 if name == "base" else 0]
+        files = [out / f"{prefix}{name}-{seed}" / ROWS for seed in seeds] if name != "base" else [base]
+        return np.array([json.loads(file.read_text()) for file in files]).mean(0)[:, 0]
 
-    counts = np.array(json.loads((out / f"gold-{seeds[0]}" / ROWS).read_text()))[:, 2]
+    base = out / f"{TRAINED[0]}-{seeds[0]}" / BASE_ROWS
+    counts = np.array(json.loads(base.read_text()))[:, 1]
     difference = losses(first) - losses(second)
     drawn = np.random.default_rng(0).integers(0, len(counts), (RESAMPLES, len(counts)))
     low, high = np.quantile(difference[drawn].sum(1) / counts[drawn].sum(1), [0.025, 0.975])

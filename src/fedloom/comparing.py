@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from fedloom.clusters import clusterings
 from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Provenance
-from fedloom.evaluation.baselines import baseline_recipes, run_baselines
+from fedloom.evaluation.baselines import Baseline, baseline_recipes, cluster_recipe, run_baselines
 from fedloom.evaluation.majority import record_majority
-from fedloom.federation.rounds import Federation
+from fedloom.federation.rounds import Federation, record_sums
 from fedloom.federation.run_folder import RunFolder
 from fedloom.local_run import LocalRun
-from fedloom.recipe import Recipe
+from fedloom.state import State
 
-TRAINED = ("centralized", "local")
+TRAINED = ("centralized", "local", "finetuned", "clustered")
 
 
-def compare(local: LocalRun, folder: RunFolder, federation: Federation) -> None:
-    """Measure the recipe's baselines, and record what they give. Both kinds need all owners' rows in this process."""
+def compare(local: LocalRun, folder: RunFolder, federation: Federation, joined: State) -> None:
+    """Measure the recipe's baselines, and record what they give; `joined` is the state after the last round. All need all owners' rows in
+    this process."""
     wanted, measure = local.recipe.evaluate.baselines, federation.task.majority_measure
     if (privacy := federation.agreed.privacy) and (privacy.unit == "client" or not _is_public(local)):
         if left := [name for name in wanted if name in (*TRAINED, "majority")]:
@@ -28,21 +32,47 @@ def compare(local: LocalRun, folder: RunFolder, federation: Federation) -> None:
         record_majority(local.sites, measure, federation.metric)
     elif "majority" in wanted:
         federation.observer.note(f"evaluate.baselines: {local.recipe.task.kind} has no majority answer to compare with")
-    owners = local.sites.owners
-    malicious = [number for number, name in enumerate(owners) if name in local.malicious]
-    recipes = {
-        name: (kind, recipe)
-        for kind in TRAINED
-        if kind in wanted
-        for name, recipe in baseline_recipes(local.recipe, kind, len(owners), malicious).items()
-    }
+    baselines = {name: baseline for kind in TRAINED if kind in wanted for name, baseline in _baselines(local, kind, joined)}
 
-    def open_baseline(recipe: Recipe, own: RunFolder, name: str, label: str) -> Federation:
-        return local.federation(recipe, own, local.malicious, name=name, label=label, observer=federation.observer)
+    def open_baseline(baseline: Baseline, own: RunFolder, name: str) -> Federation:
+        how = {"name": name, "label": baseline.kind, "observer": federation.observer}
+        return local.federation(baseline.recipe, own, local.malicious, baseline.members, **how)
 
     side_by_side = local.workers if local.worker_count > 1 else None
-    for event in run_baselines(recipes, folder, open_baseline, local.start, side_by_side):
+    measured = run_baselines(baselines, folder, open_baseline, side_by_side)
+    for event in measured.events:
         federation.metric(event["round"], event["client"], event["name"], event["value"])
+    for label, sums in measured.own.items():
+        record_sums(federation, federation.terms.rounds, label, sums)
+
+
+def _baselines(local: LocalRun, kind: str, joined: State) -> Iterator[tuple[str, Baseline]]:
+    """(name, baseline) of each of a kind. Malicious clients train no model of their own."""
+    owners = local.sites.owners
+    if kind == "clustered":
+        for cluster, members in _clusters(local).items():
+            recipe = cluster_recipe(local.recipe, len(members), len(owners))
+            yield f"clustered-{cluster}", Baseline(kind, recipe, local.start, members, members)
+        return
+    malicious = [number for number, name in enumerate(owners) if name in local.malicious]
+    honest = [name for name in owners if name not in local.malicious]
+    recipes = baseline_recipes(local.recipe, kind, len(owners), malicious)
+    if kind == "centralized":
+        yield from ((name, Baseline(kind, recipe, local.start)) for name, recipe in recipes.items())
+        return
+    start = joined if kind == "finetuned" else local.start
+    for (name, recipe), owner in zip(recipes.items(), honest, strict=True):
+        yield name, Baseline(kind, recipe, start, (owner,))
+
+
+def _clusters(local: LocalRun) -> dict[int, list[str]]:
+    """Number of the cluster, from 1 -> the honest clients in it."""
+    chosen = local.recipe.evaluate.clusters
+    assert chosen is not None, "the recipe's schema asks for clusters beside clustered"
+    honest = [client for client in local.data.clients if client.name not in local.malicious]
+    of = clusterings.get(chosen.kind)(**chosen.settings).clusters(honest)
+    names = sorted(set(of.values()))
+    return {number: [client for client in of if of[client] == name] for number, name in enumerate(names, start=1)}
 
 
 def _is_public(local: LocalRun) -> bool:

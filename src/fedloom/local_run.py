@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,20 +83,24 @@ class LocalRun:
     def _updated(self) -> Iterator[tuple[str, State]]:
         return self.client_models.of(self.sites.owners) if self.client_models else iter(())
 
-    def federation(self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), **how: Any) -> Federation:
+    def federation(
+        self, recipe: Recipe, folder: RunFolder, left_out: Collection[str] = (), members: Sequence[str] = (), **how: Any
+    ) -> Federation:
         """The federation of `recipe`, this run's own or a baseline's, in `folder`; `how` are further fields of it.
 
-        A trainer that takes the rows of several owners leaves out those of the owners `left_out`.
+        A trainer that takes the rows of several owners leaves out those of the owners `left_out`. With `members` only these owners take
+        part in it, and are measured.
         """
-        agreed = agree(recipe, self.bench, len(self.sites.owners))
-        engine = self._engine(recipe, agreed, folder, left_out)
+        owners = list(members or self.sites.owners)
+        agreed = agree(recipe, self.bench, len(owners))
+        engine = self._engine(recipe, agreed, folder, left_out, owners)
         steps = enumerate(agreed.steps_with(places_of(recipe)))
         sent = {str(number): rows for number, step in steps if (rows := step.sends())}
-        return Federation(recipe.federation, agreed, engine, folder, self.run_id, measured=self.sites.owners, sent=sent, **how)
+        return Federation(recipe.federation, agreed, engine, folder, self.run_id, measured=owners, sent=sent, **how)
 
-    def _engine(self, recipe: Recipe, agreed: Agreed, folder: RunFolder, left_out: Collection[str]) -> Engine:
+    def _engine(self, recipe: Recipe, agreed: Agreed, folder: RunFolder, left_out: Collection[str], members: Sequence[str]) -> Engine:
         owners = self.sites.owners
-        trainers = agreed.algorithm.trainers(owners) or {name: [name] for name in owners}
+        trainers = agreed.algorithm.trainers(owners) or {name: [name] for name in members}
         for trainer, pooled in trainers.items():
             if trainer not in owners:
                 self.sites.pool(trainer, pooled, left_out)

@@ -53,8 +53,8 @@ def nothing_measured(recipe: Recipe) -> str:
 
 def estimated_seconds(recipe: Recipe, drawn: int, batch_seconds: float, batches: float, workers: int) -> float:
     """Seconds of the whole run: `batches` forward and backward passes, on average, for each of the `drawn` clients in each round, and as
-    much again for each baseline that trains."""
-    trained = 1 + len({"local", "centralized"} & set(recipe.evaluate.baselines))
+    much again for each baseline that trains from the start."""
+    trained = 1 + len({"local", "centralized", "clustered"} & set(recipe.evaluate.baselines))
     return recipe.federation.rounds * drawn * trained * batches * batch_seconds * (1 + BACKWARD) / workers
 
 

@@ -229,10 +229,13 @@ class EvaluateRecipe(Part):
     """What is measured on held-out data."""
 
     every: int = Field(4, ge=0, description="evaluate the joined model every so many rounds, and after the last; 0: never")
-    baselines: list[Literal["base", "majority", "local", "centralized"]] = Field(
+    baselines: list[Literal["base", "majority", "local", "centralized", "finetuned", "clustered"]] = Field(
         default=["base"],
-        description="what the joined model is compared with: base, majority answer, each client alone, all data in one place",
+        description="what the joined model is compared with: base, majority answer, each client alone, all data in one place; finetuned:"
+        " each client tunes the joined model further, for its own rows; clustered: federations within `clusters`",
     )
+    finetune_steps: int = Field(10, ge=1, description="optimiser steps of each client for the baseline finetuned")
+    clusters: HookRecipe | None = Field(None, description="which clients belong together, for the baseline clustered: by_field or by_text")
     source: str | None = Field(
         None,
         description="what is measured in place of held-out rows, such as gold rows beside a model trained on written ones: as data.source."
@@ -255,6 +258,12 @@ class EvaluateRecipe(Part):
         " train",
     )
     probes: list[HookRecipe] = Field(default_factory=list, description="what else is measured of the joined model, on the server")
+
+    @model_validator(mode="after")
+    def _clusters_told(self) -> EvaluateRecipe:
+        if ("clustered" in self.baselines) != (self.clusters is not None):
+            raise ValueError("clusters: belongs to the baseline clustered; set both, or neither")
+        return self
 
 
 class PrivacyRecipe(Part):

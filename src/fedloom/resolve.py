@@ -145,6 +145,7 @@ def _complete(recipe: Recipe) -> Recipe:
     import fedloom.safety
     import fedloom.synthesis  # noqa: F401 - register their parts
     from fedloom.algorithms import algorithms, split_name
+    from fedloom.clusters import clusterings
     from fedloom.data.partition import partitioners
     from fedloom.federation.codec import codecs
     from fedloom.hooks import behaviours, finish_steps, prepare_steps, probes
@@ -180,6 +181,8 @@ def _complete(recipe: Recipe) -> Recipe:
     asked = recipe.evaluate.probes
     plain["evaluate"]["probes"] = [_completed(probe, probes, f"evaluate.probes.{i}", "kind", known) for i, probe in enumerate(asked)]
     check_probe_names(plain["evaluate"]["probes"])
+    if recipe.evaluate.clusters:
+        plain["evaluate"]["clusters"] = _completed(recipe.evaluate.clusters, clusterings, "evaluate.clusters", "kind", known)
     for key, behaviour in (("behaviour", recipe.clients.behaviour), ("beside", recipe.clients.beside)):
         if behaviour is not None:
             plain["clients"][key] = _completed(behaviour, behaviours, f"clients.{key}", "kind", known)

@@ -81,13 +81,13 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         for note in (*source_notes(local.data, recipe), *row_notes([holding_of(name, opened) for name in local.sites.owners])):
             watchers.note(note)
 
-        state = run_rounds(federation, local.start)
+        joined = state = run_rounds(federation, local.start)
         if recipe.evaluate.membership:
             measure_membership(federation, state, local.start)
         state, failure = take_finish_steps(recipe, steps, local.server, federation, state)
         handed_out = hand_out(local.bench, folder, state)
         folder.update_manifest(adapter_sha256=sha256_of(handed_out))
-        compare(local, folder, federation)
+        compare(local, folder, federation, joined)
         keep_samples(recipe, folder, federation, local.start, state, not local.may_say_private_text)
         if failure:
             raise FedloomError(f"{failure} (the model without this step is in {handed_out.parent})") from failure

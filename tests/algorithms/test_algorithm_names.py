@@ -74,7 +74,7 @@ def test_a_name_that_is_wrong_is_explained_in_one_line(name, message):
 
 @pytest.mark.parametrize("name", fedloom.algorithms.names())
 def test_an_algorithm_restored_from_nothing_is_as_it_was_started(name):
-    state = State.of({"w": torch.tensor([0.5, -0.5])})
+    state = State.of({"w": torch.tensor([0.5, -0.5]), "score": torch.tensor([1.0])})
     started, restored = fedloom.algorithms.get(name)(), fedloom.algorithms.get(name)()
     started.start(state, clients=3)
     restored.start(state, clients=3)

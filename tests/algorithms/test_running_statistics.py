@@ -13,6 +13,7 @@ SETTINGS = {
     "feddyn": {"alpha": 0.3},
     "norm_clipping": {"clip_norm": 0.5},
     "fedbuff": {"buffer_size": 3},
+    "fedper": {"personal": "^b$"},
 }
 BESIDE = [name for name in fedloom.algorithms.names() if not fedloom.algorithms.get(name).joins_statistics]
 BELIEVING = [name for name in fedloom.algorithms.names() if fedloom.algorithms.get(name).joins_statistics]

@@ -12,6 +12,7 @@ from fedloom.algorithms.fedbuff import FedBuff
 from fedloom.algorithms.feddyn import FedDyn
 from fedloom.algorithms.fedexp import FedExP
 from fedloom.algorithms.fednova import FedNova
+from fedloom.algorithms.fedper import FedPer
 from fedloom.algorithms.fedprox import FedProx
 from fedloom.algorithms.fedyogi import FedYogi
 from fedloom.algorithms.local import Local
@@ -50,6 +51,7 @@ __all__ = [
     "FedDyn",
     "FedExP",
     "FedNova",
+    "FedPer",
     "FedProx",
     "FedYogi",
     "FoolsGold",

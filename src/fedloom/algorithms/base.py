@@ -210,6 +210,10 @@ class Algorithm:
             return NarrowRank(half, rank)
         return FrozenA(half) if self.aggregate == "ffa" else half
 
+    def at_client(self, state: State, memory: Mapping[str, State]) -> State:
+        """What a client with this `memory` is measured with, `state` being the global one."""
+        return state
+
     def layout_of(self, client: str) -> Layout:
         """The layout of the update that `client` sends."""
         rank = self.ranks.get(client)

@@ -124,11 +124,12 @@ class LocalWork:
     def evaluate(self, message: Message) -> bytes:
         """The task's sums over the held-out rows with the state of `message` on; or, where its report asks for it, how well rows that were
         trained on are told from these."""
-        task = self.agreed.task
+        task, memory = self.agreed.task, self.memory.before(message.round + 1)
+        state = self.agreed.algorithm.at_client(message.section("state"), memory)
         if MEMBERSHIP in message.report:
-            found = told_apart(self.client, self.bench, self.agreed, self.rows, message)
+            found = told_apart(self.client, self.bench, self.agreed, self.rows, (state, message.section("reference")))
             return encode(Message("measures", message.round, self.client, {}, found, message.envelope))
-        self.bench.parameters.load(message.section("state"))
+        self.bench.parameters.load(state)
         sums = task.no_sums()
         if self.rows.held_out is not None:
             held_out = task.load(Path(self.rows.held_out))

@@ -11,10 +11,10 @@ import numpy as np
 
 from fedloom.agreed import Agreed
 from fedloom.errors import FedloomError, RefusedMessageError
-from fedloom.federation.messages import Message
 from fedloom.federation.site_folder import SiteRows
 from fedloom.models.bench import Bench
 from fedloom.privacy.membership import auc, drawn_alike, expected, ratio, variation
+from fedloom.state import State
 from fedloom.streams import numpy_stream
 from fedloom.tasks import Rows
 from fedloom.tasks.likelihood import references
@@ -30,8 +30,9 @@ FEWEST = 30
 """Rows of either kind below which a client is left out: chance alone moves the area of 30 of each by up to 0.15."""
 
 
-def told_apart(client: str, bench: Bench, agreed: Agreed, rows: SiteRows, message: Message) -> dict[str, float]:
-    """How well this client's own training rows are told from its held-out ones by the state of `message`.
+def told_apart(client: str, bench: Bench, agreed: Agreed, rows: SiteRows, states: tuple[State, State]) -> dict[str, float]:
+    """How well this client's own training rows are told from its held-out ones by the first of `states`, the second being the one before
+    training.
 
     As many of either kind, of every label, are drawn by the seed. With fewer than `FEWEST` of each nothing but their number is answered.
     """
@@ -44,8 +45,8 @@ def told_apart(client: str, bench: Bench, agreed: Agreed, rows: SiteRows, messag
     if len(members) < FEWEST:
         return {ROWS: float(len(members))}
     losses = []
-    for section in ("state", "reference"):
-        bench.parameters.load(message.section(section))
+    for state in states:
+        bench.parameters.load(state)
         of_kinds = zip(encoded, (members, others), strict=True)
         losses.append([row_losses(bench.model, task, of, places).numpy() for of, places in of_kinds])
     both = [np.column_stack(of_kind) for of_kind in zip(*losses, strict=True)]

@@ -159,12 +159,33 @@ def _take_up(federation: Federation, checkpoint: Checkpoint) -> None:
     federation.algorithm.restore({name: state for name, state in checkpoint.memory.items() if name != REFERENCE})
 
 
-def evaluate(federation: Federation, state: State, round_number: int, label: str | None = None) -> None:
-    """Measure `state` on the held-out rows; records held_out/LABEL/MEASURE and rows, per client and for all rows together."""
-    label, clients, task = label or federation.label, federation.measured, federation.task
+def evaluate(
+    federation: Federation, state: State, round_number: int, label: str | None = None, clients: Sequence[str] | None = None
+) -> dict[str, dict[str, float]]:
+    """Measure `state` on the held-out rows of `clients`, None: of all; records held_out/LABEL/MEASURE and rows, per client and for these
+    rows together. Gives the sums of each client."""
+    label = label or federation.label
+    found = _sums(federation, state, round_number, label, federation.measured if clients is None else clients)
+    record_sums(federation, round_number, label, found)
+    _ask_probe(federation, state, round_number, label)
+    return found
+
+
+def record_sums(federation: Federation, round_number: int, label: str, found: Mapping[str, Mapping[str, float]]) -> None:
+    """Record what the sums of each client say, and those of all together."""
+    total = federation.task.no_sums()
+    for client, sums in found.items():
+        _record_measures(federation, round_number, client, label, sums)
+        total = {key: total[key] + sums[key] for key in total}
+    _record_measures(federation, round_number, None, label, total)
+
+
+def _sums(federation: Federation, state: State, round_number: int, label: str, clients: Sequence[str]) -> dict[str, dict[str, float]]:
+    """The checked sums of each of `clients` that answers."""
+    task = federation.task
     stage = f"{federation.name or label} measured"
     federation.observer.stage(stage, len(clients))
-    total, measured, failed = task.no_sums(), 0, ""
+    found, failed = {}, ""
 
     def assignments() -> Iterator[Assignment]:
         for client in clients:
@@ -185,15 +206,12 @@ def evaluate(federation: Federation, state: State, round_number: int, label: str
             federation.metric(round_number, reply.client, "client/failed", 1)
             continue
         federation.observer.client_done(stage, reply.client, None)
-        _record_measures(federation, round_number, reply.client, label, sums)
-        total = {key: total[key] + sums[key] for key in total}
-        measured += 1
-    if failed and not measured:
+        found[reply.client] = sums
+    if failed and not found:
         if not round_number:
             raise FedloomError(f"no client can be measured; {failed}")
         federation.observer.note(f"no client could be measured after round {round_number}; {failed}")
-    _record_measures(federation, round_number, None, label, total)
-    _ask_probe(federation, state, round_number, label)
+    return found
 
 
 def _ask_probe(federation: Federation, state: State, number: int, label: str) -> None:

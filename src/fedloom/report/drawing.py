@@ -28,7 +28,16 @@ R = TypeVar("R")
 
 INK, MUTED, GRID = "#1f2328", "#57606a", "#e3e6ea"
 UP, DOWN = "#0072B2", "#E69F00"
-SYSTEM_COLOURS = {"base": "#b0b0b0", "majority": "#6e6e6e", "local": "#E69F00", "federated": "#0072B2", "centralized": "#000000"}
+SYSTEM_COLOURS = {
+    "base": "#b0b0b0",
+    "majority": "#6e6e6e",
+    "local": "#E69F00",
+    "local_own": "#D55E00",
+    "federated": "#0072B2",
+    "clustered": "#56B4E9",
+    "finetuned": "#009E73",
+    "centralized": "#000000",
+}
 SYSTEM_LINES: dict[str, str | tuple[int, tuple[int, ...]]] = {
     "base": "--",
     "majority": ":",

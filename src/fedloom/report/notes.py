@@ -59,6 +59,7 @@ def _systems(systems: list[str]) -> list[str]:
     about = {
         "majority": "The majority answer is the commonest of the training rows, given to all rows. A model must be better to have learned.",
         "local": "Each client alone: one model per client, trained on its rows. Each is measured on all clients' rows; the mean is shown.",
+        "local_own": "Own rows: each client's rows are measured with the model that was made for this client, not for others.",
         "centralized": "Centralised training pools all rows in one place, which the clients may not do. It shows what is lost by that.",
     }
     return [text for system, text in about.items() if system in systems]

@@ -21,7 +21,7 @@ from fedloom.yaml_text import YamlError, parse_yaml
 
 T = TypeVar("T")
 
-SYSTEMS = ("base", "majority", "local", "federated", "finished", "centralized")
+SYSTEMS = ("base", "majority", "local", "local_own", "federated", "clustered", "finetuned", "finished", "centralized")
 """The systems that are measured, in the order in which they are shown."""
 
 ROWS = "rows"

@@ -16,7 +16,10 @@ TITLES = {
     "base": "base model",
     "majority": "majority answer",
     "local": "each client alone",
+    "local_own": "each client alone, own rows",
     "federated": "federated",
+    "clustered": "federated within clusters, own rows",
+    "finetuned": "federated, then tuned by each client, own rows",
     "finished": "after its finish steps",
     "centralized": "centralised",
 }

@@ -36,7 +36,7 @@ REPLICATE = "seed"
 ALGORITHM = "algorithm"
 """The part of the recipe on which baselines do not depend."""
 
-BASELINES = ("base", "majority", "local", "centralized")
+BASELINES = ("base", "majority", "local", "local_own", "clustered", "finetuned", "centralized")
 
 Group = tuple[tuple[str, str], ...]
 """(key, value as text) of the cells that are repetitions of each other."""
