@@ -179,6 +179,7 @@ def test_baselines_are_trained_once_for_all_algorithms(tmp_path):
         ("federated", 2, {"algorithm.name": "fedprox"}),
         ("base", 2, {}),
         ("local", 2, {}),
+        ("local_own", 2, {}),
         ("centralized", 2, {}),
     ]
     expected = [run.metrics["centralized/loss"] for cell, run in done if cell.values["algorithm.name"] == "fedavg"]

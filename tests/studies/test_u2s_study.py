@@ -95,8 +95,9 @@ def test_tables_give_means_spreads_and_paired_intervals(study, tmp_path):
     for seed, loss in ((1, 2.0), (2, 3.0)):
         values = {(None, "held_out/federated/loss"): loss, (None, "probe/federated/f1"): 0.25, (None, "probe/federated/rouge_l"): 0.5}
         values |= {("a", "prepare/u2s/kept"): 3, ("b", "prepare/u2s/kept"): 5, ("a", "prepare/u2s/pieces"): 10}
-        _folder(tmp_path / f"fixed-{seed}", values, [[4.0, 9.0, 2], [6.0, 6.0, 4]])
-        _folder(tmp_path / f"gold-{seed}", values, [[2.0, 9.0, 2], [2.0, 6.0, 4]])
+        _folder(tmp_path / f"fixed-{seed}", values, [[4.0, 2], [6.0, 4]])
+        _folder(tmp_path / f"gold-{seed}", values, [[2.0, 2], [2.0, 4]])
+    (tmp_path / "gold-1" / "base_row_losses.json").write_text(json.dumps([[9.0, 2], [6.0, 4]]))
     assert tables.outcome("fixed", [tmp_path / "fixed-1", tmp_path / "fixed-2"]) == (
         "| fixed | 8 ± 0 | 2.500 ± 0.707 | - | 0.250 ± 0.000 | 0.500 ± 0.000 |"
     )
