@@ -86,7 +86,7 @@ def _show(sheet: Sheet, file: Path, seconds: float, as_json: bool) -> None:
 
 def _table(sheet: Sheet) -> Table:
     """What the sheet says: its figures, and where rows were left out."""
-    table = Table(Column(sheet.name, no_wrap=True), Column("", overflow="fold"))
+    table = Table(Column(sheet.name, no_wrap=True), Column("look-alike" if sheet.look_alike else "built", overflow="fold"))
     lines = {
         "clients": f"{sheet.clients:,}",
         "rows": f"{sheet.rows:,}",
@@ -96,9 +96,9 @@ def _table(sheet: Sheet) -> Table:
         "lengths are in": sheet.unit,
         "languages": ", ".join(f"{language} {rows:,}" for language, rows in sheet.languages.items()),
         "licence": sheet.licence,
-        "settings": ", ".join(f"{key} {value}" for key, value in sheet.settings.items() if value not in (None, False)),
+        "settings": ", ".join(f"{key} {value}" for key, value in sheet.settings.items() if value is not None),
     }
-    lines |= {f"from {one['file']}": f"{one['rows']:,} rows, sha256 {one['sha256']}" for one in sheet.sources}
+    lines |= {f"from {one['file']}": f"{one['rows']:,} rows, sha256 {one['sha256'][:12]}..." for one in sheet.sources}
     lines |= {f"left out: {reason}": f"{count:,}" for reason, count in sheet.left_out.items()}
     for key, value in lines.items():
         table.add_row(Text(key), Text(value))
