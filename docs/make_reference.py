@@ -22,6 +22,7 @@ import fedloom.safety
 import fedloom.synthesis  # noqa: F401 - register their parts
 from fedloom.algorithms import algorithms
 from fedloom.algorithms.base import Algorithm
+from fedloom.data.bench_sets import BENCH_SETS, BenchSet
 from fedloom.data.named_sets import NAMED_SETS
 from fedloom.data.partition import partitioners
 from fedloom.data.picture_sets import PICTURE_SETS
@@ -135,6 +136,8 @@ def _parts() -> Iterator[str]:
     yield _list(forms)
     yield "Public sets of pictures, in a copy of your own: `data.source: NAME:FOLDER`, with `data.split` where there are splits:\n"
     yield "\n".join(f"- `{name}`: {one.copies}. Licence: {one.licence}" for name, one in PICTURE_SETS.items()) + "\n"
+    yield "The federations of [FedLLM-Bench](bench.md), in a copy of your own: `data.source: NAME:FILE`, or `NAME:FOLDER`:\n"
+    yield "\n".join(f"- `{name}`: {_layouts(one)}. Licence: {one.licence}" for name, one in BENCH_SETS.items()) + "\n"
     yield "`part:K/N:SOURCE` is the K-th of N disjoint parts of any source, `join:SOURCE,SOURCE,...` several with a client each.\n"
     yield "Public sets of the hub, known with their columns (needs the extra `hub`; `data.like: NAME` reads a copy of one from a file):\n"
     yield "\n".join(f"- `{name}`: {named.hub or 'your own file, by `data.like`'}" for name, named in NAMED_SETS.items()) + "\n"
@@ -157,6 +160,11 @@ def _parts() -> Iterator[str]:
     yield from _registered(probes, "evaluate.probes", [])
     yield "### Judges of a probe\n"
     yield _list(judges)
+
+
+def _layouts(known: BenchSet) -> str:
+    """The columns of a federation's rows, or those that it may have."""
+    return " or ".join(f"`{', '.join(columns)}`" for columns in known.layouts)
 
 
 def _registered(registry: Registry[Any], key: str, shared: Sequence[Setting]) -> Iterator[str]:

@@ -93,8 +93,8 @@ def yields(name: str, folders: Sequence[Path]) -> str:
         share("examples_right", "examples_known"),
     )
     written = [folder for folder in folders if not total(folder, "known")]
-    numbers = [spread([total(folder, what) for folder in folders], ",.0f") for what in ("tokens", "prompt_tokens")]
-    return "| " + " | ".join([name, *shares, *numbers, spread([total(folder, "seconds") for folder in written], ",.0f")]) + " |"
+    numbers = [spread([total(folder, what) for folder in written], ",.0f") for what in ("tokens", "prompt_tokens", "seconds")]
+    return "| " + " | ".join([name, *shares, *numbers]) + " |"
 
 
 def outcome(name: str, folders: Sequence[Path]) -> str:

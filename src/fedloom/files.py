@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from fedloom.errors import DiskError, FedloomError, RecipeError
 
@@ -103,14 +103,20 @@ def write_atomic(path: Path, content: bytes | str, private: bool = False) -> Non
 
     A `private` file can be read by its owner alone.
     """
-    data = content.encode() if isinstance(content, str) else content
+    with whole_file(path, private) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, private: bool = False) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of `path`, and of what was there, when all of it has been written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     with disk_errors_named(path):
         try:
             if private:
                 temporary.touch(mode=0o600)
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -91,7 +91,9 @@ class FieldsRecipe(Part):
     )
     response: str | None = Field(None, description="column of the response or answer")
     messages: str | None = Field(
-        None, description="column of a conversation: a list of {role, content}; the last assistant turn is the response"
+        None,
+        description="column of a conversation: a list of {role, content} or {from, value}; every assistant turn is trained on, and the last"
+        " one is the response that baselines and partitions see",
     )
     system: str | None = Field(None, description="column of a system prompt")
     prompt: str | None = Field(
@@ -107,8 +109,8 @@ class DataRecipe(Part):
     source: str = Field(
         "evals-demo",
         description="a registered name, a named set, a file (.json .jsonl .csv .parquet), a folder (a file per client), hub:OWNER/NAME, "
-        "evals:NAME,..., FORM:FOLDER such as pictures:FOLDER or cifar10:FOLDER, several as join:SOURCE,SOURCE,... (a client each with "
-        "partition by_source), or the K-th of N disjoint parts of one as part:K/N:SOURCE",
+        "evals:NAME,..., FORM:PLACE such as pictures:FOLDER, cifar10:FOLDER or fed-aya:FILE, several as join:SOURCE,SOURCE,... (a client "
+        "each with partition by_source), or the K-th of N disjoint parts of one as part:K/N:SOURCE",
     )
     like: str | None = Field(None, description="read the columns of the source as those of this named set, such as medalpaca-flashcards")
     subset: str | None = Field(None, description="configuration name of a hub data set")

@@ -89,7 +89,7 @@ def test_half_a_surrogate_pair_is_named_with_its_line(tmp_path):
 def test_a_row_that_is_no_object_is_named(tmp_path):
     assert "a.jsonl:2: should be an object" in error(write(tmp_path / "a.jsonl", '{"a": 1}\n[1]\n'))
     assert "a.json: row 2: should be an object" in error(write(tmp_path / "a.json", '[{"a": 1}, 2]'))
-    assert "b.json: should be a list" in error(write(tmp_path / "b.json", '{"rows": []}'))
+    assert "b.json: should be a list" in error(write(tmp_path / "b.json", '{"rows": 1}'))
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.jsonl", "\n"), ("a.json", ""), ("a.json", "[]"), ("a.csv", ""), ("a.csv", "a,b\n")])

@@ -47,6 +47,17 @@ def test_the_trained_tokens_of_every_turn_are_its_response_and_end_of_turn(name,
     assert rows.truncated == 0
 
 
+def test_the_mask_of_a_conversation_is_the_one_that_is_counted_by_hand():
+    """A token for every letter: both answers with their ends of turn are trained on, the line ends behind them and all else are not."""
+    turns = [Turn(*said) for said in (("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"))]
+    _, chat = tokenise([example(*turns)], TOKENIZERS["tiny"], "chat", 1000).row(0)
+    before, asks = 1 + 7 + 1 + 1 + 1, 1 + 5 + 1 + 1 + 1 + 1 + 10  # a start, "system", its line end, "s", an end and a line end; and so on
+    assert chat.tolist() == [False] * (before + asks) + [True] * 2 + [False] * (1 + asks) + [True] * 2 + [False]
+    _, vicuna = tokenise([example(*turns)], TOKENIZERS["tiny"], "vicuna", 1000).row(0)
+    opening, asks = 2, len("USER:") + 1 + len(" ASSISTANT:")  # "s" and a space; " a" is one token, and so is " b"
+    assert vicuna.tolist() == [False] * (opening + asks) + [True] * 2 + [False] * asks + [True] * 2
+
+
 @pytest.mark.parametrize("template", ["chat", "alpaca", "vicuna"])
 @pytest.mark.parametrize("name", sorted(TOKENIZERS.keys() - {"across_words", "with_first_and_last_token"}))
 def test_the_tokens_are_those_of_the_whole_text(name, template):

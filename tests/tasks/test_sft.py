@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from fedloom.data.fields import read_conversations
 from fedloom.data.records import Conversation, Provenance, Turn
+from fedloom.data.rows import Row
 from fedloom.data.templates import render_prompt
 from fedloom.data.tokenise import TokenRows, tokenise
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import generate
+from fedloom.recipe import FieldsRecipe
 from fedloom.tasks.sft import SFT, parts_of_similar_length, trained_logits
 
 QUESTIONS = {"color of sky?": "blue", "say: legs of a very large and very old dog?": "four", "can kite fly?": "yes it can", "hi": "hot"}
@@ -134,6 +137,39 @@ def test_the_loss_is_that_of_trl(adapted, tiny, tmp_path):
     loss = trainer.compute_loss(adapted, inputs)
     assert ours(adapted, rows, range(4))[0] == pytest.approx(float(loss), abs=1e-4)
 
+
+def test_every_answer_of_a_conversation_is_trained_on_as_with_the_assistant_only_loss_of_trl(adapted, tiny, tmp_path):
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    conversations = [
+        [("human", "color of sky?"), ("gpt", "blue"), ("human", "and of grass, if you please?"), ("gpt", "green, mostly")],
+        [("system", "be brief"), ("human", "hi"), ("gpt", "hot"), ("human", "no"), ("gpt", "cold"), ("human", "so?"), ("gpt", "cool")],
+    ]
+    layout = [{"conversations": [{"from": who, "value": text} for who, text in turns]} for turns in conversations]
+    records = read_conversations([Row(row, str(place)) for place, row in enumerate(layout)], FieldsRecipe(), Provenance.PUBLIC)
+    rows = tokenise(list(records), tiny.tokenizer, "chat", 256)
+    assert rows.truncated == 0
+    tiny.tokenizer.chat_template = MARKED
+    config = SFTConfig(
+        output_dir=str(tmp_path), assistant_only_loss=True, per_device_train_batch_size=2, max_length=256, report_to=[], bf16=False,
+        gradient_checkpointing=False, use_cpu=True, disable_tqdm=True, dataloader_pin_memory=False,
+    )  # fmt: skip
+    messages = [{"messages": [{"role": turn.role, "content": turn.content} for turn in record.turns]} for record in records]
+    trainer = SFTTrainer(model=adapted, args=config, train_dataset=Dataset.from_list(messages), processing_class=tiny.tokenizer)
+    (inputs,) = trainer.get_train_dataloader()
+    theirs = {tuple(ids[seen.bool()].tolist()): labels for ids, seen, labels in zip(*map(inputs.get, KEYS), strict=True)}
+    for ids, mask in map(rows.row, range(2)):
+        assert torch.equal(theirs[tuple(ids.tolist())][: len(ids)] >= 0, mask)
+    assert ours(adapted, rows, range(2))[0] == pytest.approx(float(trainer.compute_loss(adapted, inputs)), abs=1e-4)
+
+
+MARKED = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] }}<|im_end|>{% endgeneration %}{% else %}{{ message['content'] }}<|im_end|>{% endif %}"
+    "{{ '\n' }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""The template of the tiny model, with marks around what it says: TRL asks for these."""
 
 KEYS = ("input_ids", "attention_mask", "labels")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,8 +18,14 @@ LONGEST_SHOWN = 40
 """Characters of a column's name that a message shows: a file without a line of names has a row in their place."""
 
 
+IDENTIFIER = re.compile(r"[A-Za-z0-9_.@-]{1,100}")
+"""A name that is no sentence, however long: of a user, such as a hash."""
+
+
 def shown(column: str) -> str:
-    """A column's name for a message: on one line, and hidden where it is as long as a sentence or has more than three words."""
+    """A column's or a client's name for a message: on one line, and hidden where it may be a sentence: longer, or of four words."""
+    if IDENTIFIER.fullmatch(column):
+        return column
     if len(column) > LONGEST_SHOWN or len(column.split()) > 3:
         return "(a name as long as a sentence)"
     return "".join(letter if letter.isprintable() else "?" for letter in column)

@@ -1,6 +1,7 @@
 """Data files: JSON, JSON lines, CSV and Parquet as rows, each with the line that an error must name.
 
-JSON lines and Parquet are read as rows are asked for; the other formats, and what is compressed as a whole, are held in memory.
+JSON lines, JSON objects with a list of rows for each client, and Parquet are read as rows are asked for; the other formats, and what is
+compressed as a whole, are held in memory.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import io
 import json
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, cast
 
 from fedloom.data.bare_csv import bare_csv_rows, is_bare
-from fedloom.data.columns import shown
+from fedloom.data.client_json import rows_by_client
+from fedloom.data.json_text import parsed, row_of, whole_row
 from fedloom.data.lazy import Lazy, part_of
 from fedloom.data.rows import Row
 from fedloom.errors import DataError, MissingExtraError
 
 DELIMITERS = (",", ";", "\t", "|")
+
+SHEET = ".sheet.json"
+"""How the names of files end that say what stands in a data file beside them."""
 
 
 def read_rows(path: Path, header: Sequence[str] = ()) -> Sequence[Row]:
@@ -44,7 +49,8 @@ def read_rows(path: Path, header: Sequence[str] = ()) -> Sequence[Row]:
 
 
 def is_data_file(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and _suffix(path) in READERS
+    """Whether `path` is a file of rows. Hidden files are none, and no data sheets."""
+    return path.is_file() and not path.name.startswith(".") and not path.name.endswith(SHEET) and _suffix(path) in READERS
 
 
 def stem(path: Path) -> str:
@@ -72,12 +78,25 @@ def _json_rows(path: Path) -> Sequence[Row]:
         return []
     if _holds_lines(text):
         return _json_line_rows(path)
-    content = _parsed(text, path, 1)
+    content = parsed(text, path, 1)
+    if isinstance(content, dict) and _is_by_client(content):
+        return rows_by_client(path, text, content, held=_is_compressed(path))
     if isinstance(content, dict) and isinstance(content.get("data"), list):
         content = content["data"]
     if not isinstance(content, list):
-        raise DataError(f'{path}: should be a list of objects, or an object with a list "data"')
-    return [_whole_row(columns, f"{path}: row {number}") for number, columns in enumerate(content, start=1)]
+        raise DataError(f'{path}: should be a list of objects, an object with a list "data", or an object with a list of rows per client')
+    return [whole_row(columns, f"{path}: row {number}") for number, columns in enumerate(content, start=1)]
+
+
+def _is_by_client(content: Mapping[str, Any]) -> bool:
+    """Whether a JSON object holds a list of rows for each client. One with a list "data" does where all else are lists of objects, too."""
+    if isinstance(content.get("data"), list):
+        return len(content) > 1 and all(isinstance(value, list) and value and isinstance(value[0], dict) for value in content.values())
+    return not content or any(isinstance(value, list) for value in content.values())
+
+
+def _is_compressed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
 
 
 def _holds_lines(text: str) -> bool:
@@ -107,11 +126,11 @@ class JsonLines(Lazy[Row]):
                 file.seek(self.starts[index])
                 number = self.numbers[index]
                 text = _line_text(file.readline(), self.path, number)
-                yield _row(_parsed(text, self.path, number), f"{self.path}:{number}")
+                yield row_of(parsed(text, self.path, number), f"{self.path}:{number}")
 
 
 def _json_line_rows(path: Path) -> Sequence[Row]:
-    held = path.name.lower().endswith(".gz")  # a place in the middle of it is reached from its beginning only
+    held = _is_compressed(path)  # a place in the middle of it is reached from its beginning only
     with _open(path) as file:
         if file.read(1 << 12).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
             return _json_rows(path)
@@ -120,7 +139,7 @@ def _json_line_rows(path: Path) -> Sequence[Row]:
     with _open(path) as file:
         for number, line in enumerate(file, start=1):
             if text := _line_text(line, path, number):
-                row = _whole_row(_parsed(text, path, number), f"{path}:{number}")
+                row = whole_row(parsed(text, path, number), f"{path}:{number}")
                 if held:
                     rows.append(row)
                 starts.append(place)
@@ -225,7 +244,7 @@ READERS: dict[str, Callable[[Path], Sequence[Row]]] = {
 
 
 def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else path.open("rb")
+    return cast(IO[bytes], gzip.open(path, "rb")) if _is_compressed(path) else path.open("rb")
 
 
 def _text(path: Path) -> str:
@@ -236,44 +255,3 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{line}: is not UTF-8 text; save the file as UTF-8") from None
-
-
-class _TwiceError(Exception):
-    """A key that stands twice in one JSON object."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(next(name for name in names if names.count(name) > 1))
-    return found
-
-
-def _parsed(text: str, path: Path, line: int) -> Any:
-    """The JSON value of `text`, which begins in `line` of the file."""
-    try:
-        return json.loads(text, object_pairs_hook=_object)
-    except _TwiceError as error:
-        raise DataError(f"{path}:{line}: has the key '{shown(str(error))}' twice in one object; rename or remove one") from None
-    except json.JSONDecodeError as error:
-        line += error.lineno - 1
-        raise DataError(f"{path}:{line}: is not valid JSON ({error.msg}, column {error.colno}); mend or remove it") from None
-    except (ValueError, RecursionError):
-        raise DataError(f"{path}:{line}: holds a number that is too long, or is nested too deep; mend or remove it") from None
-
-
-def _whole_row(columns: Any, where: str) -> Row:
-    """A row that is seen for the first time: all its text can be written as UTF-8."""
-    row = _row(columns, where)
-    try:
-        json.dumps(columns, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise DataError(f"{where}: holds half of a surrogate pair (\\ud800 to \\udfff), which is no letter; mend or remove it") from None
-    return row
-
-
-def _row(columns: Any, where: str) -> Row:
-    if not isinstance(columns, dict):
-        raise DataError(f'{where}: should be an object with columns, such as {{"instruction": ..., "response": ...}}')
-    return Row(columns, where)

@@ -64,11 +64,11 @@ def by_field(
 
 @partitioners.register("by_source")
 def by_source(records: Sequence[Record], clients: int | None, rng: np.random.Generator) -> dict[str, list[int]]:
-    """One client per file or subfolder of a folder, or per source of a join, named after it."""
+    """One client per file or subfolder of a folder, per client of a JSON object, or per source of a join, named after it."""
     if not any("client" in record.fields for record in described(records)):
         raise RecipeError(
-            "data.partition.kind: by_source needs a source that tells its clients apart (a folder with a part per client, or a"
-            " join), and this one does not; choose iid, or another one"
+            "data.partition.kind: by_source needs a source that tells its clients apart (a folder with a part per client, an"
+            " object {client: [rows]}, or a join), and this one does not; choose iid, or another one"
         )
     return by_field(records, clients, rng, field="client")
 

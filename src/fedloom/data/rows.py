@@ -49,6 +49,11 @@ class SourceRows:
         return (row.columns for row in self.rows)
 
 
+def with_client(client: str, row: Row) -> Row:
+    """`row` with the name of its client in the column `client`."""
+    return Row({**row.columns, "client": client}, row.where)
+
+
 def other_fields(row: Row, used: Iterable[str]) -> dict[str, str]:
     """The columns of `row` beside those `used`, as text; null ones are left out."""
     return {column: _plain(value) for column, value in row.columns.items() if column not in used and value is not None}

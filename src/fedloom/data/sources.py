@@ -10,13 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fedloom.data.bench_sets import BENCH_SETS, bench_rows
 from fedloom.data.captures import capture_rows
+from fedloom.data.client_files import client_file_rows
 from fedloom.data.digits import digits
 from fedloom.data.documents import document_rows
 from fedloom.data.evals_demo import evals_demo, evals_rows
 from fedloom.data.formats import READERS, is_data_file, read_rows, stem
 from fedloom.data.hub import hub_rows
-from fedloom.data.lazy import Concatenated, Mapped, Picked
+from fedloom.data.lazy import Picked
 from fedloom.data.named_sets import NAMED_SETS, usable_rows
 from fedloom.data.owners_demo import owners_demo
 from fedloom.data.picture_sets import PICTURE_SETS, set_rows
@@ -24,7 +26,7 @@ from fedloom.data.pictures import picture_rows, refuse_alike
 from fedloom.data.readers import read_records
 from fedloom.data.record_sequence import Records, joined
 from fedloom.data.records import Conversation, Picture, Provenance
-from fedloom.data.rows import Row, SourceRows, sha256_of_files, sha256_of_rows
+from fedloom.data.rows import Row, SourceRows, sha256_of_rows
 from fedloom.data.source_names import JOINED, joined_sources, part_of, single_sources
 from fedloom.data.tiny_demo import tiny_demo
 from fedloom.data.tiny_documents import tiny_documents, tiny_questions
@@ -41,8 +43,8 @@ sources: Registry[Callable[[], Iterable[Mapping[str, Any]]]] = Registry("source"
 forms: Registry[Callable[[str], SourceRows]] = Registry("source form")
 """Functions that read `FORM:REST`: given REST, they give its rows."""
 
-PLACES = {"captures", "documents", "pictures", *PICTURE_SETS}
-"""The forms whose REST is a folder: a recipe keeps its absolute path."""
+PLACES = {"captures", "documents", "pictures", *PICTURE_SETS, *BENCH_SETS}
+"""The forms whose REST is a folder or a file: a recipe keeps its absolute path."""
 
 sources.register("digits")(digits)
 sources.register("evals-demo")(evals_demo)
@@ -57,6 +59,8 @@ forms.register("documents")(document_rows)
 forms.register("pictures")(picture_rows)
 for picture_set in PICTURE_SETS:
     forms.register(picture_set)(partial(set_rows, picture_set))
+for bench_set in BENCH_SETS:
+    forms.register(bench_set)(partial(bench_rows, bench_set))
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,9 @@ class SourceData:
 
 def load_records(data: DataRecipe, seed: int) -> SourceData:
     """The records of `data.source`: a registered name, a named set, a data file, a folder with a file per client, `hub:OWNER/NAME`,
-    `evals:NAME,...`, `pictures:FOLDER`, `documents:FOLDER`, `captures:FOLDER`, a named set of pictures such as `cifar10:FOLDER`, a part of
-    one of these as `part:K/N:SOURCE`, or several as `join:SOURCE,SOURCE,...`, each read by itself and noted in the field `client`.
+    `evals:NAME,...`, `pictures:FOLDER`, `documents:FOLDER`, `captures:FOLDER`, a named set of pictures such as `cifar10:FOLDER`, a
+    federation of FedLLM-Bench such as `fed-aya:FILE`, a part of one of these as `part:K/N:SOURCE`, or several as
+    `join:SOURCE,SOURCE,...`, each read by itself and noted in the field `client`.
 
     Every row is read once now, so that the first wrong one is an error; records are built again when they are asked for.
     `data.fields` wins over the columns of a named set. `data.limit` draws that many rows by `seed` and keeps their order. What files hold
@@ -190,7 +195,7 @@ def _open_source(data: DataRecipe) -> SourceRows:
     except OSError as error:
         raise DataError(f"data.source: is no name of a file ({error.strerror})") from None
     if is_folder:
-        return _folder(path)
+        return client_file_rows(path)
     if path.is_file():
         header = NAMED_SETS[data.like].header if data.like in NAMED_SETS else ()
         return SourceRows(read_rows(path, header), str(path), sha256=sha256_of(path))
@@ -214,27 +219,3 @@ def _given(given: Any, name: str) -> SourceRows:
             raise DataError(f"{name} row {number}: a source should give a mapping of columns, not {type(columns).__name__}")
         rows.append(Row(columns, f"{name} row {number}"))
     return SourceRows(rows, name)
-
-
-def _folder(folder: Path) -> SourceRows:
-    """One client per file; the file's stem is what its rows hold in the column `client`."""
-    files: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if is_data_file(path)):
-        if (taken := files.setdefault(stem(path), path)) != path:
-            raise DataError(f"{folder}: {taken.name} and {path.name} would both be the client '{stem(path)}'; rename one")
-    if not files:
-        raise DataError(f"{folder}: holds no data files; expected one file per client ({', '.join(READERS)})")
-    sha256 = sha256_of_files(files)
-    rows = Concatenated([_rows_of_client(client, path) for client, path in files.items()])
-    return SourceRows(rows, str(folder), sha256=sha256)
-
-
-def _rows_of_client(client: str, path: Path) -> Mapped[Row, Row]:
-    try:
-        return Mapped(read_rows(path), partial(_with_client, client))
-    except DataError as error:
-        raise DataError(f"client '{client}': {error}") from None
-
-
-def _with_client(client: str, row: Row) -> Row:
-    return Row({**row.columns, "client": client}, row.where)
