@@ -17,6 +17,7 @@ KINDS = {
     "written": "what generators wrote (private content of your clients)",
     "made": "pictures that generators made (private content of your clients)",
     "judges": "what judges said of answers",
+    "look-alikes": "made-up federations",
     "answers": "what models answered to suites (may say private content of your clients)",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",

@@ -139,6 +139,7 @@ def _explain(error: ValidationError) -> str:
 
 def _complete(recipe: Recipe) -> Recipe:
     """Check the settings of every part that is chosen by name, and write their defaults out."""
+    import fedloom.bench
     import fedloom.evaluation.answers
     import fedloom.evaluation.canaries
     import fedloom.privacy.scrubbing
