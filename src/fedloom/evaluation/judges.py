@@ -177,7 +177,7 @@ class LlmJudge:
     key_variable: Annotated[str, Field(description="environment variable that holds the endpoint's key")] = "OPENAI_API_KEY"
     private_on_loopback: Annotated[
         bool,
-        Field(description="in suites: whether answers that may say private text may go to a server on this machine's loopback address"),
+        Field(description="in suites: whether what may be private text may go to a server on this machine's loopback address"),
     ] = False
     max_new_tokens: Annotated[int, Field(ge=1, description="length of a verdict in tokens")] = WORDS
 
