@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -15,18 +15,23 @@ RunCode = Annotated[bool, Field(description="run the programs that the model wri
 
 
 def check_allowed(run_code: bool, suite: str) -> None:
-    """Raise RecipeError unless the user lets programs run."""
+    """Raise RecipeError unless the user lets programs run, on a machine that can shut them in."""
     if not run_code:
         raise RecipeError(
-            f"{suite}.run_code: the suite runs programs that the model wrote, in a sandbox; write {suite}.run_code=true if you agree"
+            f"{suite}.run_code: programs that the model wrote are run, in a sandbox; write {suite}.run_code=true if you agree"
         )
+    sandbox().check_sandbox()
 
 
-def passed(programs: Sequence[str], progress: Progress) -> list[bool]:
-    """Whether each program, its tests behind it, runs to its end in the sandbox."""
-    passes = import_module("fedloom.evaluation.sandbox").passes
+def passed(programs: Sequence[str], progress: Progress, **limits: int) -> list[bool]:
+    """Whether each program, its tests behind it, comes to its end in the sandbox. `limits` are fields of its `Limits`."""
+    inside = sandbox()
     found = []
     for program in programs:
-        found.append(bool(passes(program)))
+        found.append(bool(inside.passes(program, inside.Limits(**limits))))
         progress(len(found), len(programs))
     return found
+
+
+def sandbox() -> Any:
+    return import_module("fedloom.evaluation.sandbox")

@@ -113,22 +113,47 @@ def test_a_solution_of_ds_1000_runs_in_its_context(answer, right):
     assert runs(ds1000_program(Row({"code_context": CONTEXT}, "row"), solution_in(answer))) is right
 
 
-def test_what_was_run_is_counted_by_task_and_library(tmp_path, monkeypatch):
-    for module in ("humaneval_pack", "ds1000"):
-        monkeypatch.setattr(f"fedloom.evaluation.suites.{module}.passed", lambda programs, progress: [runs(one) for one in programs])
+class Sandbox:
+    """Stands in for the sandbox: runs the programs of this file, which are harmless."""
+
+    Limits = dict
+
+    @staticmethod
+    def check_sandbox():
+        pass
+
+    @staticmethod
+    def passes(program, limits):
+        return runs(program)
+
+
+@pytest.fixture
+def shut_in(monkeypatch):
+    monkeypatch.setattr("fedloom.evaluation.program_tests.sandbox", lambda: Sandbox)
+
+
+def test_functions_that_pass_are_counted(tmp_path, shut_in):
     tasks = rows_file(tmp_path / "pack.jsonl", [TASK, {**TASK, "task_id": "Python/1"}])
     suite = HumanEvalSynthesize(data=tasks, run_code=True)
     suite.check()
     rows = suite.score(ScriptedTalker(lambda turns: "    return sum(values)"), quiet)
     assert [(row.row, row.values) for row in rows] == [("Python/0", {"passed": 1.0}), ("Python/1", {"passed": 1.0})]
-    problems = [{"prompt": "p", "reference_code": "r", "code_context": CONTEXT, "metadata": {"library": "Pandas"}}]
+
+
+def test_a_problem_whose_own_solution_does_not_pass_here_is_in_no_share(tmp_path, shut_in):
+    problem = {"prompt": "p", "reference_code": "result = sum(df)", "code_context": CONTEXT, "metadata": {"library": "Pandas"}}
+    problems = [problem, {**problem, "code_context": f"import no_such_library\n{CONTEXT}", "metadata": {"library": "Tensorflow"}}]
     suite = Ds1000(data=rows_file(tmp_path / "ds1000.jsonl", problems), run_code=True)
     suite.check()
-    (row,) = suite.score(ScriptedTalker(lambda turns: "result = 4"), quiet)
-    assert (row.values, row.group) == ({"passed": 0.0}, "Pandas")
+    rows = suite.score(ScriptedTalker(lambda turns: "result = 3"), quiet)
+    assert [(row.values, row.group) for row in rows] == [
+        ({"unsolvable": 0.0, "passed": 1.0}, "Pandas"),
+        ({"unsolvable": 1.0}, "Tensorflow"),
+    ]
+    assert summary(suite, rows) == {"passed": 1.0, "unsolvable": 1.0}
 
 
-def test_programs_run_only_when_the_user_says_so(tmp_path):
+def test_programs_run_only_when_the_user_says_so(tmp_path, shut_in):
     for suite in (HumanEvalFix, HumanEvalSynthesize, Ds1000):
         with pytest.raises(RecipeError, match=rf"{suite.name}\.run_code: .* in a sandbox; write {suite.name}\.run_code=true if you agree"):
             suite(data="x").check()
