@@ -66,7 +66,7 @@ def mean_of(name: str, rows: Sequence[Scored], counts: np.ndarray) -> float | No
 
 def total_of(name: str, rows: Sequence[Scored], counts: np.ndarray) -> float:
     """The sum of the value `name` over `rows`, row i standing `counts[i]` times; a row without it adds nothing."""
-    return float(sum(row.values.get(name, 0.0) * count for row, count in zip(rows, counts, strict=True)))
+    return float(counts @ np.array([row.values.get(name, 0.0) for row in rows]))
 
 
 suites: Registry[Any] = Registry("suite", Suite)

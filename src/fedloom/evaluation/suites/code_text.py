@@ -15,7 +15,7 @@ from fedloom.errors import DataError
 from fedloom.evaluation.benchmark_file import FileSuite, Form
 from fedloom.evaluation.bleu import bleu, bleu_counts
 from fedloom.evaluation.code_answers import code_in, code_tokens
-from fedloom.evaluation.suite import Scored, mean_of, suites, total_of
+from fedloom.evaluation.suite import Scored, suites
 from fedloom.evaluation.talker import Progress, Talker
 from fedloom.files import content_sha256, local_path
 from fedloom.measures import SHARE, Measure
@@ -62,8 +62,8 @@ class CodeText(FileSuite):
         ]
 
     def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
-        totals = {name: total_of(name, rows, counts) for name in rows[0].values}
-        return {"bleu": bleu(totals), "exact_match": mean_of("exact_match", rows, counts) or 0.0}
+        totals = dict(zip(rows[0].values, counts @ np.array([[*row.values.values()] for row in rows]), strict=True))
+        return {"bleu": bleu(totals), "exact_match": float(totals["exact_match"] / counts.sum())}
 
     def asked(self, row: Row) -> str:
         """What the model is asked for a row."""
