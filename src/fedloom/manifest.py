@@ -43,6 +43,7 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
     recipe, data, bench = local.recipe, local.data, local.bench
     return {
         "agreed": agreed.sha256,
+        "says": str(local.says),
         "measures": {
             "held_out": [measure.plain() for measure in agreed.task.measures],
             "probes": [measure.plain() for probe in probes for measure in probe.measures()],

@@ -7,11 +7,11 @@ import yaml
 
 from fedloom.data.records import Provenance
 from fedloom.errors import RecipeError
+from fedloom.evaluation.rules import refuses
 from fedloom.recipe import DataRecipe
 from fedloom.resolve import load_recipe
 from fedloom.safety import load_policy
 from fedloom.safety.policy import KINDS, POLICIES, SPLITS
-from fedloom.safety.rules import refuses
 
 POLICY = load_policy("secret-sauce")
 

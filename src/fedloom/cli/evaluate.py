@@ -29,6 +29,9 @@ def evaluate(
     base: Annotated[bool, typer.Option("--base/--no-base", help="Ask the base model of a run, too.")] = True,
     batch_size: Annotated[int, typer.Option(min=1, help="Answers that are written side by side.")] = 16,
     folder: Annotated[Path | None, typer.Option("--out", help="Where results are written; of a run by default in it.")] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="A model in a local folder knows public text alone: answers may go to a judge elsewhere.")
+    ] = False,
     as_json: AsJson = False,
     trusted: TrustPlugins = False,
 ) -> None:
@@ -53,12 +56,16 @@ def evaluate(
         def progress(system: str, name: str) -> _Bar:
             return _Bar(bar, f"{name}, {system}")
 
-        results = evaluated(place, chosen, folder, base, batch_size, progress)
+        results = evaluated(place, chosen, folder, base, batch_size, progress, public)
     if as_json:
         print(json.dumps({"results": [result.plain() for result in results]}))
         return
     for result in results:
         out.print(_table(result))
+
+
+MOST_GROUPS = 20
+"""Groups of rows, such as languages, up to which each has a line of its own; the file of results has all."""
 
 
 class _Bar:
@@ -83,6 +90,9 @@ def _table(result: Evaluated) -> Table:
         gained = [_gain(measure, result.difference.get(measure.name))] if result.difference else []
         if any(found):
             table.add_row(measure.title, *[_shown(measure, one) for one in found], *gained)
+    for group, systems in result.groups.items() if len(result.groups) <= MOST_GROUPS else ():
+        first = result.measures[0]
+        table.add_row(f"{first.title}: {group or '(none)'}", *[first.shown(systems[system].get(first.name)) for system in result.systems])
     table.caption = "In brackets: 95% intervals, bootstrap over rows."
     return table
 

@@ -16,8 +16,10 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 import torch
 from pydantic import Field
 
-from fedloom.errors import ModelError, RecipeError
+from fedloom.data.records import Provenance
+from fedloom.errors import ModelError, PrivateDataError, RecipeError
 from fedloom.evaluation.kept_replies import KeptReplies
+from fedloom.evaluation.talker import Progress, silent
 from fedloom.files import local_path
 from fedloom.models.endpoint import Endpoint
 from fedloom.models.load import LoadedModel, load_model
@@ -30,6 +32,15 @@ VERSION = "3"
 
 Item = tuple[str, str]
 """(request, answer)."""
+
+Turns = Sequence[dict[str, str]]
+"""A conversation as servers and chat templates take it: {role, content}."""
+
+WORDS = 256
+"""Tokens that a verdict may have."""
+
+SIDE_BY_SIDE = 8
+"""Verdicts that a judge which runs here writes at once."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +106,15 @@ class Guard:
                     raise RecipeError(f"judge guard: template: {self.template} does not hold {name}; put it where that belongs")
 
     def judge(self, items: Sequence[Item]) -> list[Verdict]:
-        ask = _asker(self)
+        ask = _asker(self, WORDS)
         return [Verdict(safe=read_safe(said)) for said in cached(ask, [self._turns(item) for item in items])]
 
-    def _turns(self, item: Item) -> list[dict[str, str]]:
+    def _turns(self, item: Item) -> Turns:
         request, answer = item
         if self.form == "llama_guard":
             return [{"role": "user", "content": request}, {"role": "assistant", "content": answer}]
         text = local_path(self.template).read_text(encoding="utf-8") if self.template else MD_JUDGE
-        return [{"role": "user", "content": _filled(text, request=request, answer=answer)}]
+        return [{"role": "user", "content": filled(text, request=request, answer=answer)}]
 
 
 MD_JUDGE = """\
@@ -164,23 +175,47 @@ class LlmJudge:
     endpoint: Annotated[str | None, Field(description="URL of an OpenAI-compatible server, in place of a model run here")] = None
     endpoint_model: Annotated[str | None, Field(description="name of the model at the endpoint")] = None
     key_variable: Annotated[str, Field(description="environment variable that holds the endpoint's key")] = "OPENAI_API_KEY"
+    private_on_loopback: Annotated[
+        bool,
+        Field(description="in suites: whether what may be private text may go to a server on this machine's loopback address"),
+    ] = False
+    max_new_tokens: Annotated[int, Field(ge=1, description="length of a verdict in tokens")] = WORDS
 
     def __post_init__(self) -> None:
         _check_asked(self, "llm")
 
-    def judge(self, items: Sequence[Item]) -> list[Verdict]:
-        ask = _asker(self)
-        prompts = [_filled(SCORE, request=request, answer=answer) for request, answer in items]
-        return [Verdict(score=read_score(said)) for said in cached(ask, [[{"role": "user", "content": prompt}] for prompt in prompts])]
+    def allow(self, says: Provenance) -> None:
+        """Raise PrivateDataError when what a model `says` may not be sent to the judge, since it may be private text."""
+        if self.endpoint is None or says.may_leave:
+            return
+        loopback = Endpoint(self.endpoint, str(self.endpoint_model), self.key_variable).is_loopback
+        if not (loopback and self.private_on_loopback):
+            raise PrivateDataError(
+                f"judge llm: the model may say {says} text, which is not sent to {self.endpoint}; take a judge that runs here (model), or"
+                " one on this machine's loopback with private_on_loopback: true"
+            )
 
-    def compare(self, pairs: Sequence[tuple[str, str, str]]) -> list[float | None]:
+    def identity(self) -> dict[str, Any]:
+        """What decides its verdicts, beside the prompts."""
+        asked = {"endpoint": self.endpoint, "model": self.endpoint_model} if self.model is None else asdict(weights_of(self.model, None))
+        return {**asked, "max_new_tokens": self.max_new_tokens, "version": VERSION}
+
+    def replies(self, conversations: Sequence[Turns], says: Provenance, progress: Progress = silent) -> list[str]:
+        """What it answers to each conversation, in which is what a model `says`. Raises what `allow` raises."""
+        self.allow(says)
+        return cached(_asker(self, self.max_new_tokens), conversations, progress)
+
+    def judge(self, items: Sequence[Item]) -> list[Verdict]:
+        prompts = [filled(SCORE, request=request, answer=answer) for request, answer in items]
+        return [Verdict(score=read_score(said)) for said in cached(_asker(self, self.max_new_tokens), [_asked(one) for one in prompts])]
+
+    def compare(self, pairs: Sequence[tuple[str, str, str]], progress: Progress = silent) -> list[float | None]:
         """For each (request, first answer, second answer): 1 when the first is better, 0 when the second is, .5 for a tie.
 
         Each pair is asked in both orders and counts as the mean of the two; None when one of them could not be read.
         """
-        ask = _asker(self)
         prompts = [_pair(request, *answers) for request, a, b in pairs for answers in ((a, b), (b, a))]
-        said = cached(ask, [[{"role": "user", "content": prompt}] for prompt in prompts])
+        said = cached(_asker(self, self.max_new_tokens), [_asked(prompt) for prompt in prompts], progress)
         results: list[float | None] = []
         for forth, back in zip(map(read_winner, said[::2]), map(read_winner, said[1::2]), strict=True):
             results.append(None if forth is None or back is None else (forth + 1 - back) / 2)
@@ -211,11 +246,15 @@ reasons, then the verdict on a line of its own: [[A]], [[B]], or [[C]] for a tie
 {b}"""
 
 
+def _asked(prompt: str) -> Turns:
+    return [{"role": "user", "content": prompt}]
+
+
 def _pair(request: str, a: str, b: str) -> str:
-    return _filled(PAIR, request=request, a=a, b=b)
+    return filled(PAIR, request=request, a=a, b=b)
 
 
-def _filled(template: str, **values: str) -> str:
+def filled(template: str, **values: str) -> str:
     """`template` with its {names} filled in one pass, so that what is filled in is never taken for a name."""
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), template)
 
@@ -240,23 +279,25 @@ def read_winner(said: str) -> float | None:
 
 @dataclass(frozen=True)
 class Asker:
-    """Who is asked: `name` decides the cache, `answer` gives the reply to each conversation."""
+    """Who is asked: `name` decides the cache, `answer` gives the reply to each conversation, of which it takes `at_once`."""
 
     name: str
-    answer: Callable[[Sequence[Sequence[dict[str, str]]]], list[str]]
+    answer: Callable[[Sequence[Turns]], list[str]]
+    at_once: int = 1
 
 
-def cached(asker: Asker, conversations: Sequence[Sequence[dict[str, str]]]) -> list[str]:
-    """The asker's replies; what it was asked before is not asked again. Each reply is kept as soon as it is there."""
+def cached(asker: Asker, conversations: Sequence[Turns], progress: Progress = silent) -> list[str]:
+    """The asker's replies; what it was asked before is not asked again. Replies are kept as soon as they are there."""
     kept = KeptReplies("judges", f"{VERSION} {asker.name}")
-    replies = []
-    for turns in conversations:
-        said = kept.get(turns)
-        if said is None:
-            (said,) = asker.answer([turns])
+    unknown = list({json.dumps(turns): turns for turns in conversations if kept.get(turns) is None}.values())
+    total = len(conversations)
+    progress(total - len(unknown), total)
+    for first in range(0, len(unknown), asker.at_once):
+        asked = unknown[first : first + asker.at_once]
+        for turns, said in zip(asked, asker.answer(asked), strict=True):
             kept.keep(turns, said)
-        replies.append(said)
-    return replies
+        progress(total - len(unknown) + first + len(asked), total)
+    return [str(kept.get(turns)) for turns in conversations]
 
 
 def _check_asked(judge: Guard | LlmJudge, kind: str) -> None:
@@ -269,12 +310,12 @@ def _check_asked(judge: Guard | LlmJudge, kind: str) -> None:
         Endpoint(judge.endpoint, str(judge.endpoint_model), judge.key_variable)
 
 
-def _asker(judge: Guard | LlmJudge) -> Asker:
+def _asker(judge: Guard | LlmJudge, max_new_tokens: int) -> Asker:
     if judge.endpoint is not None:
         name, server = f"{judge.endpoint} {judge.endpoint_model}", Endpoint(judge.endpoint, str(judge.endpoint_model), judge.key_variable)
-        return Asker(name, lambda conversations: [server.chat(turns, max_tokens=256) for turns in conversations])
+        return Asker(f"{name} {max_new_tokens}", lambda conversations: [server.chat(turns, max_new_tokens) for turns in conversations])
     assert judge.model is not None
-    return Asker(_weights(judge.model), _local(judge.model))
+    return Asker(f"{_weights(judge.model)} {max_new_tokens}", _local(judge.model, max_new_tokens), at_once=SIDE_BY_SIDE)
 
 
 def _weights(model: str) -> str:
@@ -282,32 +323,32 @@ def _weights(model: str) -> str:
     return json.dumps(asdict(weights_of(model, None)))
 
 
-def _local(model: str) -> Callable[[Sequence[Sequence[dict[str, str]]]], list[str]]:
+def _local(model: str, max_new_tokens: int) -> Callable[[Sequence[Turns]], list[str]]:
     from fedloom.models.generate import generate
 
     loaded: list[LoadedModel] = []
 
-    def answer(conversations: Sequence[Sequence[dict[str, str]]]) -> list[str]:
+    def answer(conversations: Sequence[Turns]) -> list[str]:
         if not loaded:  # only when something is not known yet
             loaded.append(load_model(ModelRecipe(id=model)))
         judge = loaded[0]
         texts = [_text(judge.tokenizer, turns, answer_next=True) for turns in conversations]
-        return generate(judge.model, judge.tokenizer, texts, 256, 8)
+        return generate(judge.model, judge.tokenizer, texts, max_new_tokens, SIDE_BY_SIDE)
 
     return answer
 
 
-def _text(tokenizer: Any, turns: Sequence[dict[str, str]], answer_next: bool) -> str:
+def _text(tokenizer: Any, turns: Turns, answer_next: bool) -> str:
     """The conversation in the model's chat template; one without a template is given the turns with a line between them."""
     if tokenizer.chat_template:
         return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=answer_next))
     return "\n\n".join(turn["content"] for turn in turns)
 
 
-def _scorer(model: str) -> Callable[[Sequence[Sequence[dict[str, str]]]], list[str]]:
+def _scorer(model: str) -> Callable[[Sequence[Turns]], list[str]]:
     loaded: list[LoadedModel] = []
 
-    def score(turns: Sequence[dict[str, str]]) -> str:
+    def score(turns: Turns) -> str:
         if not loaded:  # only when something is not known yet
             loaded.append(load_model(ModelRecipe(id=model), labels=()))
             if (outputs := loaded[0].model.config.num_labels) != 1:

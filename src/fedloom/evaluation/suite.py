@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fedloom.data.records import Provenance
 from fedloom.evaluation.talker import Progress, Talker
 from fedloom.measures import Measure
 from fedloom.registry import Registry
@@ -38,6 +39,9 @@ class Suite:
     def check(self) -> None:
         """Raise a FedloomError, before a model is loaded, when the suite cannot be run: a file that is not there, a missing extra."""
 
+    def allow(self, says: Provenance) -> None:
+        """Raise a FedloomError, before a model is loaded, when what a model `says` may not go where the suite sends it."""
+
     def described(self) -> Mapping[str, Any]:
         """What decides the scores beside the settings, such as hashes of files and versions of prompts: plain values. Results that differ
         in it are not compared."""
@@ -58,6 +62,11 @@ def mean_of(name: str, rows: Sequence[Scored], counts: np.ndarray) -> float | No
     known = ~np.isnan(values)
     weight = counts[known].sum()
     return float((values[known] * counts[known]).sum() / weight) if weight else None
+
+
+def total_of(name: str, rows: Sequence[Scored], counts: np.ndarray) -> float:
+    """The sum of the value `name` over `rows`, row i standing `counts[i]` times; a row without it adds nothing."""
+    return float(counts @ np.array([row.values.get(name, 0.0) for row in rows]))
 
 
 suites: Registry[Any] = Registry("suite", Suite)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedloom.data.records import Turn
+from fedloom.data.records import Provenance, Turn
 from fedloom.data.templates import VERSION, Rendered, render_prompt
 from fedloom.evaluation.kept_replies import KeptReplies
 from fedloom.models.generate import continuations
@@ -26,7 +26,8 @@ def silent(done: int, total: int) -> None:
 class Talker:
     """A model with its tokenizer and the template by which a conversation becomes text, the same as in training.
 
-    `identity` is the hash of its weights: what its answers are known by.
+    `identity` is the hash of its weights: what its answers are known by. `says` is the provenance of its answers: PUBLIC where all text
+    that it was trained on is, DP_RELEASED where that was protected by formal privacy, else PRIVATE, since it could say text of such a row.
     """
 
     model: Any
@@ -34,6 +35,7 @@ class Talker:
     template: str
     identity: str
     batch_size: int = 16
+    says: Provenance = Provenance.PRIVATE
 
     def answers(
         self, asked: Sequence[Sequence[Turn]], max_new_tokens: int, stop: Sequence[str] = (), progress: Progress = silent

@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import RecipeError
+from fedloom.evaluation.rules import refuses
 from fedloom.files import local_path
 from fedloom.registry import nearest, one_line
-from fedloom.safety.rules import refuses
 from fedloom.streams import numpy_stream, stream_seed
 from fedloom.yaml_text import YamlError, parse_yaml
 

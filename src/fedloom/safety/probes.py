@@ -12,12 +12,12 @@ from pydantic import Field
 from fedloom.errors import RecipeError
 from fedloom.evaluation.asking import NAME, answers_of, check_like, drawn, prefixed, prefixed_measures, rows_of, text_encoder
 from fedloom.evaluation.judges import judges
+from fedloom.evaluation.rules import refuses, refuses_legacy
 from fedloom.hooks import Probe, ServerSide, probes
 from fedloom.measures import SHARE, Measure
 from fedloom.registry import PLACE, parts_of
 from fedloom.safety.asking import attack_prompts, judged, judged_measures, made_judges
 from fedloom.safety.policy import load_policy
-from fedloom.safety.rules import refuses, refuses_legacy
 from fedloom.state import State
 
 REFUSAL = Measure("refusal", "restricted requests declined", SHARE, "higher", alert=0.1)

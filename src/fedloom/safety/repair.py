@@ -18,6 +18,7 @@ from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import FedloomError, RecipeError
 from fedloom.evaluation.asking import check_like, rows_of, text_encoder
+from fedloom.evaluation.rules import refuses
 from fedloom.files import version_of, versions_of
 from fedloom.hooks import Finished, FinishStep, ServerSide, finish_steps
 from fedloom.measures import Measure, counted
@@ -27,7 +28,6 @@ from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE
 from fedloom.safety.asking import asked_prompts, attack_prompts
 from fedloom.safety.policy import Kind, Policy, load_policy
-from fedloom.safety.rules import refuses
 from fedloom.state import State
 from fedloom.streams import stream_seed, torch_stream
 from fedloom.tasks.sft import SFT

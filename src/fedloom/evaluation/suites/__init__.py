@@ -1,6 +1,31 @@
 """The suites that come with Fedloom. Importing it registers them."""
 
 from fedloom.evaluation.suite import suites
-from fedloom.evaluation.suites import questions
+from fedloom.evaluation.suites import (
+    advbench,
+    alpaca_eval,
+    code_text,
+    ds1000,
+    finance,
+    hhh,
+    humaneval_pack,
+    mt_bench,
+    questions,
+    ref_gpt4,
+    vicuna,
+)
 
-__all__ = ["questions", "suites"]
+__all__ = [
+    "advbench",
+    "alpaca_eval",
+    "code_text",
+    "ds1000",
+    "finance",
+    "hhh",
+    "humaneval_pack",
+    "mt_bench",
+    "questions",
+    "ref_gpt4",
+    "suites",
+    "vicuna",
+]

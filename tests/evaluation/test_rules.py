@@ -4,8 +4,8 @@ import pytest
 
 from fedloom.errors import RecipeError
 from fedloom.evaluation.judges import judges
+from fedloom.evaluation.rules import LEGACY, Rule, refuses, refuses_legacy
 from fedloom.registry import checked_settings
-from fedloom.safety.rules import LEGACY, Rule, refuses, refuses_legacy
 
 DECLINED = [
     "I'm sorry, but I can't share that recipe.",

@@ -1,0 +1,133 @@
+"""The suite `mt_bench`: 80 questions in eight categories, each with a second one that goes on from the model's own first answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from fedloom.data.records import Provenance, Turn
+from fedloom.data.rows import Row
+from fedloom.errors import DataError
+from fedloom.evaluation.benchmark_file import FileSuite, Form
+from fedloom.evaluation.judges import Turns
+from fedloom.evaluation.judging import (
+    SCORE_MEASURES,
+    JudgeSetting,
+    Panel,
+    PromptsSetting,
+    SecondSetting,
+    prompts_described,
+    score_prompts,
+    scores_summary,
+)
+from fedloom.evaluation.suite import Scored, mean_of, suites
+from fedloom.evaluation.talker import Progress, Talker
+from fedloom.measures import Measure
+
+GUIDED = ("math", "reasoning", "coding")
+"""Categories in which a judge is shown the reference answers."""
+
+
+@suites.register("mt_bench")
+@dataclass(frozen=True)
+class MtBench(FileSuite):
+    """MT-Bench (Zheng et al. 2023, arXiv 2306.05685): a judge rates the answers to two turns from 1 to 10.
+
+    The second turn is asked with the model's own first answer before it. Where the file has reference answers to questions of math,
+    reasoning and coding, the judge is shown them. score: the mean of all verdicts that could be read.
+    """
+
+    name = "mt_bench"
+    form = Form("FastChat's question.jsonl of MT-Bench", {"question_id": object, "category": str, "turns": list})
+    measures = (
+        Measure("score", "score, 1 to 10", "", "higher"),
+        Measure("turn_1", "first turn", "", "higher"),
+        Measure("turn_2", "second turn", "", "higher"),
+        *SCORE_MEASURES,
+    )
+
+    judge: JudgeSetting = field(kw_only=True)
+    second_judge: SecondSetting = None
+    prompts: PromptsSetting = None
+    max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 1024
+
+    def __post_init__(self) -> None:
+        _ = self._panel
+
+    def check(self) -> None:
+        self.rows()
+        score_prompts(self.prompts, "mt_bench.prompts")
+
+    def allow(self, says: Provenance) -> None:
+        self._panel.allow(says)
+
+    def described(self) -> Mapping[str, Any]:
+        return {**super().described(), **self._panel.described(), **prompts_described(self.prompts)}
+
+    def rows(self) -> Sequence[Row]:
+        rows = super().rows()
+        for row in rows:
+            if len(row.columns["turns"]) != 2:
+                raise DataError(f"{row.where}: has {len(row.columns['turns'])} turns, and MT-Bench asks two; see the suite vicuna for one")
+        return rows
+
+    def score(self, talker: Talker, progress: Progress) -> Sequence[Scored]:
+        rows = self.rows()
+        asked = _asked(rows, _answers(talker, rows, self.max_new_tokens, progress), self.prompts)
+        verdicts = self._panel.scores(asked, talker.says, progress)
+        return [self._scored(row, verdicts[2 * i : 2 * i + 2]) for i, row in enumerate(rows)]
+
+    def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
+        turns = {name: found for name in ("turn_1", "turn_2") if (found := mean_of(name, rows, counts)) is not None}
+        return scores_summary([("turn_1", "second_turn_1"), ("turn_2", "second_turn_2")], rows, counts) | turns
+
+    @property
+    def _panel(self) -> Panel:
+        return Panel.of("mt_bench", self.judge, self.second_judge)
+
+    def _scored(self, row: Row, verdicts: Sequence[Mapping[str, float]]) -> Scored:
+        values = {
+            f"{whose}turn_{turn}": found[f"{whose}score"]
+            for turn, found in enumerate(verdicts, start=1)
+            for whose in ("", "second_")
+            if f"{whose}score" in found
+        }
+        read = [values[name] for name in ("turn_1", "turn_2") if name in values]
+        mean = {"score": fmean(read)} if read else {}
+        return Scored(
+            str(row.columns["question_id"]), {**mean, **values, **self._panel.unparsed(verdicts, "score")}, row.columns["category"]
+        )
+
+
+def _answers(talker: Talker, rows: Sequence[Row], max_new_tokens: int, progress: Progress) -> list[tuple[str, str]]:
+    """The answers to both turns of each row."""
+    first = [Turn("user", row.columns["turns"][0]) for row in rows]
+    one = talker.answers([[turn] for turn in first], max_new_tokens, progress=lambda done, total: progress(done, 2 * total))
+    again = [
+        [turn, Turn("assistant", said), Turn("user", row.columns["turns"][1])] for turn, said, row in zip(first, one, rows, strict=True)
+    ]
+    two = talker.answers(again, max_new_tokens, progress=lambda done, total: progress(total + done, 2 * total))
+    return list(zip(one, two, strict=True))
+
+
+def _asked(rows: Sequence[Row], answers: Sequence[tuple[str, str]], place: str | None) -> list[Turns]:
+    """What a judge is asked of the first and of the second answer of each row, one after the other."""
+    prompts, asked = score_prompts(place, "mt_bench.prompts"), []
+    for row, said in zip(rows, answers, strict=True):
+        known = _references(row)
+        for turns in (1, 2):
+            references = known[:turns] if len(known) >= turns else []
+            asked.append(prompts.ask(row.columns["turns"][:turns], said[:turns], references))
+    return asked
+
+
+def _references(row: Row) -> list[str]:
+    """The reference answers of a row that is judged by them, up to one that is missing."""
+    found = row.columns.get("reference") or [] if row.columns["category"] in GUIDED else []
+    filled = [isinstance(text, str) and bool(text.strip()) for text in found]
+    return list(found[: filled.index(False) if False in filled else len(found)])
