@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedloom.chat import talks
 from fedloom.data.records import Provenance
 from fedloom.errors import ModelError, RecipeError
-from fedloom.evaluation.intervals import Interval, bootstrap, bootstrap_difference
+from fedloom.evaluation.evaluated import FOLDER, Evaluated, evaluated, keep
 from fedloom.evaluation.suite import Scored, Suite
 from fedloom.evaluation.suites import suites
-from fedloom.evaluation.talker import Progress, Talker, silent
+from fedloom.evaluation.talker import Progress, Talker, identity_of, silent
 from fedloom.federation.run_folder import RunFolder
-from fedloom.files import local_path, write_atomic
+from fedloom.files import local_path
 from fedloom.handing_out import tuned_bench
-from fedloom.measures import Measure
 from fedloom.models.catalogue import catalogue
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.load import load_model
@@ -31,38 +25,7 @@ from fedloom.recipe import Recipe
 from fedloom.registry import checked_settings
 from fedloom.resolve import load_recipe
 
-FOLDER = "evaluations"
-"""In a run folder: what its model scored."""
-
 TUNED, BASE, MODEL = "tuned", "base", "model"
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What the systems, such as base and tuned, scored in a suite. `difference` is tuned less base, on the same rows.
-
-    `groups` is group of rows -> system -> measure -> value, where the rows belong to several groups.
-    """
-
-    suite: str
-    measures: Sequence[Measure]
-    rows: Mapping[str, Sequence[Scored]]
-    systems: Mapping[str, Mapping[str, Interval]]
-    difference: Mapping[str, Interval]
-    groups: Mapping[str, Mapping[str, Mapping[str, float]]]
-    described: Mapping[str, Any]
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON, without the rows."""
-        return {
-            "suite": self.suite,
-            "measures": [measure.plain() for measure in self.measures],
-            "rows": len(next(iter(self.rows.values()))),
-            "systems": {system: _plain(found) for system, found in self.systems.items()},
-            "difference": _plain(self.difference),
-            "groups": dict(self.groups),
-            "described": dict(self.described),
-        }
 
 
 def chosen_suites(names: Sequence[str], words: Sequence[str]) -> dict[str, Suite]:
@@ -109,39 +72,11 @@ def evaluate(
             found[name][system] = suite.score(talker, progress(system, name))
             if not found[name][system]:
                 raise RecipeError(f"{name}: has no row to score")
-    evaluated = [_evaluated(name, suite, found[name]) for name, suite in chosen.items()]
+    results = [evaluated(name, suite, found[name]) for name, suite in chosen.items()]
     if target := folder or (RunFolder(Path(place)).path / FOLDER if _is_run(place) else None):
-        for one in evaluated:
+        for one in results:
             keep(one, target)
-    return evaluated
-
-
-def keep(one: Evaluated, folder: Path) -> None:
-    """Write what was scored into `folder`: NAME.json, and NAME.rows.jsonl with every row."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"system": system, **asdict(row)}) for system, rows in one.rows.items() for row in rows]
-    write_atomic(folder / f"{one.suite}.rows.jsonl", "".join(f"{line}\n" for line in lines))
-    write_atomic(folder / f"{one.suite}.json", json.dumps(one.plain(), indent=2, ensure_ascii=False) + "\n")
-
-
-def _evaluated(name: str, suite: Suite, rows: Mapping[str, Sequence[Scored]]) -> Evaluated:
-    summaries = {system: partial(suite.summary, scored) for system, scored in rows.items()}
-    counts = {system: len(scored) for system, scored in rows.items()}
-    systems = {system: bootstrap(summary, counts[system]) for system, summary in summaries.items()}
-    both = TUNED in rows and BASE in rows
-    difference = bootstrap_difference(summaries[TUNED], summaries[BASE], counts[TUNED]) if both else {}
-    settings = {key: value for key, value in vars(suite).items() if not key.startswith("_")}
-    described = {"settings": settings, **suite.described()}
-    return Evaluated(name, suite.measures, rows, systems, difference, _by_group(suite, rows), described)
-
-
-def _by_group(suite: Suite, rows: Mapping[str, Sequence[Scored]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Group -> system -> the value of each measure over the rows of the group; nothing where all rows belong to one."""
-    groups = sorted({row.group for scored in rows.values() for row in scored})
-    if len(groups) < 2:
-        return {}
-    of = {(group, system): np.array([float(row.group == group) for row in scored]) for group in groups for system, scored in rows.items()}
-    return {group: {system: dict(suite.summary(scored, of[group, system])) for system, scored in rows.items()} for group in groups}
+    return results
 
 
 def _systems(place: str, base: bool, public: bool) -> Iterator[tuple[str, Provenance, Callable[[int, Provenance], Talker]]]:
@@ -176,21 +111,12 @@ def _is_run(place: str) -> bool:
 def _of_model(recipe: Recipe, batch_size: int, says: Provenance) -> Talker:
     loaded = load_model(recipe.model)
     template = recipe.data.template or "chat"
-    return Talker(loaded.model, loaded.tokenizer, template, _identity(loaded.sha256, "", recipe), batch_size, says)
+    return Talker(loaded.model, loaded.tokenizer, template, identity_of(loaded.sha256, "", recipe.model), batch_size, says)
 
 
 def _of_run(recipe: Recipe, run_folder: Path, batch_size: int, says: Provenance) -> Talker:
     bench = tuned_bench(recipe, RunFolder(run_folder))
     encoder = bench.encoder
     assert isinstance(encoder, TextEncoder)
-    identity = _identity(bench.sha256, bench.parameters.state().sha256(), recipe)
+    identity = identity_of(bench.sha256, bench.parameters.state().sha256(), recipe.model)
     return Talker(bench.model, encoder.tokenizer, encoder.template, identity, batch_size, says)
-
-
-def _identity(base: str, trained: str, recipe: Recipe) -> str:
-    """What decides a model's answers beside the question: its weights, and the precision that it computes in."""
-    return hashlib.sha256(f"{base} {trained} {recipe.model.dtype} {recipe.model.quantization}".encode()).hexdigest()
-
-
-def _plain(found: Mapping[str, Interval]) -> dict[str, Any]:
-    return {name: asdict(interval) for name, interval in found.items()}

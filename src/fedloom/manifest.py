@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fedloom.agreed import Agreed, places_of
+from fedloom.benchmarking import made_suites, suite_measures
 from fedloom.data.clients import FederatedData
 from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Provenance
@@ -46,7 +47,8 @@ def described(local: LocalRun, agreed: Agreed, opened: Opened, probes: Sequence[
         "says": str(local.says),
         "measures": {
             "held_out": [measure.plain() for measure in agreed.task.measures],
-            "probes": [measure.plain() for probe in probes for measure in probe.measures()],
+            "probes": [measure.plain() for probe in probes for measure in probe.measures()]
+            + [measure.plain() for measure in suite_measures(made_suites(recipe))],
             "finish": [measure.plain() for step in steps for measure in step.measures],
             "prepare": [measure.plain() for step in agreed.prepare for measure in step.measures],
             "update": [measure.plain() for measure in monitor.MEASURES] if _sees_updates(agreed) else [],

@@ -260,11 +260,22 @@ class EvaluateRecipe(Part):
         " train",
     )
     probes: list[HookRecipe] = Field(default_factory=list, description="what else is measured of the joined model, on the server")
+    suites: list[HookRecipe] = Field(
+        default_factory=list,
+        description="benchmark suites that the base and the joined model are asked when the run is over; `fedloom evaluate` lists them",
+    )
 
     @model_validator(mode="after")
     def _clusters_told(self) -> EvaluateRecipe:
         if ("clustered" in self.baselines) != (self.clusters is not None):
             raise ValueError("clusters: belongs to the baseline clustered; set both, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _suites_once(self) -> EvaluateRecipe:
+        kinds = [suite.kind for suite in self.suites]
+        if twice := [kind for kind in kinds if kinds.count(kind) > 1]:
+            raise ValueError(f"suites: {twice[0]} stands there twice; name each suite once")
         return self
 
 

@@ -148,6 +148,7 @@ def _complete(recipe: Recipe) -> Recipe:
     from fedloom.algorithms import algorithms, split_name
     from fedloom.clusters import clusterings
     from fedloom.data.partition import partitioners
+    from fedloom.evaluation.suites import suites
     from fedloom.federation.codec import codecs
     from fedloom.hooks import behaviours, finish_steps, prepare_steps, probes
     from fedloom.report.loggers import loggers
@@ -182,6 +183,8 @@ def _complete(recipe: Recipe) -> Recipe:
     asked = recipe.evaluate.probes
     plain["evaluate"]["probes"] = [_completed(probe, probes, f"evaluate.probes.{i}", "kind", known) for i, probe in enumerate(asked)]
     check_probe_names(plain["evaluate"]["probes"])
+    named = recipe.evaluate.suites
+    plain["evaluate"]["suites"] = [_completed(suite, suites, f"evaluate.suites.{i}", "kind", known) for i, suite in enumerate(named)]
     if recipe.evaluate.clusters:
         plain["evaluate"]["clusters"] = _completed(recipe.evaluate.clusters, clusterings, "evaluate.clusters", "kind", known)
     for key, behaviour in (("behaviour", recipe.clients.behaviour), ("beside", recipe.clients.beside)):

@@ -14,6 +14,7 @@ from time import perf_counter, time
 from typing import Any
 
 from fedloom.agreed import places_of
+from fedloom.benchmarking import ask_suites, check_suites, made_suites
 from fedloom.comparing import compare
 from fedloom.data.row_notes import row_notes, source_notes
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError, RunStoppedError
@@ -66,11 +67,12 @@ def resume(folder: str | Path, observer: Observer | None = None) -> Run:
 def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
     with Watchers(observer, recipe, folder.path) as watchers, open_local(recipe, folder, watchers.client_progress) as local:
         check_same_data(local.data, folder)
-        steps, probes = made_steps(recipe), made_probes(recipe)
+        steps, probes, asked = made_steps(recipe), made_probes(recipe), made_suites(recipe)
         federation = own_federation(local, folder, watchers, probes)
         checked: tuple[PrepareStep | Probe | FinishStep, ...] = (*federation.agreed.steps_with(places_of(recipe)), *probes, *steps)
         for part in checked:
             part.check(local.server)
+        check_suites(asked, local.server)
 
         opened = open_federation(federation, timed=True)
         local.bench.lent.clear()
@@ -88,6 +90,8 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         handed_out = hand_out(local.bench, folder, state)
         folder.update_manifest(adapter_sha256=sha256_of(handed_out))
         compare(local, folder, federation, joined)
+        systems = {"base": local.start, "federated": joined} | ({"finished": state} if steps else {})
+        ask_suites(asked, local.server, federation, systems, folder.path)
         keep_samples(recipe, folder, federation, local.start, state, not local.may_say_private_text)
         if failure:
             raise FedloomError(f"{failure} (the model without this step is in {handed_out.parent})") from failure

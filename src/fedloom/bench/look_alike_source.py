@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from fedloom.bench.look_alikes import sample
 from fedloom.data.bench_sets import bench_rows
+from fedloom.data.records import Provenance
 from fedloom.data.rows import SourceRows
 from fedloom.data.sources import forms
 from fedloom.errors import RecipeError
@@ -27,7 +29,7 @@ def look_alike(rest: str) -> SourceRows:
         with disk_errors_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         sample(name.removesuffix(MULTI_TURN), path, scale=scale, multi_turn=name.endswith(MULTI_TURN))
-    return bench_rows(name.removesuffix(MULTI_TURN), str(path))
+    return replace(bench_rows(name.removesuffix(MULTI_TURN), str(path)), provenance=Provenance.PUBLIC)
 
 
 def _parsed(rest: str) -> tuple[str, float]:

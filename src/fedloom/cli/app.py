@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fedloom.cli import bench_data, results, runs  # noqa: F401 - bench_data adds its commands to bench
+from fedloom.cli import bench_data, bench_run, results, runs  # noqa: F401 - the first two add their commands to bench
 from fedloom.cli.audit import audit_app
 from fedloom.cli.bench import bench_app
 from fedloom.cli.catalogues import data_app, models_app, recipes_app

@@ -15,7 +15,7 @@ from fedloom.cli.parts import AsJson, TrustPlugins, err, out, say, stoppable
 from fedloom.errors import RecipeError
 
 if TYPE_CHECKING:
-    from fedloom.evaluating import Evaluated
+    from fedloom.evaluation.evaluated import Evaluated
     from fedloom.evaluation.intervals import Interval
     from fedloom.measures import Measure
 

@@ -134,30 +134,10 @@ def sweep(
 
     Example: `fedloom sweep tiny algorithm.name=fedavg,fedprox,scaffold seed=1,2,3 --out runs/algorithms`
     """
-    from fedloom.report.live import BriefView
-    from fedloom.studies.sweep import Cell, further_measures, held_out_measures, plan_sweep, run_sweep, summarise, written
-    from fedloom.studies.sweep_table import further_tables, sweep_table, write_sweep
+    from fedloom.cli.sweeps import run_and_tell
+    from fedloom.studies.sweep import plan_sweep
 
-    grid = plan_sweep(recipe, words, out_folder)
-
-    def tell(number: int, cell: Cell, what: str) -> None:
-        values = " ".join(f"{key}={written(value)}" for key, value in cell.values.items())
-        err.print(f"[bold]{number}/{len(grid.cells)}[/] {escape(values)}: {escape(what)}", highlight=False)
-
-    with stoppable(), BriefView(err) as view:
-        done = run_sweep(grid, view, tell)
-    results, measures, groups = summarise(done), held_out_measures(done), further_measures(done)
-    table, values, picture = write_sweep(results, measures, groups, out_folder)
-    if as_json:
-        print(
-            json.dumps({"sweep": str(out_folder), "cells": len(grid.cells), "finished": len(done), "results": [vars(r) for r in results]})
-        )
-    else:
-        for shown in (sweep_table(results, measures), *further_tables(results, groups)):
-            out.print(shown)
-        out.print(f"tables   {table}\nvalues   {values}\npicture  {picture}")
-    if len(done) < len(grid.cells):
-        raise FedloomError(f"{len(grid.cells) - len(done)} of {len(grid.cells)} cells failed; mend them and give the same command again")
+    run_and_tell(plan_sweep(recipe, words, out_folder), as_json)
 
 
 def validate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from fedloom.data.records import Provenance, Turn
 from fedloom.data.templates import VERSION, Rendered, render_prompt
 from fedloom.evaluation.kept_replies import KeptReplies
 from fedloom.models.generate import continuations
+from fedloom.recipe import ModelRecipe
 
 FOLDER = "answers"
 """In the cache. A model can say rows that it was trained on, so that only the user can read what is there."""
@@ -20,6 +22,12 @@ Progress = Callable[[int, int], None]
 
 def silent(done: int, total: int) -> None:
     """Tells nobody."""
+
+
+def identity_of(base: str, trained: str, model: ModelRecipe) -> str:
+    """What decides a model's answers beside the question: the hashes of its base and of what was trained on it, none for the base itself,
+    and the precision that it computes in."""
+    return hashlib.sha256(f"{base} {trained} {model.dtype} {model.quantization}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ Further = dict[str, dict[Measure, float]]
 """Title of a group -> measure -> value. A measure's name is that of its events without the system: update/drift, prepare/u2s/seconds."""
 
 CLIENTS, UPDATES, MEMBERSHIP = "Worst client", "Updates, mean over rounds", "Membership, mean over clients"
+PROBES = "What probes and suites measured"
 
 
 def further(record: RunRecord, system: str = "federated") -> Further:
@@ -23,6 +24,7 @@ def further(record: RunRecord, system: str = "federated") -> Further:
         *_worst(record, system),
         *(_updates(record) if system == "federated" else ()),
         *_membership(record, system),
+        *_probed(record, system),
         *((*_prepared(record), *_finished(record)) if system == "federated" else ()),
     ]
     groups: Further = {}
@@ -60,6 +62,12 @@ def _membership(record: RunRecord, system: str) -> Iterator[tuple[str, Measure, 
     for measure in record.membership_measures:
         if (value := record.final(f"membership/{system}/{measure.name}")) is not None:
             yield MEMBERSHIP, measure.named(f"membership/{measure.name}"), value
+
+
+def _probed(record: RunRecord, system: str) -> Iterator[tuple[str, Measure, float]]:
+    for measure in record.probe_measures:
+        if (value := record.final(f"probe/{system}/{measure.name}")) is not None:
+            yield PROBES, measure, value
 
 
 def _updates(record: RunRecord) -> Iterator[tuple[str, Measure, float]]:

@@ -22,6 +22,14 @@ COLORS = {"federated": "#0072B2"}
 BASELINE_COLOR = "#999999"
 
 
+LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "–": "--",
+}
+
 HELD_OUT = "Sweep (mean ± standard deviation over seeds; bold: best federated)"
 
 
@@ -43,6 +51,22 @@ def sweep_markdown(results: Sequence[Result], measures: Sequence[Measure]) -> st
     for row in zip(*(cells for _, cells in columns), strict=True):
         lines.append("| " + " | ".join(f"**{text}**" if style == "best" else text for text, style in row) + " |")
     return "\n".join(lines) + "\n"
+
+
+def sweep_latex(results: Sequence[Result], measures: Sequence[Measure]) -> str:
+    """The same table in LaTeX, for the package booktabs."""
+    columns = _columns(results, measures)
+    places = "".join("l" if cells and not cells[0][1] else "r" for _, cells in columns)
+    lines = [rf"\begin{{tabular}}{{{places}}}", r"\toprule", " & ".join(_escaped(name) for name, _ in columns) + r" \\", r"\midrule"]
+    for row in zip(*(cells for _, cells in columns), strict=True):
+        cells = [rf"\textbf{{{_escaped(text)}}}" if style == "best" else _escaped(text) for text, style in row]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """`text` with what LaTeX takes for commands made plain."""
+    return "".join(LATEX.get(letter, letter) for letter in text)
 
 
 def further_tables(results: Sequence[Result], groups: Mapping[str, Sequence[Measure]]) -> list[Table]:
@@ -90,10 +114,13 @@ def sweep_figure(results: Sequence[Result], measures: Sequence[Measure]) -> Figu
 def write_sweep(
     results: Sequence[Result], measures: Sequence[Measure], groups: Mapping[str, Sequence[Measure]], folder: Path
 ) -> tuple[Path, Path, Path]:
-    """Write sweep.md, sweep.csv and sweep.png into `folder`: the held-out `measures`, and in the first two the further `groups`."""
+    """Write sweep.md, sweep.tex, sweep.csv and sweep.png into `folder`: the held-out `measures`, and but for the picture the further
+    `groups`."""
     table, values, picture = (folder / f"sweep.{suffix}" for suffix in ("md", "csv", "png"))
     parts = [f"\n## {title}\n\n{sweep_markdown(_with_any(results, some), some)}" for title, some in groups.items()]
     table.write_text(sweep_markdown(results, measures) + "".join(parts), encoding="utf-8")
+    latex = [sweep_latex(results, measures), *(sweep_latex(_with_any(results, some), some) for some in groups.values())]
+    (folder / "sweep.tex").write_text("\n".join(latex), encoding="utf-8")
     values.write_text(sweep_csv(results, [*measures, *(one for some in groups.values() for one in some)]), encoding="utf-8")
     sweep_figure(results, measures).savefig(picture, dpi=150)
     return table, values, picture

@@ -1,0 +1,72 @@
+"""The suites of a recipe, `evaluate.suites`: asked when the run is over, of the model that it started from and of the joined one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from fedloom.data.records import Provenance
+from fedloom.errors import RecipeError
+from fedloom.evaluation.asking import text_encoder
+from fedloom.evaluation.evaluated import FOLDER, evaluated, keep
+from fedloom.evaluation.suite import Scored, Suite
+from fedloom.evaluation.suites import suites
+from fedloom.evaluation.talker import Talker, identity_of
+from fedloom.federation.rounds import Federation
+from fedloom.hooks import ServerSide
+from fedloom.measures import Measure
+from fedloom.recipe import Recipe
+from fedloom.state import State
+
+BASE = "base"
+
+
+def made_suites(recipe: Recipe) -> dict[str, Suite]:
+    """kind -> suite of the recipe."""
+    return {suite.kind: suites.get(suite.kind)(**suite.settings) for suite in recipe.evaluate.suites}
+
+
+def check_suites(chosen: Mapping[str, Suite], server: ServerSide) -> None:
+    """Raise a FedloomError, before anything is trained, when a suite cannot be asked, or may not be of a model that was trained so."""
+    if chosen:
+        text_encoder(server)
+    for suite in chosen.values():
+        suite.check()
+        suite.allow(server.says)
+
+
+def suite_measures(chosen: Mapping[str, Suite]) -> list[Measure]:
+    """Their measures, as SUITE/NAME."""
+    measures = [(name, measure) for name, suite in chosen.items() for measure in suite.measures]
+    return [measure.named(f"{name}/{measure.name}", f"{name}: {measure.title}") for name, measure in measures]
+
+
+def ask_suites(chosen: Mapping[str, Suite], server: ServerSide, federation: Federation, systems: Mapping[str, State], folder: Path) -> None:
+    """Score each of `systems` (name -> state) in every suite; recorded as probe/SYSTEM/SUITE/NAME, and row by row in `folder`."""
+    found: dict[str, dict[str, Sequence[Scored]]] = {name: {} for name in chosen}
+    for system, state in systems.items() if chosen else ():
+        talker = _talker(server, state, base=system == BASE)
+        for name, suite in chosen.items():
+            rows = suite.score(talker, partial(_tell, server, f"{name}, {system}"))
+            if not rows:
+                raise RecipeError(f"evaluate.suites: {name} has no row to score")
+            found[name][system] = rows
+    for name, suite in chosen.items():
+        result = evaluated(name, suite, found[name])
+        keep(result, folder / FOLDER)
+        for system, values in result.systems.items():
+            for measure, interval in values.items():
+                federation.metric(federation.terms.rounds, None, f"probe/{system}/{name}/{measure}", interval.value)
+
+
+def _tell(server: ServerSide, stage: str, done: int, total: int) -> None:
+    server.progress(stage, done, total, "")
+
+
+def _talker(server: ServerSide, state: State, base: bool) -> Talker:
+    bench, encoder = server.bench, text_encoder(server)
+    bench.parameters.load(state)
+    identity = identity_of(bench.sha256, "" if base else state.sha256(), bench.recipe)
+    says = Provenance.PUBLIC if base else server.says
+    return Talker(bench.model, encoder.tokenizer, encoder.template, identity, server.recipe.evaluate.batch_size, says)

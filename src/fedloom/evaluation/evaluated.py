@@ -1,0 +1,83 @@
+"""What systems scored in a suite: values with their intervals, by group, and row by row on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedloom.evaluation.intervals import Interval, bootstrap, bootstrap_difference
+from fedloom.evaluation.suite import Scored, Suite
+from fedloom.files import disk_errors_named, write_atomic
+from fedloom.measures import Measure
+
+FOLDER = "evaluations"
+"""In a run folder: what its model scored."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the systems, such as base and tuned, scored in a suite. `difference` is the last less the first, on the
+    same rows, where there are two.
+
+    `groups` is group of rows -> system -> measure -> value, where the rows belong to several groups.
+    """
+
+    suite: str
+    measures: Sequence[Measure]
+    rows: Mapping[str, Sequence[Scored]]
+    systems: Mapping[str, Mapping[str, Interval]]
+    difference: Mapping[str, Interval]
+    groups: Mapping[str, Mapping[str, Mapping[str, float]]]
+    described: Mapping[str, Any]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, without the rows."""
+        return {
+            "suite": self.suite,
+            "measures": [measure.plain() for measure in self.measures],
+            "rows": len(next(iter(self.rows.values()))),
+            "systems": {system: _plain(found) for system, found in self.systems.items()},
+            "difference": _plain(self.difference),
+            "groups": dict(self.groups),
+            "described": dict(self.described),
+        }
+
+
+def evaluated(name: str, suite: Suite, rows: Mapping[str, Sequence[Scored]]) -> Evaluated:
+    """What the `rows` of each system come to."""
+    summaries = {system: partial(suite.summary, scored) for system, scored in rows.items()}
+    counts = {system: len(scored) for system, scored in rows.items()}
+    systems = {system: bootstrap(summary, counts[system]) for system, summary in summaries.items()}
+    first, last = next(iter(rows)), list(rows)[-1]
+    difference = bootstrap_difference(summaries[last], summaries[first], counts[last]) if len(rows) > 1 else {}
+    settings = {key: value for key, value in vars(suite).items() if not key.startswith("_")}
+    described = {"settings": settings, **suite.described()}
+    return Evaluated(name, suite.measures, rows, systems, difference, _by_group(suite, rows), described)
+
+
+def keep(one: Evaluated, folder: Path) -> None:
+    """Write what was scored into `folder`: NAME.json, and NAME.rows.jsonl with every row."""
+    with disk_errors_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"system": system, **asdict(row)}) for system, rows in one.rows.items() for row in rows]
+    write_atomic(folder / f"{one.suite}.rows.jsonl", "".join(f"{line}\n" for line in lines))
+    write_atomic(folder / f"{one.suite}.json", json.dumps(one.plain(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _by_group(suite: Suite, rows: Mapping[str, Sequence[Scored]]) -> dict[str, dict[str, dict[str, float]]]:
+    """Group -> system -> the value of each measure over the rows of the group; nothing where all rows belong to one."""
+    groups = sorted({row.group for scored in rows.values() for row in scored})
+    if len(groups) < 2:
+        return {}
+    of = {(group, system): np.array([float(row.group == group) for row in scored]) for group in groups for system, scored in rows.items()}
+    return {group: {system: dict(suite.summary(scored, of[group, system])) for system, scored in rows.items()} for group in groups}
+
+
+def _plain(found: Mapping[str, Interval]) -> dict[str, Any]:
+    return {name: asdict(interval) for name, interval in found.items()}
