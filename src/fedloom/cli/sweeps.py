@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def run_and_tell(grid: Grid, as_json: bool) -> None:
-    """Run the cells of `grid` that are not finished, print the tables and write them into its folder. Raises FedloomError where one fails."""
+    """Run the cells of `grid` that are not finished, print the tables and write them into its folder.
+
+    Raises FedloomError where a cell fails.
+    """
     from fedloom.report.live import BriefView
     from fedloom.studies.sweep import further_measures, held_out_measures, run_sweep, summarise, written
     from fedloom.studies.sweep_table import further_tables, sweep_table, write_sweep

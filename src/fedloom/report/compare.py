@@ -19,6 +19,7 @@ from fedloom.measures import Measure
 from fedloom.report.drawing import MUTED, label, line, percent, rounds_axis, run_look, styled, value_axis
 from fedloom.report.further import by_name, further, united_groups
 from fedloom.report.record import RunRecord, dotted, read_run, united
+from fedloom.report.suites_compared import Compared, suites_compared, suites_table
 from fedloom.report.text import byte_text, capitalised, duration, with_unit
 
 PANELS = 3
@@ -46,14 +47,15 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side, with the measures that any of them has, `groups` those that are no held-out ones of all clients together. `notes`
-    say why their numbers may not be comparable."""
+    """Runs side by side, with the measures that any of them has, `groups` those that are no held-out ones of all clients together, `suites`
+    what all of them were asked. `notes` say why their numbers may not be comparable."""
 
     records: tuple[RunRecord, ...]
     measures: tuple[Measure, ...]
     groups: Mapping[str, tuple[Measure, ...]]
     runs: tuple[ComparedRun, ...]
     notes: tuple[str, ...]
+    suites: tuple[Compared, ...]
 
     def rows(self) -> list[dict[str, Any]]:
         """A plain mapping per run, ready for JSON, which cannot hold a value that is not finite: such a value becomes null."""
@@ -93,7 +95,7 @@ class Comparison:
                 best = measure.best(values)
                 table.add_row(Text(with_unit(measure)), *(_cell(measure, value, best) for value in values))
             tables.append(table)
-        return tables
+        return [*tables, *([suites_table(self.suites, [run.name for run in self.runs])] if self.suites else [])]
 
     def differences(self) -> Table:
         """A row per recipe key in which the runs differ, a column per run."""
@@ -163,7 +165,8 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
         _compared(record, name, measures, {key: recipe.get(key) for key in keys}, other)
         for record, name, recipe, other in zip(records, names, recipes, others, strict=True)
     )
-    return Comparison(records, measures, groups, runs, tuple(_notes(records, runs)))
+    suites, unlike = suites_compared([record.folder for record in records])
+    return Comparison(records, measures, groups, runs, (*_notes(records, runs), *unlike), tuple(suites))
 
 
 def _compared(

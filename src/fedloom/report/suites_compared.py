@@ -1,0 +1,129 @@
+"""Two or more runs on the suites that all of them were asked: every run against the first, row by row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from fedloom.errors import FedloomError
+from fedloom.evaluation.evaluated import FOLDER
+from fedloom.evaluation.intervals import Interval, bootstrap, bootstrap_difference, mcnemar
+from fedloom.evaluation.suite import Scored, Suite
+from fedloom.evaluation.suites import suites
+from fedloom.files import read_json, whole_lines
+from fedloom.measures import Measure
+
+SYSTEMS = ("finished", "tuned", "federated")
+"""What the model that a run hands out is called in its results."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A measure of a suite in several runs: `values` of each, and of every run after the first what it has more than the first, with
+    McNemar's p-value where every row is right or wrong."""
+
+    suite: str
+    rows: int
+    measure: Measure
+    values: Sequence[Interval | None]
+    differences: Sequence[Interval | None]
+    p_values: Sequence[float | None]
+
+
+def suites_compared(folders: Sequence[Path]) -> tuple[list[Compared], list[str]]:
+    """The measures of every suite that all runs were asked, and what could not be compared."""
+    names = [{path.stem for path in (folder / FOLDER).glob("*.json")} for folder in folders]
+    found: list[Compared] = []
+    notes = []
+    for name in sorted(set.intersection(*names)):
+        results = [_read(folder / FOLDER, name) for folder in folders]
+        if reason := _unlike(results):
+            notes.append(f"suite {name}: {reason}")
+            continue
+        try:
+            suite = suites.get(name)(**results[0].described["settings"])
+        except FedloomError as error:
+            notes.append(f"suite {name}: cannot be compared row by row ({error})")
+            continue
+        found += _measures(name, suite, [result.rows for result in results])
+    return found, notes
+
+
+def suites_table(found: Sequence[Compared], names: Sequence[str]) -> Table:
+    """A row per measure, a column per run, and a column for what each run after the first has more than it."""
+    table = Table(title="Suites, on the same rows", title_justify="left", box=SIMPLE_HEAD)
+    table.caption, table.caption_justify = "In brackets: 95% intervals, bootstrap over rows. p: McNemar's exact test.", "left"
+    table.add_column("measure")
+    for name in names:
+        table.add_column(Text(name), justify="right", overflow="fold")
+    for name in names[1:]:
+        table.add_column(Text(f"{name} - {names[0]}"), justify="right", overflow="fold")
+    for one in found:
+        differences = [_difference(one.measure, gained, p) for gained, p in zip(one.differences, one.p_values, strict=True)]
+        table.add_row(
+            f"{one.suite}: {one.measure.title} ({one.rows:,} rows)", *[_shown(one.measure, value) for value in one.values], *differences
+        )
+    return table
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a run scored in a suite."""
+
+    described: Mapping[str, Any]
+    rows: Sequence[Scored]
+
+
+def _read(folder: Path, name: str) -> _Result:
+    lines = [json.loads(line) for line in whole_lines(folder / f"{name}.rows.jsonl")]
+    systems = {line["system"] for line in lines}
+    system = next((known for known in SYSTEMS if known in systems), None)
+    rows = [Scored(line["row"], line["values"], line["group"]) for line in lines if line["system"] == system]
+    return _Result(read_json(folder / f"{name}.json", dict)["described"], rows)
+
+
+def _unlike(results: Sequence[_Result]) -> str:
+    """Why the results cannot be compared row by row; empty where they can."""
+    if any(result.described != results[0].described for result in results):
+        return "the runs were asked with other files or settings"
+    if any([row.row for row in result.rows] != [row.row for row in results[0].rows] for result in results):
+        return "the runs were asked other rows"
+    return ""
+
+
+def _measures(name: str, suite: Suite, runs: Sequence[Sequence[Scored]]) -> Iterator[Compared]:
+    summaries, count = [partial(suite.summary, rows) for rows in runs], len(runs[0])
+    values = [bootstrap(summary, count) for summary in summaries]
+    gains = [bootstrap_difference(summary, summaries[0], count) for summary in summaries[1:]]
+    for measure in suite.measures:
+        of = [value.get(measure.name) for value in values]
+        if any(of):
+            p_values = [_p_value(measure.name, runs[0], rows) for rows in runs[1:]]
+            yield Compared(name, count, measure, of, [gain.get(measure.name) for gain in gains], p_values)
+
+
+def _p_value(name: str, first: Sequence[Scored], second: Sequence[Scored]) -> float | None:
+    """Of McNemar's test; None unless every row is right or wrong."""
+    both = [[row.values.get(name) for row in rows] for rows in (first, second)]
+    if not all(value in (0.0, 1.0) for values in both for value in values):
+        return None
+    return mcnemar([float(value or 0) for value in both[0]], [float(value or 0) for value in both[1]])
+
+
+def _shown(measure: Measure, found: Interval | None) -> str:
+    return "–" if found is None else f"{measure.shown(found.value)} [{measure.shown(found.low)}, {measure.shown(found.high)}]"
+
+
+def _difference(measure: Measure, found: Interval | None, p: float | None) -> Text:
+    if found is None:
+        return Text("–")
+    text = _shown(measure, found) + ("" if p is None else f", p {p:.3f}" if p >= 0.001 else ", p < 0.001")
+    return Text(f"{text}: not told apart", style="dim") if found.holds_zero else Text(text)

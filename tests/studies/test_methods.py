@@ -1,0 +1,71 @@
+"""The methods of FedLLM-Bench side by side, at the published settings."""
+
+import pytest
+
+from fedloom.errors import RecipeError
+from fedloom.measures import SHARE, Measure
+from fedloom.resolve import load_recipe, preset_names
+from fedloom.studies.methods import METHODS, plan_methods
+from fedloom.studies.sweep import Result
+from fedloom.studies.sweep_table import sweep_latex
+
+
+def test_every_method_has_a_cell_for_each_seed_and_the_published_momentum(tmp_path):
+    grid = plan_methods("tiny", METHODS, [1, 2], ["rounds=1"], tmp_path)
+    assert [(cell.values["algorithm.name"], cell.values["seed"]) for cell, _ in grid.cells] == [
+        (method, seed) for method in METHODS[1:] for seed in (1, 2)
+    ]
+    beta1 = {cell.values["algorithm.name"]: recipe.algorithm.settings.get("beta1") for cell, recipe in grid.cells}
+    assert beta1 == {
+        "fedavg": None, "fedprox": None, "scaffold": None, "fedadagrad": None, "fedavgm": 0.5, "fedyogi": 0.5, "fedadam": 0.5,
+    }  # fmt: skip
+    first, *others = [recipe.evaluate.baselines for _, recipe in grid.cells[::2]]
+    assert first == ["base", "local"]
+    assert all(other == [] for other in others)
+
+
+@pytest.mark.parametrize(("methods", "message"), [(["local"], "name an algorithm beside local"), (["fedavg"] * 2, "names a method twice")])
+def test_methods_that_cannot_be_compared_are_one_line(tmp_path, methods, message):
+    with pytest.raises(RecipeError, match=f"^--methods: {message}"):
+        plan_methods("tiny", methods, [1], [], tmp_path)
+
+
+PUBLISHED = {
+    "fed_aya": (4, 200, 10, 1024),
+    "fed_chatbot_it": (10, 100, 5, 1024),
+    "fed_wildchat": (5, 100, 10, 2048),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_have_the_published_settings(name):
+    recipe = load_recipe(name)
+    task = recipe.task.settings
+    assert (recipe.federation.per_round, recipe.federation.rounds, task["steps"], recipe.data.max_length) == PUBLISHED[name]
+    assert (task["batch_size"], task["accumulation"], task["learning_rate"]) == (4, 4, 2e-5)
+    assert (recipe.model.adapter.rank, recipe.model.adapter.alpha) == (16, 32)
+
+
+def test_the_preference_preset_takes_three_passes_over_each_users_rows():
+    recipe = load_recipe("fed_chatbot_pa")
+    task = recipe.task.settings
+    assert (recipe.federation.per_round, recipe.federation.rounds, recipe.data.max_length) == (10, 200, 512)
+    assert (task["passes"], task["batch_size"], task["accumulation"], task["learning_rate"]) == (3, 8, 1, 1e-4)
+    assert (recipe.model.adapter.rank, recipe.model.adapter.alpha) == (8, 16)
+
+
+def test_every_federation_has_a_published_preset_and_a_small_one():
+    names = {name for name in preset_names() if name.startswith("fed_")}
+    assert names == {f"fed_{name}{small}" for name in ("aya", "chatbot_it", "wildchat", "chatbot_pa") for small in ("", "_small")}
+
+
+def test_the_table_in_latex_says_what_the_table_says():
+    measures = [Measure("accuracy", "accuracy_1", SHARE, "higher")]
+    results = [
+        Result((("algorithm.name", "fedavg"),), 2, {"accuracy": 0.5}, {"accuracy": 0.125}),
+        Result((), 1, {"accuracy": 0.25}, {"accuracy": None}, "base"),
+    ]
+    assert sweep_latex(results, measures) == (
+        "\\begin{tabular}{llrr}\n\\toprule\nsystem & algorithm.name & accuracy\\_1 & runs \\\\\n\\midrule\n"
+        "federated & fedavg & \\textbf{50.0\\% $\\pm$ 12.5\\%} & 2 \\\\\nbase model & -- & 25.0\\% & 1 \\\\\n\\bottomrule\n\\end{tabular}\n"
+    )
