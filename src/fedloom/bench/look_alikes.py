@@ -75,15 +75,8 @@ def sample(name: str, out: Path, seed: int = 7, scale: float = 1.0, multi_turn: 
     counted = Counted()
     with whole_file(out) as file:
         write_clients(file, ((_name(client, len(sizes)), _written(rows, int(size), counted)) for client, size in enumerate(sizes)))
-    sheet = counted.sheet(
-        name,
-        out,
-        LICENCE,
-        {"seed": seed, "scale": scale, "multi_turn": multi_turn},
-        look_alike=True,
-        sources=[],
-        left_out={},
-    )
+    settings = {"seed": seed, "scale": scale, "multi_turn": multi_turn}
+    sheet = counted.sheet(name, out, LICENCE, settings, look_alike=True, sources=[], left_out={})
     write_sheet(sheet, out)
     return sheet
 
