@@ -18,9 +18,23 @@ from fedloom.files import (
     remove,
     sha256_of,
     unfinished,
+    whole_file,
     whole_folder,
     write_atomic,
 )
+
+
+def test_a_file_that_is_written_piece_by_piece_is_there_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+    with pytest.raises(KeyError), whole_file(path) as file:
+        file.writelines({"first": b"new"}[name] for name in ("first", "second"))
+    assert path.read_text() == "old"
+    with whole_file(path) as file:
+        file.writelines([b"n", b"ew"])
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def fails(number):

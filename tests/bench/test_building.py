@@ -178,6 +178,7 @@ def test_a_wrong_place_is_named(tmp_path):
         ([tmp_path / "none.parquet"], "a.json", "none.parquet: no such file or folder"),
         ([tmp_path / "empty"], "a.json", "empty: holds no data files"),
         ([source], "a.jsonl", "should end in .json"),
+        ([source, tmp_path], "a.json", "source.jsonl: is named twice; its rows would be, too"),
         ([WRITERS["json"](tmp_path / "b.json", aya("u"))], "b.json", "is one of the files that it is built from"),
     ):
         with pytest.raises((DataError, RecipeError), match=said):

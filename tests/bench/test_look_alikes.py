@@ -42,7 +42,7 @@ def test_fed_ayas_clients_have_their_published_sizes(tmp_path):
 def test_drawn_sizes_have_the_published_sum_and_spread(published, seed):
     sizes = client_sizes(published, seed)
     assert (len(sizes), sum(sizes)) == (published.clients, published.rows)
-    assert min(sizes) >= 2
+    assert min(sizes) >= published.least_rows
     mean = published.rows / published.clients
     assert (sum((size - mean) ** 2 for size in sizes) / len(sizes)) ** 0.5 == pytest.approx(published.rows_deviation, rel=0.02)
 

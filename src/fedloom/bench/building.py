@@ -9,13 +9,13 @@ from __future__ import annotations
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fedloom.bench.client_file import check_file, row_bytes, write_clients
-from fedloom.bench.public_sets import PUBLIC_SETS, PublicSet, Taken, public_set
+from fedloom.bench.public_sets import MULTI_TURN_SETS, PUBLIC_SETS, PublicSet, Taken
 from fedloom.bench.sheet import Counted, Sheet, write_sheet
 from fedloom.data.bench_sets import BENCH_SETS
 from fedloom.data.client_files import data_files
@@ -51,36 +51,27 @@ def build(
     made_from = _public_set(name, multi_turn)
     paths = [path for file in files for path in _data_files(file)]
     check_file(out, paths)
-    parts = [read_rows(path) for path in paths]
+    parts = {path: read_rows(path) for path in _each_once(paths)}
     least = made_from.min_rows if min_rows is None else min_rows
-    rows = Concatenated(parts)
+    rows = Concatenated(list(parts.values()))
     owners = _owners(name, made_from, rows)
     kept = _kept(name, owners, least, clients)
     counted = Counted()
     with whole_file(out) as file:
         _copy(made_from, rows, owners, kept, file, counted)
-    sheet = counted.sheet(
-        name,
-        out,
-        BENCH_SETS[name].licence,
-        {"min_rows": least, "clients": clients, "multi_turn": multi_turn},
-        look_alike=False,
-        sources=[
-            {"file": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "rows": len(part)}
-            for path, part in zip(paths, parts, strict=True)
-        ],
-        left_out=dict(sorted(owners.left_out.items())),
-    )
+    settings = {"min_rows": least, "clients": clients, "multi_turn": multi_turn}
+    found = {"look_alike": False, "sources": _sources(parts), "left_out": dict(sorted(owners.left_out.items()))}
+    sheet = counted.sheet(name, out, BENCH_SETS[name].licence, settings, **found)
     write_sheet(sheet, out)
     return sheet
 
 
 def _public_set(name: str, multi_turn: bool) -> PublicSet:
-    if name not in BENCH_SETS:
-        raise RecipeError(f"bench build: unknown federation '{name}'{nearest(name, BENCH_SETS)}")
-    if multi_turn and f"{name}, multi-turn" not in PUBLIC_SETS:
+    if name not in PUBLIC_SETS:
+        raise RecipeError(f"bench build: unknown federation '{name}'{nearest(name, PUBLIC_SETS)}")
+    if multi_turn and name not in MULTI_TURN_SETS:
         raise RecipeError(f"--multi-turn: belongs to fed-wildchat; {name} has single turns")
-    return public_set(name, multi_turn)
+    return (MULTI_TURN_SETS if multi_turn else PUBLIC_SETS)[name]
 
 
 def _data_files(place: Path) -> list[Path]:
@@ -91,6 +82,18 @@ def _data_files(place: Path) -> list[Path]:
     if not place.is_file():
         raise DataError(f"--from {place}: no such file or folder")
     return [place]
+
+
+def _each_once(paths: Sequence[Path]) -> Sequence[Path]:
+    twice = next((path for place, path in enumerate(paths) if path.resolve() in {one.resolve() for one in paths[:place]}), None)
+    if twice:
+        raise RecipeError(f"--from {twice}: is named twice; its rows would be, too")
+    return paths
+
+
+def _sources(parts: Mapping[Path, Sequence[Row]]) -> list[dict[str, Any]]:
+    """What the sheet says of every file."""
+    return [{"file": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "rows": len(rows)} for path, rows in parts.items()]
 
 
 def _owners(name: str, made_from: PublicSet, rows: Sequence[Row]) -> Owners:

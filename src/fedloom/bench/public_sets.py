@@ -51,11 +51,6 @@ class PublicSet:
     min_rows: int
 
 
-def public_set(name: str, multi_turn: bool = False) -> PublicSet:
-    """What the federation `name` is built from. Raises KeyError for an unknown one."""
-    return PUBLIC_SETS[f"{name}, multi-turn" if multi_turn else name]
-
-
 def aya_row(row: Row) -> Taken | str:
     """An annotator's question and answer in one language: the client is both, so that none has two languages."""
     code = str(row.columns["language_code"])
@@ -128,8 +123,9 @@ PUBLIC_SETS = {
     "fed-chatbot-it": PublicSet(ARENA, ARENA_COLUMNS, arena_row, min_rows=10),
     "fed-chatbot-pa": PublicSet(ARENA, ARENA_COLUMNS, arena_pair, min_rows=5),
     "fed-wildchat": PublicSet(WILDCHAT, WILDCHAT_COLUMNS, wildchat_row, min_rows=100),
-    "fed-wildchat, multi-turn": PublicSet(WILDCHAT, WILDCHAT_COLUMNS, wildchat_conversation, min_rows=50),
 }
+MULTI_TURN_SETS = {"fed-wildchat": PublicSet(WILDCHAT, WILDCHAT_COLUMNS, wildchat_conversation, min_rows=50)}
+"""What each federation, and its part of several turns, is built from."""
 
 
 def _of_user(row: Row, column: str, columns: Mapping[str, Any]) -> Taken | str:

@@ -28,7 +28,8 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class Published:
-    """`sizes` are the rows of every client, where they are published; else they are drawn with the deviation `rows_deviation`.
+    """`sizes` are the rows of every client, where they are published; else they are drawn with the deviation `rows_deviation`, none below
+    `least_rows`, which is what `fedloom bench build` asks of a client.
 
     `instruction` and `response` are lengths in tokens. `languages` gives the share of the clients that have each: an assumption of ours,
     as the table has none.
@@ -38,6 +39,7 @@ class Published:
     clients: int
     rows: int
     rows_deviation: float
+    least_rows: int
     instruction: Moments
     response: Moments
     languages: Mapping[str, float]
@@ -47,12 +49,12 @@ class Published:
 WILDCHAT_LENGTHS = Moments(331, 435), Moments(506, 470)
 
 PUBLISHED = {
-    "fed-aya": Published("single_turn", 38, 25_513, 815, Moments(116, 199), Moments(225, 411), EVENLY, AYA_SIZES),
-    "fed-chatbot-it": Published("single_turn", 237, 6_166, 33, Moments(68, 119), Moments(211, 176), ENGLISH),
-    "fed-wildchat": Published("single_turn", 100, 52_703, 477, *WILDCHAT_LENGTHS, WILDCHAT_LANGUAGES),
-    "fed-chatbot-pa": Published("preference", 747, 9_508, 21, Moments(69, 124), Moments(218, 178), ENGLISH),
+    "fed-aya": Published("single_turn", 38, 25_513, 815, 100, Moments(116, 199), Moments(225, 411), EVENLY, AYA_SIZES),
+    "fed-chatbot-it": Published("single_turn", 237, 6_166, 33, 10, Moments(68, 119), Moments(211, 176), ENGLISH),
+    "fed-wildchat": Published("single_turn", 100, 52_703, 477, 100, *WILDCHAT_LENGTHS, WILDCHAT_LANGUAGES),
+    "fed-chatbot-pa": Published("preference", 747, 9_508, 21, 5, Moments(69, 124), Moments(218, 178), ENGLISH),
 }
 MULTI_TURN = {
     # the deviation is that of the single turns, relative to the mean
-    "fed-wildchat": Published("multi_turn", 50, 15_406, 279, *WILDCHAT_LENGTHS, WILDCHAT_LANGUAGES),
+    "fed-wildchat": Published("multi_turn", 50, 15_406, 279, 50, *WILDCHAT_LENGTHS, WILDCHAT_LANGUAGES),
 }

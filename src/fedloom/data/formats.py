@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ from fedloom.data.rows import Row
 from fedloom.errors import DataError, MissingExtraError
 
 DELIMITERS = (",", ";", "\t", "|")
+
+TEXT = re.compile(r"\S")
+"""The first letter that is no space: found without a copy of a text, which may be long."""
 
 SHEET = ".sheet.json"
 """How the names of files end that say what stands in a data file beside them."""
@@ -74,7 +78,7 @@ def _read_errors_named(path: Path) -> Iterator[None]:
 
 def _json_rows(path: Path) -> Sequence[Row]:
     text = _text(path)
-    if not text.strip():
+    if not TEXT.search(text):
         return []
     if _holds_lines(text):
         return _json_line_rows(path)
@@ -101,12 +105,15 @@ def _is_compressed(path: Path) -> bool:
 
 def _holds_lines(text: str) -> bool:
     """Whether a JSON file holds JSON lines: its first line is a whole object, and others follow it, or it is a row with text."""
-    first, _, rest = text.strip().partition("\n")
+    begin = TEXT.search(text)
+    if begin is None or begin[0] != "{":
+        return False
+    end = text.find("\n", begin.start())
     try:
-        content = json.loads(first)
+        content = json.loads(text[begin.start() : end if end >= 0 else None])
     except (ValueError, RecursionError):
         return False
-    if not isinstance(content, dict) or rest.strip():
+    if not isinstance(content, dict) or (end >= 0 and TEXT.search(text, end)):
         return isinstance(content, dict)
     return not isinstance(content.get("data"), list) and any(isinstance(value, str) for value in content.values())
 
