@@ -16,12 +16,13 @@ KINDS = {
     "prepared": "work of prepare steps (private content of your clients)",
     "written": "what generators wrote (private content of your clients)",
     "made": "pictures that generators made (private content of your clients)",
+    "analysed": "what diversity analyses computed of rows (private content of your clients)",
     "judges": "what judges said of answers",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",
 }
 
-PRIVATE = ("rows", "prepared", "written", "made")
+PRIVATE = ("rows", "prepared", "written", "made", "analysed")
 """Kinds that hold content of clients' rows, and can be made again."""
 
 LEFT = "what killed runs left half written"
