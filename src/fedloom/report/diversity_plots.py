@@ -43,7 +43,8 @@ def _bars(chart: Bars) -> Figure:
     else:
         colours = [MUTED if client == ALL else UP for client in clients]
         bars = axes.barh(range(len(clients)), lengths, 0.7, color=colours)
-        axes.bar_label(bars, ["–" if math.isnan(v) else f"{v:.0%}" if chart.share else f"{v:,.0f}" for v in lengths], padding=3)
+        texts = ["–" if math.isnan(value) else f"{value:.0%}" if chart.share else f"{value:,.0f}" for value in lengths]
+        axes.bar_label(bars, texts, padding=3, bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5})
         axes.margins(x=0.15)
     if chart.share:
         axes.set_xlim(0, 1.08)
@@ -182,7 +183,7 @@ DRAWINGS: Mapping[type[Chart], Any] = {Bars: _bars, Boxes: _boxes, Shares: _shar
 
 def _clients_frame(chart: Chart, clients: Sequence[str]) -> tuple[Figure, Axes, list[str]]:
     """Axes with a row for each of `clients`, the first on top, with its name unless there are many, and the clients that have one."""
-    if _many(clients):
+    if _many(clients) or len(clients) == 2:  # of one client, all of them together are no more
         clients = [client for client in clients if client != ALL]
     figure, axes = frame(chart.title, chart.label, "", 4.5 if _many(clients) else max(3.0, 1.5 + 0.28 * len(clients)), grid="x")
     axes.tick_params(axis="y", length=0)

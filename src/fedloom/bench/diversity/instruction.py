@@ -73,6 +73,8 @@ class Instruction(Analysis):
             CLIENTS, "Instructions per client", "client", COLUMNS, {client: _row(found) for client, found in columns.items()}, _row(whole)
         )
         pairs = _pairs(whole)
+        if not pairs:
+            return Found((table,), (), ("No verb was found: of what is not English, none is looked for.",))
         verbs = Table("verbs", "Commonest verbs", "verb", OF_VERBS, _of_verbs(pairs))
         rings = Rings(
             "verbs",

@@ -23,7 +23,7 @@ def keep(key: Any, make: Callable[[], Columns]) -> Columns:
     path = cache_folder() / "analysed" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.npz"
     if path.exists():
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
         except (ValueError, EOFError, zipfile.BadZipFile):
             pass

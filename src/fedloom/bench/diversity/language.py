@@ -24,11 +24,11 @@ UNKNOWN = "und"
 """The language of a text that is too short or no text, such as a number: ISO 639's code for undetermined."""
 CONFIDENCE = 0.2
 """The least probability with which a language is named."""
-SHOWN = 8
+SHOWN = 10
 """Languages that the table and the picture name."""
 
 LANGUAGES = counted("languages", "languages")
-COMMONEST = Measure("commonest", "commonest language", SHARE, "neither")
+COMMONEST = Measure("commonest", "share of the commonest", SHARE, "neither")
 ROWS = counted("rows", "rows")
 
 

@@ -86,7 +86,8 @@ def labelled(ids: Tensor, supervised: Tensor, tokenizer: Any) -> tuple[Labelled,
     """
     begin = lead(tokenizer)
     answer = supervised.nonzero().flatten().tolist()
-    while answer and int(ids[answer[-1]]) in tokenizer.all_special_ids:
+    marks = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    while answer and int(ids[answer[-1]]) in marks:
         answer.pop()
     counted_tokens = answer if begin else answer[1:]
     alone = torch.tensor([*begin, *(int(ids[place]) for place in answer)], dtype=torch.long)
