@@ -114,7 +114,9 @@ def test_rows_of_another_kind_are_refused():
     documents = holding_of({"a": [Document("text", Provenance.PUBLIC)]}, "document", False)
     assert why_not("length", analyses.get("length")(), documents) == "length: reads conversations, and these rows are documents"
     assert why_not("quantity", analyses.get("quantity")(), documents) == ""
-    assert "and these rows are none" in why_not("preference", analyses.get("preference")(), holding_of({"a": rows(1)}, "conversation", False))
+    assert "and these rows are none" in why_not(
+        "preference", analyses.get("preference")(), holding_of({"a": rows(1)}, "conversation", False)
+    )
     with pytest.raises(RecipeError, match="letters: reads conversations"):
         run_analysis("letters", Letters(), documents, None, None)
 

@@ -46,7 +46,9 @@ def test_length_counts_all_turns_without_system_turns_and_template():
 
 
 def test_preference_leaves_ties_out_of_the_share():
-    found = made(Preference(), {"a": [pair("one two three", "one"), pair("one", "one two"), pair("one two", "two one")], "b": [pair("a", "a")]})
+    found = made(
+        Preference(), {"a": [pair("one two three", "one"), pair("one", "one two"), pair("one two", "two one")], "b": [pair("a", "a")]}
+    )
     row = found.tables[0].rows["a"]
     assert (row["pairs"], row["longer_chosen"], row["equal"]) == (3, 0.5, 1)
     assert (row["chosen"], row["rejected"], row["difference"]) == (2, pytest.approx(5 / 3), pytest.approx(1 / 3))
@@ -61,5 +63,11 @@ def test_rows_that_are_no_pairs_count_in_no_preference():
 
 def test_a_summary_has_mean_spread_and_quantiles_of_what_is_a_number():
     found = summary("x", np.array([0.0, 1, 2, 3, 4, np.nan]))
-    assert (found["x"], found["x_sd"], found["x_p25"], found["x_p50"], found["x_p95"]) == (2, pytest.approx(2**0.5), 1, 2, pytest.approx(3.8))
+    assert (found["x"], found["x_sd"], found["x_p25"], found["x_p50"], found["x_p95"]) == (
+        2,
+        pytest.approx(2**0.5),
+        1,
+        2,
+        pytest.approx(3.8),
+    )
     assert set(summary("x", np.array([np.nan])).values()) == {None}

@@ -118,7 +118,7 @@ class Copies(torch.nn.Module):
 
 def test_an_answer_that_stands_in_its_instruction_is_far_below_one_and_a_strange_one_is_not(tiny):
     copies = Copies(len(tiny.tokenizer))
-    texts = ["zebra quick", "violet jump", "maple whisk"]
+    texts = ["zebra quick", "violet jump", "maple punk"]
     right = [row(f"repeat this: {text}", text) for text in texts]
     shuffled = [row(f"repeat this: {text}", texts[(number + 1) % 3]) for number, text in enumerate(texts)]
     ifd = {}
