@@ -10,7 +10,8 @@ from tokenizer_kinds import TOKENIZERS
 from fedloom.bench.diversity import Quality
 from fedloom.bench.diversity.quality import labelled, mean_losses
 from fedloom.data.records import Conversation, Provenance, Turn
-from fedloom.data.templates import render, render_prompt
+from fedloom.data.templates import render_prompt
+from fedloom.data.tokenise import tokenise
 from fedloom.models.load import load_model
 from fedloom.recipe import ModelRecipe
 
@@ -61,10 +62,8 @@ def test_rows_in_batches_are_as_one_row_at_a_time_by_hand(tiny, template):
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_the_same_tokens_count_with_the_instruction_and_without(name):
     tokenizer = TOKENIZERS[name]
-    from fedloom.data.tokenise import tokenise
-
     ids, mask = tokenise([row("what color is the sky", "the sky is blue")], tokenizer, "chat", 1000).row(0)
-    (whole, with_labels), (alone, alone_labels) = labelled(ids, mask, tokenizer)
+    (whole, with_labels), (_, alone_labels) = labelled(ids, mask, tokenizer)
     counted = with_labels[with_labels >= 0].tolist()
     assert whole.tolist() == ids.tolist()
     assert counted == alone_labels[alone_labels >= 0].tolist()
@@ -76,7 +75,6 @@ def test_the_same_tokens_count_with_the_instruction_and_without(name):
 
 def test_a_tokenizer_that_begins_a_text_gives_the_first_token_something_to_stand_behind():
     tokenizer = TOKENIZERS["with_first_token"]
-    assert render((Turn("user", "a"), Turn("assistant", "b")), tokenizer, "chat")
     (_, _), (alone, labels) = labelled(torch.tensor([7, 8, 9, 2]), torch.tensor([False, True, True, True]), tokenizer)
     assert alone.tolist() == [tokenizer.bos_token_id, 8, 9]
     assert labels.tolist() == [-100, 8, 9]
@@ -119,8 +117,8 @@ class Copies(torch.nn.Module):
 def test_an_answer_that_stands_in_its_instruction_is_far_below_one_and_a_strange_one_is_not(tiny):
     copies = Copies(len(tiny.tokenizer))
     texts = ["zebra quick", "violet jump", "maple punk"]
-    right = [row(f"repeat this: {text}", text) for text in texts]
-    shuffled = [row(f"repeat this: {text}", texts[(number + 1) % 3]) for number, text in enumerate(texts)]
+    right = [row(f"repeat this:\n{text}", text) for text in texts]
+    shuffled = [row(f"repeat this:\n{text}", texts[(number + 1) % 3]) for number, text in enumerate(texts)]
     ifd = {}
     for name, rows in (("right", right), ("shuffled", shuffled)):
         found = values(rows, copies, tiny.tokenizer)
