@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+SECONDS = 10
+"""At most every so many seconds a line is written where there is no terminal for a bar, beside one when an analysis is done."""
+
+
 @bench_app.callback()
 def _family() -> None:
     """Keep commands of one word below the family's name, however many there are."""
@@ -61,13 +65,14 @@ def bench_analyse(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """What is told of every piece: a bar for each analysis on a terminal, elsewhere a line when one is done."""
+    """What is told of every piece: a bar for each analysis on a terminal, elsewhere a line now and then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from fedloom.report.text import duration
 
     columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     begun = perf_counter()
+    said = [begun]
     with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
         bars = {}
 
@@ -75,7 +80,9 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
             if name not in bars:
                 bars[name] = progress.add_task(escape(name), total=rows)
             progress.update(bars[name], completed=done)
-            if not err.is_terminal and done == rows:
-                err.print(f"{escape(name)}: {rows:,} rows, {duration(perf_counter() - begun)} since the start", highlight=False)
+            now = perf_counter()
+            if not err.is_terminal and (done == rows or now - said[-1] > SECONDS):
+                said[:] = [now]
+                err.print(f"{escape(name)}: {done:,} of {rows:,} rows, {duration(now - begun)} since the start", highlight=False)
 
         yield tell

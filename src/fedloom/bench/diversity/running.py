@@ -15,7 +15,7 @@ from fedloom.data.records import Conversation, Record
 from fedloom.errors import PartError, RecipeError
 from fedloom.registry import gave
 
-PIECE = 256
+PIECE = 64
 """Rows that are analysed at once: what a stopped analysis loses at the most."""
 
 Tell = Callable[[str, int, int], None]
