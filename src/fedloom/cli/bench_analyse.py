@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-SECONDS = 10
+SECONDS = 30
 """At most every so many seconds a line is written where there is no terminal for a bar, beside one when an analysis is done."""
 
 

@@ -30,6 +30,9 @@ FACTS, PAGE = "analyse.json", "index.html"
 LISTED = 30
 """Rows that a table of the page or the terminal shows; of more, the terminal shows the total, and the page all on request."""
 
+WIDEST = 24
+"""Letters of a row's head on the terminal."""
+
 
 def write_analysed(analysed: Analysed, folder: Path) -> None:
     """Write the page, the facts, and a file for each table (.csv) and picture (.png) into `folder`, in place of what it held before."""
@@ -86,7 +89,8 @@ def tables(analysed: Analysed) -> Iterator[TerminalTable]:
     for found in analysed.found.values():
         for one in found.tables:
             shown = TerminalTable(title=one.title, title_justify="left", box=SIMPLE_HEAD)
-            shown.add_column(one.head, overflow="fold")
+            longest = max((len(head) for head, _ in _rows(one)), default=0)
+            shown.add_column(one.head, no_wrap=True, overflow="ellipsis", min_width=min(longest, WIDEST), max_width=WIDEST)
             for column in one.columns:
                 shown.add_column(Text(with_unit(column)), justify="right", overflow="fold")
             many = len(one.rows) > LISTED

@@ -54,7 +54,10 @@ def _bars(chart: Bars) -> Figure:
 
 
 def _boxes(chart: Boxes) -> Figure:
-    """Of each client the middle half of its rows as a bar, with the median, and the middle nine tenths as a line; many as bands."""
+    """Of each client the middle half of its rows as a bar, with the median, and the middle nine tenths as a line.
+
+    Of many clients each quantile is sorted for itself.
+    """
     first = next(iter(chart.series.values()))
     names = sorted(first, key=lambda client: -float(first[client]["p50"] or 0)) if _many(first) else list(first)
     figure, axes, clients = _clients_frame(chart, names)
@@ -67,8 +70,8 @@ def _boxes(chart: Boxes) -> Figure:
         )
         if _many(clients):
             order = np.sort(middle)[::-1]
-            axes.plot(order, np.arange(len(order)), color=colour, linewidth=1.6, label=f"{series} (median)".strip())
-            _band(axes, np.sort(left)[::-1], np.sort(right)[::-1], color=colour, alpha=0.25, label=f"{series} (middle half)".strip())
+            axes.plot(order, np.arange(len(order)), color=colour, linewidth=1.6, label=f"{series} median".strip())
+            _band(axes, np.sort(left)[::-1], np.sort(right)[::-1], color=colour, alpha=0.25, label=f"{series} middle half".strip())
             continue
         at = np.array([clients.index(client) for client in known]) + shift
         axes.hlines(at, low, high, color=colour, linewidth=1.2)
