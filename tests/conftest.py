@@ -42,7 +42,7 @@ def known_names(monkeypatch):
         language = spacy.blank("en")
         language.add_pipe("entity_ruler").add_patterns([{"label": "PERSON", "pattern": name} for name in names])
         monkeypatch.setattr(personal_data, "_language", lambda: language)
-        monkeypatch.setattr(personal_data, "_model_folder", lambda: None)
+        monkeypatch.setattr(personal_data, "english_folder", lambda: None)
         personal_data._analyzer.cache_clear()
 
     yield know

@@ -16,6 +16,7 @@ KINDS = {
     "prepared": "work of prepare steps (private content of your clients)",
     "written": "what generators wrote (private content of your clients)",
     "made": "pictures that generators made (private content of your clients)",
+    "analysed": "what diversity analyses computed of rows (private content of your clients)",
     "judges": "what judges said of answers",
     "look-alikes": "made-up federations",
     "answers": "what models answered to suites (may say private content of your clients)",
@@ -23,7 +24,7 @@ KINDS = {
     "models": "models made ready to load",
 }
 
-PRIVATE = ("rows", "prepared", "written", "made", "answers")
+PRIVATE = ("rows", "prepared", "written", "made", "analysed", "answers")
 """Kinds that hold content of clients' rows, and can be made again."""
 
 LEFT = "what killed runs left half written"

@@ -35,7 +35,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 class Registry(Generic[T]):
     """Names of one kind of part, `kind` being the word a user knows it by ("algorithm"). With `bases`, parts are classes derived from one.
 
-    Other packages add to it by an entry point in the group `fedloom.<kind>s`; the entry point's module registers itself when loaded.
+    Other packages add to it by an entry point in the group `fedloom.<kind>s` (of an analysis `fedloom.analyses`); the entry point's module
+    registers itself when loaded.
     """
 
     def __init__(self, kind: str, *bases: type) -> None:
@@ -81,7 +82,8 @@ class Registry(Generic[T]):
     def _load_entry_points(self) -> None:
         if not self._entry_points_loaded:
             self._entry_points_loaded = True
-            for entry in entry_points(group=f"fedloom.{self.kind.replace(' ', '_')}s"):
+            plural = self.kind.removesuffix("is") + "es" if self.kind.endswith("is") else self.kind + "s"
+            for entry in entry_points(group=f"fedloom.{plural.replace(' ', '_')}"):
                 entry.load()
 
 

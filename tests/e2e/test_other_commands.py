@@ -20,7 +20,7 @@ PROMPT = torch.tensor([[5, 9, 14, 21]])
 COMMANDS = [
     *("run", "resume", "validate", "chat", "export", "report", "compare", "clean"),
     *("recipes", "recipes ls", "recipes show", "recipes copy", "models", "models ls", "models get", "data", "data inspect"),
-    *("sweep", "demo", "repair", "safety", "safety matrix"),
+    *("sweep", "demo", "repair", "safety", "safety matrix", "bench", "bench analyse"),
 ]
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from fedloom.cli import bench_data, bench_run, results, runs  # noqa: F401 - the first two add their commands to bench
 from fedloom.cli.audit import audit_app
-from fedloom.cli.bench import bench_app
+from fedloom.cli.bench_analyse import bench_app
 from fedloom.cli.catalogues import data_app, models_app, recipes_app
 from fedloom.cli.evaluate import evaluate
 from fedloom.cli.generate import generate_app

@@ -84,6 +84,20 @@ def recipe_of(run_folder: Path) -> Any:
     return load_recipe(run_folder / "recipe.yaml")
 
 
+def named_parts(option: str, words: str, key: str) -> list[str | dict[str, Any]]:
+    """Names, and mappings that hold a name under `key`, with commas between."""
+    from fedloom.studies.sweep import split_choices
+    from fedloom.yaml_text import YamlError, parse_yaml
+
+    try:
+        found = [parse_yaml(word) for word in split_choices(words) if word]
+    except YamlError:
+        found = [None]
+    if not all(isinstance(one, str) or (isinstance(one, dict) and isinstance(one.get(key), str)) for one in found):
+        raise RecipeError(f"{option}: should be names with commas between, or mappings such as {{{key}: NAME, ...}}; got '{words}'")
+    return found
+
+
 class stoppable:  # noqa: N801 - reads as a statement
     """Let a polite kill (SIGTERM) stop a run as Ctrl-C does: with its checkpoint."""
 

