@@ -18,6 +18,7 @@ KINDS = {
     "made": "pictures that generators made (private content of your clients)",
     "judges": "what judges said of answers",
     "answers": "what models answered to suites",
+    "likelihoods": "how likely models found the answers of suites",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",
 }
