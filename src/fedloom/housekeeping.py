@@ -20,6 +20,7 @@ KINDS = {
     "judges": "what judges said of answers",
     "look-alikes": "made-up federations",
     "answers": "what models answered to suites (may say private content of your clients)",
+    "likelihoods": "how likely models found the answers of suites",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",
 }

@@ -92,7 +92,7 @@ def continuations(
     batches = [places for places in batches if not all(place in skip for place in places)]
     if not batches:
         return
-    with _evaluating(model):
+    with evaluating(model):
         with torch.inference_mode():
             decoders = Decoders(model, prompts)
 
@@ -140,7 +140,7 @@ def stream(
     prompt = _prompt(model, tokenizer, text, max_new_tokens)
     tokens: list[int] = []
     shown = ""
-    with _evaluating(model):
+    with evaluating(model):
         with torch.inference_mode():
             decoder = Decoders(model, [prompt]).start([prompt], max_new_tokens)
         for _ in range(max_new_tokens):
@@ -267,7 +267,7 @@ def _stop_tokens(model: Any, tokenizer: Any) -> set[int]:
 
 
 @contextlib.contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
     """Dropout off for the length of the block."""
     training = model.training
     model.eval()

@@ -1,0 +1,268 @@
+"""The suites of the harness on small files in the real sets' columns, answered by a script and counted by hand."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedloom.errors import DataError, FedloomError, RecipeError
+from fedloom.evaluating import chosen_suites
+from fedloom.evaluation.suites import suites
+from fedloom.models.load import load_model
+from fedloom.recipe import ModelRecipe
+
+pytest.importorskip("lm_eval")
+
+MMLU = [
+    {"question": "Where is the heart?", "subject": "x", "choices": ["chest", "foot", "hand", "head"], "answer": 0},
+    {"question": "Where is the toe?", "subject": "x", "choices": ["chest", "foot", "hand", "head"], "answer": 1},
+    {"question": "Where is the nose?", "subject": "x", "choices": ["chest", "foot", "hand", "head"], "answer": 3},
+]
+MEDICAL = ("anatomy", "clinical_knowledge", "college_biology", "college_medicine", "medical_genetics", "professional_medicine")
+DROP = {
+    "section_id": "s",
+    "query_id": "q1",
+    "passage": "Ann has 3 cats and Bob has 4 dogs.",
+    "question": "How many animals?",
+    "answer": {"number": "7", "date": {"day": "", "month": "", "year": ""}, "spans": [], "worker_id": "", "hit_id": ""},
+    "validated_answers": {"number": [], "date": [], "spans": [], "worker_id": [], "hit_id": []},
+}
+SPANS = {
+    **DROP,
+    "query_id": "q2",
+    "question": "Who has pets?",
+    "answer": {**DROP["answer"], "number": "", "spans": ["Ann Lee"]},
+}
+HUMANEVAL = {
+    "task_id": "HumanEval/0",
+    "prompt": 'def add(a, b):\n    """The sum."""\n',
+    "entry_point": "add",
+    "canonical_solution": "    return a + b\n",
+    "test": "def check(candidate):\n    assert candidate(2, 3) == 5\n",
+}
+MBPP = {
+    "task_id": 11,
+    "text": "Write a function that doubles.",
+    "code": "def twice(x):\r\n  return 2 * x",
+    "test_list": ["assert twice(1) == 2", "assert twice(2) == 4", "assert twice(0) == 0"],
+    "test_setup_code": "",
+    "challenge_test_list": [],
+}
+
+
+@dataclass
+class Script:
+    """A talker whose answers are known: by the first of `says` that stands in the last question. Likelihoods prefer what it says."""
+
+    says: dict[str, str]
+    tokenizer: Any
+    template: str = "chat"
+    identity: str = "script"
+
+    def said(self, text):
+        last = max((text.rfind(key), key) for key in self.says)
+        return self.says[last[1]] if last[0] >= 0 else ""
+
+    def continued(self, texts, max_new_tokens, stop=(), progress=None):
+        answers = [self.said(text.text) for text in texts]
+        cuts = [min([answer.find(mark) for mark in stop if mark in answer] or [len(answer)]) for answer in answers]
+        return [answer[:cut] for answer, cut in zip(answers, cuts, strict=True)]
+
+    def likelihoods(self, pairs, progress):
+        decoded = [(self.tokenizer.decode(context), self.tokenizer.decode(continuation).strip()) for context, continuation in pairs]
+        return [(-1.0 if self.said(context) == continuation else -9.0, False) for context, continuation in decoded]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_model(ModelRecipe(id="tiny-llama", device="cpu")).tokenizer
+
+
+@pytest.fixture
+def run(tokenizer, tmp_path, monkeypatch):
+    """What a suite gives for rows in a file, answered by a script: {measure: value}, and its rows."""
+    monkeypatch.setattr("fedloom.evaluation.harness.likelihoods", lambda talker, pairs, progress: talker.likelihoods(pairs, progress))
+
+    def of(name, rows, says, *settings):
+        data = rows if isinstance(rows, str) else str(write(tmp_path / "data.jsonl", *rows))
+        suite = chosen_suites([name], [f"{name}.data={data}", *settings])[name]
+        scored = suite.score(Script(says, tokenizer), lambda done, total: None)
+        return {key: round(value, 4) for key, value in suite.summary(scored, np.ones(len(scored))).items()}, scored
+
+    return of
+
+
+def write(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("chat", ["false", "true"])
+def test_gsm8k_takes_the_last_number_and_beside_it_the_one_that_is_marked(run, chat):
+    rows = [{"question": f"Sum {n}?", "answer": f"So.\n#### {n}"} for n in ("18", "3", "1,200", "5")]
+    says = {"Sum 18?": "It is 18 dollars.", "Sum 3?": "2 + 1\n#### 3", "Sum 1,200?": "#### 1200 of 7", "Sum 5?": "four"}
+    found, scored = run("gsm8k", rows, says, "gsm8k.shots=0", f"gsm8k.chat={chat}")
+    assert found == {"exact_match": 0.5, "exact_match_strict": 0.5}
+    assert [row.values["exact_match"] for row in scored] == [1, 1, 0, 0]
+    assert [row.values["exact_match_strict"] for row in scored] == [0, 1, 1, 0]
+
+
+def test_pubmedqa_compares_yes_no_and_maybe(run):
+    rows = [{"QUESTION": f"Is it {n}?", "CONTEXTS": ["a", "b"], "final_decision": right} for n, right in enumerate(["yes", "no", "maybe"])]
+    found, _ = run("pubmedqa", rows, {"Is it 0?": "yes", "Is it 1?": "yes", "Is it 2?": "maybe"})
+    assert found == {"acc": 0.6667}
+
+
+def test_mmlu_by_subject_is_the_mean_of_all_rows(run, tmp_path):
+    for number, subject in enumerate(MEDICAL):
+        write(tmp_path / "sets" / subject / "test.jsonl", *MMLU[: 3 if number == 0 else 1])
+    found, scored = run("mmlu_medical", str(tmp_path / "sets"), {"heart?": "A", "toe?": "B", "nose?": "C"})
+    assert found == {"acc": 0.875}  # 7 of 8 rows; the mean of subjects would be 0.9444
+    assert {row.group for row in scored} == set(MEDICAL)
+    assert scored[2].row == "mmlu_anatomy/2"
+    limited, _ = run("mmlu_medical", str(tmp_path / "sets"), {"heart?": "A"}, "mmlu_medical.limit=1")
+    assert limited == {"acc": 1.0}
+
+
+def test_medqa_and_medmcqa_by_letters(run):
+    medqa = [{"id": "1", "sent1": "Which one?", "sent2": "", **{f"ending{n}": f"drug {n}" for n in range(4)}, "label": 2}]
+    assert run("medqa", medqa, {"Which one?": "C"})[0] == {"acc": 1.0, "acc_norm": 1.0}
+    medmcqa = [{"id": "1", "question": "Which?", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": 3, "exp": None}]
+    assert run("medmcqa", medmcqa, {"Which?": "A"})[0] == {"acc": 0.0, "acc_norm": 0.0}
+
+
+def test_crass_compares_whole_choices(run):
+    choices = ["He fell", "He flew"]
+    rows = [
+        {"idx": n, "inputs": f"What if {n}?", "targets": [right], "multiple_choice_targets": choices, "multiple_choice_scores": [1, 0]}
+        for n, right in enumerate(["He fell", "He flew"])
+    ]
+    assert run("crass", rows, {"What if": "He flew"})[0] == {"acc": 0.5}
+
+
+def test_drop_has_the_exact_match_and_the_f1_of_its_authors(run):
+    found, scored = run("drop", [DROP, SPANS], {"How many animals?": " 7", "Who has pets?": " Ann"}, "drop.chat=false")
+    assert [row.values["exact_match"] for row in scored] == [1, 0]
+    assert found == {"exact_match": 0.5, "f1": 0.835}  # F1 of "Ann" against "Ann Lee": 2/3, which its authors round to 0.67
+
+
+def test_bbh_takes_what_stands_behind_its_sentence(run, tmp_path):
+    from lm_eval.tasks import TaskManager
+
+    from fedloom.evaluation.harness_tasks import FOLDER
+
+    tasks = TaskManager(include_path=str(FOLDER / "bbh" / "cot_fewshot"), include_defaults=False).task_index["bbh"].cfg["task"]
+    for task in tasks:
+        rows = [{"input": f"{n} of it", "target": "True"} for n in ("one", "two")]
+        write(tmp_path / "bbh" / f"{task.removeprefix('bbh_cot_fewshot_')}.jsonl", *rows)
+    found, scored = run("bbh", str(tmp_path / "bbh"), {"one of it": " Well, so the answer is True.", "two of it": "True."}, "bbh.limit=2")
+    assert len(scored) == 54
+    assert found == {"exact_match": 0.5}
+
+
+def test_math_compares_what_is_in_the_box(run, tmp_path):
+    subjects = ("algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra", "precalculus")
+    for subject in subjects:
+        rows = [{"problem": f"{n} parts?", "level": "1", "type": subject, "solution": "So \\boxed{\\frac{1}{2}}."} for n in (1, 2)]
+        write(tmp_path / "math" / subject / "test.jsonl", *rows)
+    says = {"1 parts?": "It is $\\frac12$.", "2 parts?": "It is $2$."}
+    assert run("math", str(tmp_path / "math"), says)[0] == {"exact_match": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "says"),
+    [
+        (
+            "humaneval",
+            HUMANEVAL,
+            {"false": ("    return a + b\n\ndef other():", "    return a - b\n"), "true": ("    return a + b\n```", "```")},
+        ),
+        ("mbpp", MBPP, {"false": ("def twice(x):\n  return 2 * x\n[DONE]", "x"), "true": ("def twice(x):\n  return 2 * x\n[DONE]", "so")}),
+    ],
+)
+@pytest.mark.parametrize("chat", ["false", "true"])
+def test_programs_pass_when_their_tests_do(run, name, row, says, chat):
+    right, wrong = says[chat]
+    found, _ = run(name, [row], {"": right}, f"{name}.run_code=true", f"{name}.chat={chat}")
+    assert found == {"pass@1": 1.0}
+    found, _ = run(name, [row], {"": wrong}, f"{name}.run_code=true", f"{name}.chat={chat}")
+    assert found == {"pass@1": 0.0}
+
+
+@pytest.mark.parametrize("name", ["humaneval", "mbpp"])
+def test_no_program_runs_unless_it_is_allowed(name):
+    with pytest.raises(RecipeError, match=rf"^{name}\.run_code: to run what a model wrote, in a sandbox, is off; allow it with"):
+        chosen_suites([name], [])
+
+
+def test_any_task_of_your_own_has_the_harness_measures(run, tmp_path):
+    (tmp_path / "own").mkdir()
+    task = {
+        "task": "tea",
+        "dataset_path": "none/tea",
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "doc_to_text": "{{ask}}",
+        "doc_to_choice": ["yes", "no"],
+        "doc_to_target": "right",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+    }
+    for name, rows in (("tea", [("Hot?", 0), ("Cold?", 0), ("Wet?", 0)]), ("milk", [("White?", 0)])):
+        (tmp_path / "own" / f"{name}.yaml").write_text(json.dumps({**task, "task": name, "dataset_name": name}))
+        write(tmp_path / "sets" / f"{name}.jsonl", *({"ask": ask, "right": right} for ask, right in rows))
+    group = {"group": "drinks", "task": ["tea", "milk"], "aggregate_metric_list": [{"metric": "acc", "weight_by_size": False}]}
+    (tmp_path / "own" / "group.yaml").write_text(json.dumps(group))
+    says = {"Hot?": "yes", "Cold?": "no", "Wet?": "no", "White?": "yes"}
+    own = f"harness.include_path={tmp_path / 'own'}"
+    assert run("harness", str(tmp_path / "sets"), says, "harness.task=tea", own)[0] == {"acc": 0.3333}
+    assert run("harness", str(tmp_path / "sets"), says, "harness.task=drinks", own)[0] == {"acc": 0.6667}  # the mean of 1/3 and 1
+    with pytest.raises(DataError, match=r"does not fit the task 'tea' \(UndefinedError: 'ask' is undefined\); give a copy of hub:none/tea"):
+        run("harness", str(write(tmp_path / "x.jsonl", {"q": "one", "right": 0})), says, "harness.task=tea", own)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["gsm8k.shots=0"],
+            r"^gsm8k.data: name a file or folder with the columns question, answer, a copy of hub:openai/gsm8k \(main\): the hub's",
+        ),
+        (["gsm8k.shots=0", "gsm8k.data=FILE"], "has no column 'question', but query; this file of sha256 .* is another version of the set"),
+        (["gsm8k.data=FOLDER"], "holds no file of the split 'train' of main; add train.jsonl"),
+        (["gsm8k.data=FOLDER", "gsm8k.tasks=1"], "^gsm8k.tasks: unknown key"),
+    ],
+)
+def test_data_that_is_not_there_or_is_another_version_is_said_in_one_line(settings, message, tmp_path):
+    places = {"FILE": str(write(tmp_path / "old.jsonl", {"query": "one"})), "FOLDER": str(tmp_path / "folder")}
+    write(tmp_path / "folder" / "test.jsonl", {"question": "one", "answer": "#### 1"})
+    words = [setting.replace("FILE", places["FILE"]).replace("FOLDER", places["FOLDER"]) for setting in settings]
+    with pytest.raises(FedloomError, match=message) as raised:
+        chosen_suites(["gsm8k"], words)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_of_a_known_release_is_called_by_its_name(tmp_path):
+    path = write(tmp_path / "test.jsonl", {"question": "one", "answer": "#### 1"})
+    suite = chosen_suites(["gsm8k"], [f"gsm8k.data={path}", "gsm8k.shots=0"])["gsm8k"]
+    described = suite.described()
+    assert described["release"] == "none that is known"
+    assert described["tasks"] == {"gsm8k": "3.0"}
+    type(suite).entry["releases"][described["data_sha256"]] = "mine"
+    assert suite.described()["release"] == "mine"
+    del type(suite).entry["releases"][described["data_sha256"]]
+
+
+def test_naming_the_suites_does_not_import_the_harness():
+    code = "import fedloom.evaluation.suites, sys; assert not {'lm_eval', 'datasets', 'evaluate'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_suite_says_which_extra_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(FedloomError, match=r"^the suite gsm8k needs lm-eval, which is not installed: pip install 'fedloom\[evaluation\]'"):
+        suites.get("gsm8k")().check()
