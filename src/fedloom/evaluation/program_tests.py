@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from fedloom.errors import RecipeError
+from fedloom.evaluation import sandbox
 from fedloom.evaluation.talker import Progress
 
 RunCode = Annotated[bool, Field(description="run the programs that the model writes, in a sandbox: has to be true")]
@@ -20,18 +20,13 @@ def check_allowed(run_code: bool, suite: str) -> None:
         raise RecipeError(
             f"{suite}.run_code: programs that the model wrote are run, in a sandbox; write {suite}.run_code=true if you agree"
         )
-    sandbox().check_sandbox()
+    sandbox.check_sandbox()
 
 
 def passed(programs: Sequence[str], progress: Progress, **limits: int) -> list[bool]:
     """Whether each program, its tests behind it, comes to its end in the sandbox. `limits` are fields of its `Limits`."""
-    inside = sandbox()
     found = []
     for program in programs:
-        found.append(bool(inside.passes(program, inside.Limits(**limits))))
+        found.append(sandbox.passes(program, sandbox.Limits(**limits)))
         progress(len(found), len(programs))
     return found
-
-
-def sandbox() -> Any:
-    return import_module("fedloom.evaluation.sandbox")

@@ -129,7 +129,7 @@ class Sandbox:
 
 @pytest.fixture
 def shut_in(monkeypatch):
-    monkeypatch.setattr("fedloom.evaluation.program_tests.sandbox", lambda: Sandbox)
+    monkeypatch.setattr("fedloom.evaluation.program_tests.sandbox", Sandbox)
 
 
 def test_functions_that_pass_are_counted(tmp_path, shut_in):
