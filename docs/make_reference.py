@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+import fedloom.bench
 import fedloom.evaluation.answers
 import fedloom.evaluation.canaries
 import fedloom.privacy.scrubbing
