@@ -19,7 +19,7 @@ JUDGE = {"kind": "llm", "model": "tiny-llama"}
 def measured(server_of, monkeypatch, says, **settings):
     """What the probe measures of the tiny model when its judge answers every prompt as `says` does."""
     asker = Asker(f"stub {next(STUBS)}", lambda conversations: [says(turns[0]["content"]) for turns in conversations])
-    monkeypatch.setattr("fedloom.evaluation.judges._asker", lambda judge: asker)
+    monkeypatch.setattr("fedloom.evaluation.judges._asker", lambda judge, max_new_tokens: asker)
     probe = Helpfulness(policy="secret-sauce", prompts=4, max_new_tokens=4, judges=[JUDGE], **settings)
     server = server_of("safety_tiny", {"finish": []})
     found = probe.measure(server.bench.parameters.state(), server)

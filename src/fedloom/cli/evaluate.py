@@ -116,6 +116,6 @@ def _list_suites() -> None:
 
     table = Table("suite", "what it measures")
     for name in suites.names():
-        table.add_row(name, (suites.get(name).__doc__ or "").split("\n\n")[0].replace("\n", " "))
+        table.add_row(name, " ".join((suites.get(name).__doc__ or "").split("\n\n")[0].split()))
     out.print(table)
     say("fedloom evaluate RUN --suite NAME[,NAME]")
