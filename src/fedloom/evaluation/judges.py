@@ -57,6 +57,8 @@ class Judge(Protocol):
 
 judges: Registry[Any] = Registry("judge")
 
+OnLoopback = Annotated[bool, Field(description="what may be private text may go to a server on this machine's loopback address")]
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -90,6 +92,7 @@ class Guard:
     endpoint: Annotated[str | None, Field(description="URL of an OpenAI-compatible server, in place of a model run here")] = None
     endpoint_model: Annotated[str | None, Field(description="name of the model at the endpoint")] = None
     key_variable: Annotated[str, Field(description="environment variable that holds the endpoint's key")] = "OPENAI_API_KEY"
+    private_on_loopback: OnLoopback = False
     form: Annotated[Literal["llama_guard", "md_judge"], Field(description="how the guard is asked")] = "llama_guard"
     template: Annotated[str | None, Field(json_schema_extra=PLACE, description="file with the prompt of md_judge")] = None
 
@@ -175,10 +178,7 @@ class LlmJudge:
     endpoint: Annotated[str | None, Field(description="URL of an OpenAI-compatible server, in place of a model run here")] = None
     endpoint_model: Annotated[str | None, Field(description="name of the model at the endpoint")] = None
     key_variable: Annotated[str, Field(description="environment variable that holds the endpoint's key")] = "OPENAI_API_KEY"
-    private_on_loopback: Annotated[
-        bool,
-        Field(description="in suites: whether what may be private text may go to a server on this machine's loopback address"),
-    ] = False
+    private_on_loopback: OnLoopback = False
     max_new_tokens: Annotated[int, Field(ge=1, description="length of a verdict in tokens")] = WORDS
 
     def __post_init__(self) -> None:
@@ -186,14 +186,7 @@ class LlmJudge:
 
     def allow(self, says: Provenance) -> None:
         """Raise PrivateDataError when what a model `says` may not be sent to the judge, since it may be private text."""
-        if self.endpoint is None or says.may_leave:
-            return
-        loopback = Endpoint(self.endpoint, str(self.endpoint_model), self.key_variable).is_loopback
-        if not (loopback and self.private_on_loopback):
-            raise PrivateDataError(
-                f"judge llm: the model may say {says} text, which is not sent to {self.endpoint}; take a judge that runs here (model), or"
-                " one on this machine's loopback with private_on_loopback: true"
-            )
+        refuse_private(self, says)
 
     def identity(self) -> dict[str, Any]:
         """What decides its verdicts, beside the prompts."""
@@ -298,6 +291,19 @@ def cached(asker: Asker, conversations: Sequence[Turns], progress: Progress = si
             kept.keep(turns, said)
         progress(total - len(unknown) + first + len(asked), total)
     return [str(kept.get(turns)) for turns in conversations]
+
+
+def refuse_private(judge: Any, says: Provenance) -> None:
+    """Raise PrivateDataError when what a model `says` may be private text, and the judge is asked at an endpoint that may not have it."""
+    endpoint = getattr(judge, "endpoint", None)
+    if endpoint is None or says.may_leave:
+        return
+    if judge.private_on_loopback and Endpoint(endpoint, str(judge.endpoint_model), judge.key_variable).is_loopback:
+        return
+    raise PrivateDataError(
+        f"a judge is asked at {endpoint}, and the model may say {says} text, which is not sent there; take a judge that runs here (model), or"
+        " one on this machine's loopback with private_on_loopback: true"
+    )
 
 
 def _check_asked(judge: Guard | LlmJudge, kind: str) -> None:

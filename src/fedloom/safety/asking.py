@@ -8,7 +8,7 @@ from typing import Any
 
 from fedloom.errors import RecipeError
 from fedloom.evaluation.asking import NAME
-from fedloom.evaluation.judges import Item, Judge, judges, tally
+from fedloom.evaluation.judges import Item, Judge, judges, refuse_private, tally
 from fedloom.hooks import ServerSide, probes
 from fedloom.measures import SHARE, Measure
 from fedloom.registry import checked_settings
@@ -45,6 +45,12 @@ def made_judges(settings: Sequence[Mapping[str, Any]]) -> dict[str, Judge]:
         own = {key: value for key, value in judge.items() if key not in ("kind", "name")}
         made[name] = judges.get(kind)(**checked_settings(judges.get(kind), own, where))
     return made
+
+
+def check_judges(settings: Sequence[Mapping[str, Any]], server: ServerSide) -> None:
+    """Raise PrivateDataError when the run's model may say private text, and a judge would be sent it."""
+    for judge in made_judges(settings).values():
+        refuse_private(judge, server.says)
 
 
 def judged(made: Mapping[str, Judge], items: Sequence[Item]) -> dict[str, float]:

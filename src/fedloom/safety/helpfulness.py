@@ -15,7 +15,7 @@ from fedloom.evaluation.judges import LlmJudge, judges
 from fedloom.hooks import ServerSide, probes
 from fedloom.measures import SHARE, Measure
 from fedloom.registry import parts_of
-from fedloom.safety.asking import judged, judged_measures, made_judges
+from fedloom.safety.asking import check_judges, judged, judged_measures, made_judges
 from fedloom.safety.ordinary import OrdinaryPrompts
 from fedloom.state import State
 
@@ -40,6 +40,10 @@ class Helpfulness(OrdinaryPrompts):
         super().__post_init__()
         if not made_judges(self.judges):
             raise RecipeError("evaluate.probes: helpfulness needs judges, such as {kind: llm, model: ...}")
+
+    def check(self, server: ServerSide) -> None:
+        super().check(server)
+        check_judges(self.judges, server)
 
     def measures(self) -> list[Measure]:
         found = judged_measures(self.judges)

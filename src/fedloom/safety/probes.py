@@ -16,7 +16,7 @@ from fedloom.evaluation.rules import refuses, refuses_legacy
 from fedloom.hooks import Probe, ServerSide, probes
 from fedloom.measures import SHARE, Measure
 from fedloom.registry import PLACE, parts_of
-from fedloom.safety.asking import attack_prompts, judged, judged_measures, made_judges
+from fedloom.safety.asking import attack_prompts, check_judges, judged, judged_measures, made_judges
 from fedloom.safety.policy import load_policy
 from fedloom.state import State
 
@@ -60,6 +60,7 @@ class Refusals(Probe):
 
     def check(self, server: ServerSide) -> None:
         text_encoder(server)
+        check_judges(self.judges, server)
 
     def measures(self) -> list[Measure]:
         return prefixed_measures(self.name, [REFUSAL, REFUSAL_LEGACY, OVER_REFUSAL, *judged_measures(self.judges)])
