@@ -58,6 +58,7 @@ def test_pairs_are_analysed_and_private_rows_keep_their_words(tmp_path, pairs):
     assert {name: "--own allows it" in why for name, why in found.left_out.items()} == {"instruction": True, "embedding": True}
     facts = json.loads((tmp_path / "out" / "analyse.json").read_text())
     assert facts["private"]
+    assert facts["origin"] == "pairs.jsonl"
     assert facts["leaves"].keys() == found.found.keys()
     assert found.found["preference"].tables[0].total["longer_chosen"] == 1.0
 

@@ -109,8 +109,10 @@ def _analysed(
     steps = ["Prepare steps of the recipe are not taken: rows are as the source holds them."] if recipe.prepare else []
     left = [f"{data.left_out:,} rows belong to no client and are left out."] if data.left_out else []
     sizes = {client: len(rows) for client, rows in holding.rows.items()}
+    parts = data.origin.split("; ")
+    origin = "; ".join(Path(part).name if part.startswith("/") else part for part in parts)  # the page may be handed out
     return Analysed(
-        data.origin,
+        origin,
         data.licences,
         data.sha256,
         sizes,

@@ -146,7 +146,7 @@ def _alarms(analysed: Analysed) -> Iterator[str]:
         yield "Made with --own of PRIVATE rows: what stands here may show words of them, and is for their owner's screen alone."
     elif analysed.private:
         yield "Some rows are PRIVATE: what stands here are numbers over the rows of each client, without noise."
-    yield from analysed.left_out.values()
+    yield from (f"left out: {problem}" for problem in analysed.left_out.values())
 
 
 def _data(analysed: Analysed) -> Iterator[str]:
