@@ -2,15 +2,18 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 
-from fedloom.errors import RecipeError
+from fedloom.data.records import Provenance
+from fedloom.errors import PrivateDataError, RecipeError
 from fedloom.evaluation.judges import Asker
 from fedloom.resolve import load_recipe
 from fedloom.safety import load_policy
 from fedloom.safety.asking import asked_prompts
 from fedloom.safety.helpfulness import Helpfulness
+from fedloom.safety.probes import Refusals
 
 STUBS = itertools.count()
 JUDGE = {"kind": "llm", "model": "tiny-llama"}
@@ -48,6 +51,25 @@ def test_the_rows_own_answer_is_what_is_preferred_where_the_judge_knows_it(serve
 
     found = measured(server_of, monkeypatch, says, name="own")
     assert found == {"own/llm/unparsed": 4.0, "own/llm/wins": 0.0, "own/llm/wins_unparsed": 0.0}
+
+
+@pytest.mark.parametrize("make", [Helpfulness, Refusals])
+def test_what_a_model_trained_on_private_rows_says_is_sent_to_no_endpoint(server_of, make):
+    def probe(kind, url="https://example.org/v1", **settings):
+        judge = {"kind": kind, "endpoint": url, "endpoint_model": "judge", **settings}
+        return make(policy="secret-sauce", judges=[judge])
+
+    public = replace(server_of("safety_tiny", {"finish": []}), says=Provenance.PUBLIC)
+    private = replace(public, says=Provenance.PRIVATE)
+    for kind in ("llm", "guard"):
+        probe(kind).check(public)
+        with pytest.raises(PrivateDataError, match=r"a judge is asked at https://example\.org/v1, and the model may say private text"):
+            probe(kind).check(private)
+        with pytest.raises(PrivateDataError):
+            probe(kind, "http://127.0.0.1:1/v1").check(private)
+        probe(kind, "http://127.0.0.1:1/v1", private_on_loopback=True).check(private)
+        with pytest.raises(PrivateDataError):
+            probe(kind, private_on_loopback=True).check(private)
 
 
 @pytest.mark.parametrize(
