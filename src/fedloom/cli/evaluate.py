@@ -40,7 +40,7 @@ def evaluate(
     Every value has its 95% interval over rows, and what was gained over the base model is compared row by row. What was answered is kept in
     the cache: the same command goes on after a stop. Without --suite, the suites are listed.
 
-    Example: `fedloom evaluate runs/mine --suite gsm8k gsm8k.data=gsm8k_test.jsonl gsm8k.limit=200`
+    Example: `fedloom evaluate runs/mine --suite gsm8k gsm8k.data=gsm8k_test.jsonl gsm8k.shots=0 gsm8k.limit=200`
     """
     from fedloom.evaluating import chosen_suites
     from fedloom.evaluating import evaluate as evaluated

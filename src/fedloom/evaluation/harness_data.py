@@ -40,6 +40,11 @@ def splits(place: str, wanted: Wanted, others: Sequence[str] = ()) -> dict[str, 
 
     files = {wanted.asked: split_files(place, wanted.subset, wanted.asked)}
     if wanted.examples and wanted.examples != wanted.asked:
+        if local_path(place).is_file():
+            raise DataError(
+                f"{place}: examples come from the split '{wanted.examples}', and a file is one split: give a folder with "
+                f"{wanted.examples}.jsonl and {wanted.asked}.jsonl, or ask without examples, shots=0"
+            )
         files[wanted.examples] = split_files(place, wanted.subset, wanted.examples)
     rows = {split: [row for path in paths for row in _rows(path)] for split, paths in files.items()}
     for split, paths in files.items():

@@ -12,6 +12,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,10 +38,11 @@ class Limits:
 
 
 def passes(program: str, limits: Limits = Limits()) -> bool:
-    """Whether the Python `program` comes to its end: without an error, within the limits, and not by ending itself before."""
+    """Whether the Python `program`, which may import installed packages, comes to its end: without an error, within the limits, and not by
+    ending itself before."""
     word = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="fedloom-sandbox-") as root:
-        command = [sys.executable, "-I", "-S", str(INSIDE), root, json.dumps(asdict(limits))]
+        command = [sys.executable, "-I", "-S", str(INSIDE), root, json.dumps({**asdict(limits), "packages": _packages()})]
         asked = f"{program}\n{word}".encode(errors="replace")
         started = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}, cwd="/", start_new_session=True
@@ -52,6 +54,11 @@ def passes(program: str, limits: Limits = Limits()) -> bool:
                 os.killpg(started.pid, signal.SIGKILL)  # and by the kernel all that they have started
                 said, _ = started.communicate()
     return said == word.encode()
+
+
+def _packages() -> list[str]:
+    """The folders of installed packages."""
+    return sorted({os.path.realpath(sysconfig.get_path(name)) for name in ("purelib", "platlib")})
 
 
 def check_sandbox() -> None:

@@ -234,6 +234,12 @@ def test_any_task_of_your_own_has_the_harness_measures(run, tmp_path):
         ),
         (["gsm8k.shots=0", "gsm8k.data=FILE"], "has no column 'question', but query; this file of sha256 .* is another version of the set"),
         (["gsm8k.data=FOLDER"], "holds no file of the split 'train' of main; add train.jsonl"),
+        (
+            ["gsm8k.data=FILE"],
+            "examples come from the split 'train', and a file is one split: give a folder with train.jsonl",
+        ),
+        (["crass.shots=2"], r"^crass.shots: 'bigbench_crass_ai_multiple_choice' has no rows for examples beside those that are asked"),
+        (["humaneval.shots=2", "humaneval.run_code=true"], r"^humaneval.shots: 'humaneval' is asked without examples; leave shots out"),
         (["gsm8k.data=FOLDER", "gsm8k.tasks=1"], "^gsm8k.tasks: unknown key"),
     ],
 )
@@ -242,7 +248,7 @@ def test_data_that_is_not_there_or_is_another_version_is_said_in_one_line(settin
     write(tmp_path / "folder" / "test.jsonl", {"question": "one", "answer": "#### 1"})
     words = [setting.replace("FILE", places["FILE"]).replace("FOLDER", places["FOLDER"]) for setting in settings]
     with pytest.raises(FedloomError, match=message) as raised:
-        chosen_suites(["gsm8k"], words)
+        chosen_suites([settings[0].partition(".")[0]], words)
     assert "\n" not in str(raised.value)
 
 
