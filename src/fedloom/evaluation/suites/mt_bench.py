@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
 
-from fedloom.data.records import Provenance, Turn
+from fedloom.data.records import Turn
 from fedloom.data.rows import Row
 from fedloom.errors import DataError
-from fedloom.evaluation.benchmark_file import FileSuite, Form
+from fedloom.evaluation.benchmark_file import Form
 from fedloom.evaluation.judges import Turns
-from fedloom.evaluation.judging import (
-    SCORE_MEASURES,
-    JudgeSetting,
-    Panel,
-    PromptsSetting,
-    SecondSetting,
-    prompts_described,
-    score_prompts,
-    scores_summary,
-)
+from fedloom.evaluation.judging import SCORE_MEASURES, ScorePrompts, scores_summary
 from fedloom.evaluation.suite import Scored, mean_of, suites
+from fedloom.evaluation.suites.rated import RatedSuite
 from fedloom.evaluation.talker import Progress, Talker
 from fedloom.measures import Measure
 
@@ -35,7 +25,7 @@ GUIDED = ("math", "reasoning", "coding")
 
 @suites.register("mt_bench")
 @dataclass(frozen=True)
-class MtBench(FileSuite):
+class MtBench(RatedSuite):
     """MT-Bench (Zheng et al. 2023, arXiv 2306.05685): a judge rates the answers to two turns from 1 to 10.
 
     The second turn is asked with the model's own first answer before it. Where the file has reference answers to questions of math,
@@ -51,24 +41,6 @@ class MtBench(FileSuite):
         *SCORE_MEASURES,
     )
 
-    judge: JudgeSetting = field(kw_only=True)
-    second_judge: SecondSetting = None
-    prompts: PromptsSetting = None
-    max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 1024
-
-    def __post_init__(self) -> None:
-        _ = self._panel
-
-    def check(self) -> None:
-        self.rows()
-        score_prompts(self.prompts, "mt_bench.prompts")
-
-    def allow(self, says: Provenance) -> None:
-        self._panel.allow(says)
-
-    def described(self) -> Mapping[str, Any]:
-        return {**super().described(), **self._panel.described(), **prompts_described(self.prompts)}
-
     def rows(self) -> Sequence[Row]:
         rows = super().rows()
         for row in rows:
@@ -78,17 +50,13 @@ class MtBench(FileSuite):
 
     def score(self, talker: Talker, progress: Progress) -> Sequence[Scored]:
         rows = self.rows()
-        asked = _asked(rows, _answers(talker, rows, self.max_new_tokens, progress), self.prompts)
-        verdicts = self._panel.scores(asked, talker.says, progress)
+        asked = _asked(rows, _answers(talker, rows, self.max_new_tokens, progress), self.score_prompts)
+        verdicts = self.panel.scores(asked, talker.says, progress)
         return [self._scored(row, verdicts[2 * i : 2 * i + 2]) for i, row in enumerate(rows)]
 
     def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
         turns = {name: found for name in ("turn_1", "turn_2") if (found := mean_of(name, rows, counts)) is not None}
         return scores_summary([("turn_1", "second_turn_1"), ("turn_2", "second_turn_2")], rows, counts) | turns
-
-    @property
-    def _panel(self) -> Panel:
-        return Panel.of("mt_bench", self.judge, self.second_judge)
 
     def _scored(self, row: Row, verdicts: Sequence[Mapping[str, float]]) -> Scored:
         values = {
@@ -100,7 +68,7 @@ class MtBench(FileSuite):
         read = [values[name] for name in ("turn_1", "turn_2") if name in values]
         mean = {"score": fmean(read)} if read else {}
         return Scored(
-            str(row.columns["question_id"]), {**mean, **values, **self._panel.unparsed(verdicts, "score")}, row.columns["category"]
+            str(row.columns["question_id"]), {**mean, **values, **self.panel.unparsed(verdicts, "score")}, row.columns["category"]
         )
 
 
@@ -115,9 +83,9 @@ def _answers(talker: Talker, rows: Sequence[Row], max_new_tokens: int, progress:
     return list(zip(one, two, strict=True))
 
 
-def _asked(rows: Sequence[Row], answers: Sequence[tuple[str, str]], place: str | None) -> list[Turns]:
+def _asked(rows: Sequence[Row], answers: Sequence[tuple[str, str]], prompts: ScorePrompts) -> list[Turns]:
     """What a judge is asked of the first and of the second answer of each row, one after the other."""
-    prompts, asked = score_prompts(place, "mt_bench.prompts"), []
+    asked = []
     for row, said in zip(rows, answers, strict=True):
         known = _references(row)
         for turns in (1, 2):
