@@ -63,7 +63,7 @@ def test_what_a_model_trained_on_private_rows_says_is_sent_to_no_endpoint(server
     private = replace(public, says=Provenance.PRIVATE)
     for kind in ("llm", "guard"):
         probe(kind).check(public)
-        with pytest.raises(PrivateDataError, match=r"a judge is asked at https://example\.org/v1, and the model may say private text"):
+        with pytest.raises(PrivateDataError, match=r"may say private text, which is not sent to https://example\.org/v1"):
             probe(kind).check(private)
         with pytest.raises(PrivateDataError):
             probe(kind, "http://127.0.0.1:1/v1").check(private)

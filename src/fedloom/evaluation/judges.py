@@ -301,8 +301,8 @@ def refuse_private(judge: Any, says: Provenance) -> None:
     if judge.private_on_loopback and Endpoint(endpoint, str(judge.endpoint_model), judge.key_variable).is_loopback:
         return
     raise PrivateDataError(
-        f"a judge is asked at {endpoint}, and the model may say {says} text, which is not sent there; take a judge that runs here (model),"
-        " or one on this machine's loopback with private_on_loopback: true"
+        f"judge: the model may say {says} text, which is not sent to {endpoint}; take a judge that runs here (model), or"
+        " one on this machine's loopback with private_on_loopback: true"
     )
 
 

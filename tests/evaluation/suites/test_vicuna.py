@@ -32,7 +32,7 @@ def test_a_judge_that_says_nothing_of_use_gives_no_score(questions):
 def test_what_may_be_private_is_sent_to_no_endpoint_but_a_loopback_that_is_allowed(questions, serve):
     private, server = ScriptedTalker(lambda turns: "SECRET", says=Provenance.PRIVATE), serve(lambda _: "[[5]]")
     with pytest.raises(
-        PrivateDataError, match=r"asked at http://127\.0\.0\.1.*may say private text.*private_on_loopback: true"
+        PrivateDataError, match=r"may say private text, which is not sent to http://127\.0\.0\.1.*private_on_loopback: true"
     ):
         Vicuna(data=questions, judge=judge(server)).score(private, quiet)
     elsewhere = {"kind": "llm", "endpoint": "http://judge.example/v1", "endpoint_model": "j", "private_on_loopback": True}
