@@ -24,8 +24,9 @@ def one_thread():
 
 @pytest.fixture(autouse=True, scope="session")
 def home(tmp_path_factory):
-    """The cache folder."""
+    """The cache folder, with a secret that is always the same, and so the noise of private runs."""
     folder = tmp_path_factory.mktemp("home")
+    (folder / "secret").write_bytes(bytes(range(32)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDLOOM_HOME", str(folder))
         yield folder

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from commands import QUICK, error_line, fedloom, result
 
 SHORT = (*QUICK, "task.steps=1", "evaluate.every=0", "federation.per_round=2", "data.limit=24", "data.max_length=256")
-RUNS = {
-    "fed-wildchat --multi-turn": ("task.kind=sft", "data.partition={kind: iid}", "federation.clients=2"),
-    "fed-chatbot-pa": ("task.kind=dpo", "data.partition={kind: by_source}", "federation.clients=null"),
-}
+PREFERENCE = ("task.kind=dpo", "data.partition={kind: by_source}", "federation.clients=null")
 
 
-@pytest.mark.parametrize("options", RUNS)
-def test_a_look_alike_is_made_and_trained_on(tmp_path, options):
-    sheet = result(fedloom("bench", "sample", *options.split(), "--scale", "0.005", "--out", "a.json", "--json", cwd=tmp_path))
+def test_a_look_alike_is_made_and_trained_on(tmp_path):
+    sheet = result(fedloom("bench", "sample", "fed-chatbot-pa", "--scale", "0.005", "--out", "a.json", "--json", cwd=tmp_path))
     assert (sheet["look_alike"], sheet["made_by"].split()[0]) == (True, "fedloom")
-    done = fedloom("run", "tiny", f"data.source={sheet['name']}:a.json", *RUNS[options], *SHORT, "--out", "run", "--json", cwd=tmp_path)
+    done = fedloom("run", "tiny", "data.source=fed-chatbot-pa:a.json", *PREFERENCE, *SHORT, "--out", "run", "--json", cwd=tmp_path)
     assert result(done)["status"] == "finished"
     assert "made of templates: no result on them is one of FedLLM-Bench" in " ".join(done.stderr.split())
     clients = json.loads((tmp_path / "run" / "manifest.json").read_text())["data"]["clients"]
-    assert ("look-alike-" in clients[0]["client"]) is ("by_source" in RUNS[options][1])
+    assert "look-alike-" in clients[0]["client"]
 
 
 def test_a_federation_is_built_with_a_table_and_the_wrong_file_is_one_line(tmp_path):

@@ -40,8 +40,7 @@ def asked(folder, trained, held_out, generated=0, privacy=None):
     model = {}
     bench = SimpleNamespace(model=model, parameters=SimpleNamespace(load=lambda column: model.update(column=column)))
     rows = SiteRows(str(folder / "trained"), len(trained), str(folder / "held_out"), tuple(range(len(held_out))), generated=generated)
-    message = SimpleNamespace(section={"state": 0, "reference": 1}.__getitem__)
-    return told_apart("east", bench, SimpleNamespace(task=Losses(), seed=7, privacy=privacy), rows, message)
+    return told_apart("east", bench, SimpleNamespace(task=Losses(), seed=7, privacy=privacy), rows, (0, 1))
 
 
 def test_areas_of_a_made_case(tmp_path):

@@ -32,10 +32,10 @@ SYSTEM_COLOURS = {
     "base": "#b0b0b0",
     "majority": "#6e6e6e",
     "local": "#E69F00",
-    "local_own": "#D55E00",
+    "local_own": "#B8741A",
     "federated": "#0072B2",
-    "clustered": "#56B4E9",
-    "finetuned": "#009E73",
+    "clustered": "#7FB2D6",
+    "finetuned": "#1F7A8C",
     "centralized": "#000000",
 }
 SYSTEM_LINES: dict[str, str | tuple[int, tuple[int, ...]]] = {
