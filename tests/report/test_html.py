@@ -47,6 +47,15 @@ class Outline(HTMLParser):
         self.text.append(data)
 
 
+@pytest.mark.parametrize(("trained", "shown"), [(4_884_480, "4.88 M"), (3_584, "3,584")])
+def test_few_trained_parameters_are_counted_and_many_rounded(tmp_path: Path, trained: int, shown: str) -> None:
+    folder = write_run(tmp_path / "run")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["model"]["trained_parameters"] = trained
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert shown in _outline(write_report(folder)).text
+
+
 def test_the_report_shows_the_run(tmp_path: Path) -> None:
     path = write_report(write_run(tmp_path / "run"))
     text = " ".join(_outline(path).text)

@@ -134,7 +134,7 @@ def _cost_cards(record: RunRecord) -> Iterator[tuple[str, str, str]]:
     model = record.manifest.get("model") or {}
     if trained := model.get("trained_parameters"):
         share = f"{trained / model['parameters']:.1%} of the model" if model.get("parameters") else ""
-        yield "trained parameters", f"{trained / 1e6:.2f} M", share
+        yield "trained parameters", f"{trained / 1e6:.2f} M" if trained >= 1e5 else f"{trained:,}", share
     if adapter := record.manifest.get("adapter_sha256"):
         whole = record.recipe_value("model") and record.recipe_value("model.adapter") is None
         yield "model" if whole else "adapter", str(adapter)[:10], "start of its SHA-256"
