@@ -84,6 +84,9 @@ class Algorithm:
     """Whether the rule is a plain weighted mean, so that products can be averaged in place of factors. Factors that are made anew have new
     coordinates every round, in which momentum, control variates and distances of the rounds before mean nothing."""
 
+    measured_with_memory: ClassVar[bool] = False
+    """Whether a client is measured with something of its own memory: `at_client` puts it into the global state."""
+
     variant: Variant = field(default="paper_code", kw_only=True)
     aggregate: Aggregate = field(default="average_factors", kw_only=True)
     ranks: Ranks = field(default_factory=dict, kw_only=True)
@@ -211,7 +214,7 @@ class Algorithm:
         return FrozenA(half) if self.aggregate == "ffa" else half
 
     def at_client(self, state: State, memory: Mapping[str, State]) -> State:
-        """What a client with this `memory` is measured with, `state` being the global one."""
+        """What a client with this `memory` is measured with, `state` being the global one, where `measured_with_memory`."""
         return state
 
     def layout_of(self, client: str) -> Layout:

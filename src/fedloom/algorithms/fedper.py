@@ -40,6 +40,8 @@ class FedPerClient(ClientHalf):
 class FedPer(Algorithm):
     """Some tensors stay with each client. Both variants are the same."""
 
+    measured_with_memory = True
+
     personal: Annotated[
         str, Field(description="regular expression: tensors in whose names it is found stay with each client; lora_B, score, layers.29")
     ] = "lora_B|score|classifier"

@@ -55,10 +55,10 @@ def benchmark_rows(place: str, form: Form, where: str) -> list[Row]:
     path = local_path(place)
     if not path.is_file():
         raise RecipeError(f"{where}: there is no file {place}; it should be your copy of {form.file}")
-    rows = list(read_rows(path))
+    rows, sha256 = list(read_rows(path)), content_sha256(path)
     for row in rows:
         for column, kind in form.columns.items():
-            _check(row, column, kind, form, content_sha256(path))
+            _check(row, column, kind, form, sha256)
     return rows
 
 

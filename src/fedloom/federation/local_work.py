@@ -124,8 +124,9 @@ class LocalWork:
     def evaluate(self, message: Message) -> bytes:
         """The task's sums over the held-out rows with the state of `message` on; or, where its report asks for it, how well rows that were
         trained on are told from these."""
-        task, memory = self.agreed.task, self.memory.before(message.round + 1)
-        state = self.agreed.algorithm.at_client(message.section("state"), memory)
+        task, algorithm, state = self.agreed.task, self.agreed.algorithm, message.section("state")
+        if algorithm.measured_with_memory:
+            state = algorithm.at_client(state, self.memory.before(message.round + 1))
         if MEMBERSHIP in message.report:
             found = told_apart(self.client, self.bench, self.agreed, self.rows, (state, message.section("reference")))
             return encode(Message("measures", message.round, self.client, {}, found, message.envelope))
