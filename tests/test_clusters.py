@@ -32,7 +32,7 @@ def test_clients_with_like_texts_belong_together():
     assert ByText(count=2).clusters(clients) == {"a": "cluster-1", "b": "cluster-2", "c": "cluster-1", "d": "cluster-2"}
     assert len(set(ByText(count=4).clusters(clients).values())) == 4
     with pytest.raises(RecipeError, match=r"evaluate\.clusters\.count is 5, but there are 4 clients"):
-        ByText(count=5).clusters(clients)
+        ByText(count=5).check(clients)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,13 @@ def test_tuning_further_begins_at_the_joined_model(run):
 def test_clusters_and_the_baseline_belong_together(tmp_path):
     with pytest.raises(RecipeError, match=r"evaluate: clusters: belongs to the baseline clustered; set both, or neither"):
         fedloom.run("tiny", tmp_path, **{"evaluate.baselines": ["clustered"]})
+
+
+def test_clusters_that_cannot_be_made_are_refused_before_training(tmp_path):
+    clustered = {"evaluate.baselines": ["clustered"], "evaluate.clusters": {"kind": "by_field", "field": "tongue"}}
+    with pytest.raises(RecipeError, match="no row of client 'east' has a field 'tongue'"):
+        fedloom.run("tiny", tmp_path / "run", **clustered)
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_the_report_names_them(run):

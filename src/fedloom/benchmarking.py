@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from fedloom.data.records import Provenance
 from fedloom.errors import RecipeError
 from fedloom.evaluation.asking import text_encoder
 from fedloom.evaluation.evaluated import FOLDER, evaluated, keep
@@ -68,5 +67,4 @@ def _talker(server: ServerSide, state: State, base: bool) -> Talker:
     bench, encoder = server.bench, text_encoder(server)
     bench.parameters.load(state)
     identity = identity_of(bench.sha256, "" if base else state.sha256(), bench.recipe)
-    says = Provenance.PUBLIC if base else server.says
-    return Talker(bench.model, encoder.tokenizer, encoder.template, identity, server.recipe.evaluate.batch_size, says)
+    return Talker(bench.model, encoder.tokenizer, encoder.template, identity, server.recipe.evaluate.batch_size, server.says)

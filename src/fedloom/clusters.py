@@ -15,7 +15,7 @@ from fedloom.data.clients import ClientData
 from fedloom.data.records import Conversation
 from fedloom.errors import MissingExtraError, RecipeError
 from fedloom.registry import Registry
-from fedloom.synthesis.embedding import WORDS, embed
+from fedloom.synthesis.embedding import WORDS, embed, require_embedder
 
 MOST_TEXTS = 100
 """Texts of a client whose mean stands for it: the first ones."""
@@ -23,6 +23,9 @@ MOST_TEXTS = 100
 
 class Clustering:
     """Tells which cluster each client belongs to."""
+
+    def check(self, clients: Sequence[ClientData]) -> None:
+        """Raise a FedloomError, before anything is trained, for clients that cannot be told apart so."""
 
     def clusters(self, clients: Sequence[ClientData]) -> Mapping[str, str]:
         """client -> its cluster."""
@@ -38,6 +41,9 @@ class ByField(Clustering):
     """Clients whose training rows have the same commonest value of a field, such as their language."""
 
     field: Annotated[str, Field(description="field of the rows, such as language")] = field(kw_only=True)
+
+    def check(self, clients: Sequence[ClientData]) -> None:
+        self.clusters(clients)
 
     def clusters(self, clients: Sequence[ClientData]) -> Mapping[str, str]:
         return {client.name: self._commonest(client) for client in clients}
@@ -58,23 +64,28 @@ class ByText(Clustering):
     count: Annotated[int, Field(ge=1, description="number of clusters")] = field(kw_only=True)
     embedder: Annotated[str, Field(description="words, all-minilm-l6-v2, or a model of sentence-transformers")] = WORDS
 
-    def clusters(self, clients: Sequence[ClientData]) -> Mapping[str, str]:
+    def check(self, clients: Sequence[ClientData]) -> None:
         if self.count > len(clients):
             raise RecipeError(f"evaluate.clusters.count is {self.count}, but there are {len(clients)} clients")
+        for client in clients:
+            if not _texts(client):
+                raise RecipeError(f"evaluate.clusters: client '{client.name}' has no conversation to compare; write kind: by_field")
+        require_embedder(self.embedder)
+
+    def clusters(self, clients: Sequence[ClientData]) -> Mapping[str, str]:
         labels = _grouped(np.stack([self._vector(client) for client in clients]), self.count)
         return {client.name: f"cluster-{label + 1}" for client, label in zip(clients, labels, strict=True)}
 
     def _vector(self, client: ClientData) -> np.ndarray:
         """The mean of the vectors of the client's texts, of length 1 (width,)."""
-        texts = [_text(record) for record in client.train[:MOST_TEXTS] if isinstance(record, Conversation)]
-        if not texts:
-            raise RecipeError(f"evaluate.clusters: client '{client.name}' has no conversation to compare; write kind: by_field")
-        mean = embed(self.embedder, texts).mean(0)
+        mean = embed(self.embedder, _texts(client)).mean(0)
         return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
 
 
-def _text(record: Conversation) -> str:
-    return " ".join(turn.content for turn in record.prompt)
+def _texts(client: ClientData) -> list[str]:
+    """The prompts of the client's first rows."""
+    rows = [record for record in client.train[:MOST_TEXTS] if isinstance(record, Conversation)]
+    return [" ".join(turn.content for turn in row.prompt) for row in rows]
 
 
 def _grouped(vectors: np.ndarray, count: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fedloom.clusters import clusterings
+from fedloom.data.clients import ClientData
 from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Provenance
 from fedloom.evaluation.baselines import Baseline, baseline_recipes, cluster_recipe, run_baselines
@@ -65,12 +66,21 @@ def _baselines(local: LocalRun, kind: str, joined: State) -> Iterator[tuple[str,
         yield name, Baseline(kind, recipe, start, (owner,))
 
 
+def check_clusters(local: LocalRun) -> None:
+    """Raise a FedloomError, before anything is trained, for clusters that cannot be made of the run's clients."""
+    if chosen := local.recipe.evaluate.clusters:
+        clusterings.get(chosen.kind)(**chosen.settings).check(_honest(local))
+
+
+def _honest(local: LocalRun) -> list[ClientData]:
+    return [client for client in local.data.clients if client.name not in local.malicious]
+
+
 def _clusters(local: LocalRun) -> dict[int, list[str]]:
     """Number of the cluster, from 1 -> the honest clients in it."""
     chosen = local.recipe.evaluate.clusters
     assert chosen is not None, "the recipe's schema asks for clusters beside clustered"
-    honest = [client for client in local.data.clients if client.name not in local.malicious]
-    of = clusterings.get(chosen.kind)(**chosen.settings).clusters(honest)
+    of = clusterings.get(chosen.kind)(**chosen.settings).clusters(_honest(local))
     names = sorted(set(of.values()))
     return {number: [client for client in of if of[client] == name] for number, name in enumerate(names, start=1)}
 

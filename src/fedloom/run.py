@@ -15,7 +15,7 @@ from typing import Any
 
 from fedloom.agreed import places_of
 from fedloom.benchmarking import ask_suites, check_suites, made_suites
-from fedloom.comparing import compare
+from fedloom.comparing import check_clusters, compare
 from fedloom.data.row_notes import row_notes, source_notes
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError, RunStoppedError
 from fedloom.federation.membership import measure_membership
@@ -73,6 +73,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         for part in checked:
             part.check(local.server)
         check_suites(asked, local.server)
+        check_clusters(local)
 
         opened = open_federation(federation, timed=True)
         local.bench.lent.clear()

@@ -11,6 +11,7 @@ from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.data.templates import VERSION
 from fedloom.evaluation.kept_replies import KeptReplies
 from fedloom.evaluation.talker import FOLDER, Progress, Talker
+from fedloom.models.generate import evaluating
 from fedloom.tasks.likelihood import log_probs
 
 Choice = tuple[Sequence[Turn], Sequence[str]]
@@ -39,10 +40,5 @@ def _computed(talker: Talker, asked: Sequence[Turn], answers: Sequence[str]) -> 
     each = [Conversation((*asked, Turn("assistant", answer)), Provenance.PUBLIC) for answer in answers]
     rows = tokenise_answers([each], [-1], talker.tokenizer, talker.template, UNCUT, UNCUT)
     ids, labels, _ = rows.padded([0])
-    training = talker.model.training
-    talker.model.eval()
-    try:
-        with torch.inference_mode():
-            return [float(value) for value in log_probs(talker.model, ids, labels)]
-    finally:
-        talker.model.train(training)
+    with evaluating(talker.model), torch.inference_mode():
+        return [float(value) for value in log_probs(talker.model, ids, labels)]
