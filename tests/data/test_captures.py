@@ -3,13 +3,14 @@
 import json
 
 import pytest
+from capture_folders import camera
 
-from fedloom.data.records import Provenance, View
+from fedloom.data.records import Provenance
 from fedloom.data.sources import load_records
 from fedloom.errors import DataError
 from fedloom.recipe import DataRecipe
 
-CAMERA = {"K": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}
+CAMERA = camera().plain()
 
 
 def load(folder):
@@ -24,13 +25,15 @@ def write(person, views, *files):
 
 
 def test_every_subfolder_is_one_person_seen_from_several_sides(tmp_path):
-    views = [{"image": "a.png", "camera": CAMERA, "mask": "m.png"}, {"image": "b.png", "camera": {}}]
-    write(tmp_path / "ann", views, "a.png", "b.png", "m.png")
+    views = [{"image": "a.png", "camera": CAMERA, "mask": "m.png", "parsing": "p.png"}, {"image": "b.png", "camera": CAMERA}]
+    write(tmp_path / "ann", views, "a.png", "b.png", "m.png", "p.png")
     write(tmp_path / "bo", views[1:], "b.png")
     loaded = load(tmp_path)
     ann, bo = loaded.records
     assert loaded.kind == "capture"
-    assert ann.views == (View(tmp_path / "ann/a.png", CAMERA, tmp_path / "ann/m.png"), View(tmp_path / "ann/b.png", {}))
+    files = [[path and path.name for path in (view.image, view.mask, view.parsing)] for view in ann.views]
+    assert files == [["a.png", "m.png", "p.png"], ["b.png", None, None]]
+    assert [view.camera.plain() for view in ann.views] == [CAMERA, CAMERA]
     assert [record.fields for record in (ann, bo)] == [{"client": "ann"}, {"client": "bo"}]
     assert ann.provenance is Provenance.PRIVATE
     (tmp_path / "ann" / "m.png").write_bytes(b"another")
@@ -46,8 +49,9 @@ def test_every_subfolder_is_one_person_seen_from_several_sides(tmp_path):
         (["a.png"], r"ann/cameras\.json: view 1 should be an object"),
         ([{"camera": {}}], r"ann/cameras\.json: view 1: image should be the name of a file, not null"),
         ([{"image": "a.png"}], r"ann/cameras\.json: view 1: camera should be an object, not null"),
-        ([{"image": "a.png", "camera": {}}, {"image": "c.png", "camera": {}}], r"view 2: image 'c\.png': no such file"),
-        ([{"image": "a.png", "camera": {}, "mask": "m.png"}], r"view 1: mask 'm\.png': no such file"),
+        ([{"image": "a.png", "camera": CAMERA}, {"image": "c.png", "camera": CAMERA}], r"view 2: image 'c\.png': no such file"),
+        ([{"image": "a.png", "camera": CAMERA, "mask": "m.png"}], r"view 1: mask 'm\.png': no such file"),
+        ([{"image": "a.png", "camera": {}}], r"cameras\.json: view 1: has no K"),
     ],
 )
 def test_a_key_or_a_file_that_is_missing_is_one_line(tmp_path, views, problem):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from capture_folders import camera
 
 from fedloom.data.records import Capture, Conversation, Document, Picture, Provenance, Record, Turn, View, sha256_of_records
 
@@ -14,7 +15,7 @@ RECORDS = {
     "conversation": (Conversation((Turn("user", "secret?"), Turn("assistant", "secret")), PRIVATE, {"ward": "secret"}), "secret"),
     "document": (Document("secret", PRIVATE, {"file": "secret.txt"}), ""),
     "picture": (Picture(PIXELS, "secret", PRIVATE, {"client": "secret"}), "secret"),
-    "capture": (Capture((View(Path("secret.png"), {"K": "secret"}),), PRIVATE, {"client": "secret"}), ""),
+    "capture": (Capture((View(Path("secret.png"), camera(focal=77)),), PRIVATE, {"client": "secret"}), ""),
 }
 
 
@@ -30,7 +31,7 @@ def test_every_kind_has_provenance_fields_and_a_label_and_shows_no_content(kind)
 
 
 def test_a_view_shows_neither_its_file_nor_its_camera():
-    assert repr(View(Path("secret.png"), {"K": "secret"}, Path("secret-mask.png"))) == "View(with a mask)"
+    assert repr(View(Path("secret.png"), camera(), Path("secret-mask.png"))) == "View(with a mask)"
 
 
 def test_pictures_are_equal_when_their_pixels_are():
@@ -45,7 +46,7 @@ def test_the_hash_of_records_covers_all_that_they_hold_and_the_bytes_of_their_fi
 
     def records():
         photograph.write_bytes(b"pixels")
-        capture = Capture((View(photograph, {"K": [[1.0]]}),), PRIVATE, {"a": "1", "b": "2"})
+        capture = Capture((View(photograph, camera()),), PRIVATE, {"a": "1", "b": "2"})
         return [Document("text", PRIVATE), Picture(PIXELS, "a", PRIVATE), capture, RECORDS["conversation"][0]]
 
     hashes = [sha256_of_records(records()), sha256_of_records(reversed(records())), sha256_of_records(records()[:3])]
@@ -56,7 +57,7 @@ def test_the_hash_of_records_covers_all_that_they_hold_and_the_bytes_of_their_fi
         (1, {"pixels": PIXELS + 1}),
         (1, {"pixels": PIXELS.reshape(3, 2, 1)}),
         (2, {"fields": {"a": "1", "b": "3"}}),
-        (2, {"views": (View(photograph, {"K": [[2.0]]}),)}),
+        (2, {"views": (View(photograph, camera(focal=2)),)}),
         (3, {"turns": (Turn("user", "secret?"), Turn("assistant", "other"))}),
     ):
         changed = records()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from capture_folders import camera
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
@@ -343,7 +344,7 @@ RECORDS = {
     "conversation": lambda provenance: Conversation((Turn("user", "a secret"), Turn("assistant", "kept")), provenance),
     "document": lambda provenance: Document("a secret", provenance),
     "picture": lambda provenance: Picture(np.zeros((2, 2, 1), np.uint8), "a secret", provenance),
-    "capture": lambda provenance: Capture((View(Path("a secret"), {}),), provenance),
+    "capture": lambda provenance: Capture((View(Path("a secret"), camera()),), provenance),
 }
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fedloom.data.cameras import camera_of
 from fedloom.data.conversations import kind_of
 from fedloom.data.folders import open_folder, subfolders_of
 from fedloom.data.record_sequence import Description, Records, checked_records
@@ -38,15 +39,16 @@ def capture_rows(rest: str) -> SourceRows:
 def read_captures(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> Records:
     """One capture per row: what cameras.json of the folder in its column `path` lists; every other column becomes a field.
 
-    cameras.json is {"views": [{"image": "a.png", "camera": {...}, "mask": "m.png"}]}; paths are from the person's folder, and a view may
-    be without a mask. Raises DataError with the file and the view for a key or a file that is missing.
+    cameras.json is {"views": [{"image": "a.png", "mask": "m.png", "parsing": "p.png", "camera": {"K", "R", "t", "width", "height"}}]}; its
+    paths are from the person's folder, and a view may be without mask and parsing. Raises DataError with the file and the view for a key
+    or a file that is missing, and for a camera that cannot be.
     """
     return checked_records(Capture.kind, rows, partial(_capture, provenance), provenance, _described)
 
 
 def _files_of(person: Path) -> list[Path]:
     views = _views(person)
-    return [person / CAMERAS, *(path for view in views for path in (view.image, view.mask) if path is not None)]
+    return [person / CAMERAS, *(path for view in views for path in (view.image, view.mask, view.parsing) if path is not None)]
 
 
 def _capture(provenance: Provenance, row: Row) -> Capture:
@@ -74,10 +76,11 @@ def _views(person: Path) -> tuple[View, ...]:
 def _view(view: Any, person: Path, where: str) -> View:
     if not isinstance(view, Mapping):
         raise DataError(f"{where} should be an object with image and camera, not {kind_of(view)}")
-    image, camera, mask = view.get("image"), view.get("camera"), view.get("mask")
+    image, camera = view.get("image"), view.get("camera")
     if not isinstance(camera, Mapping):
         raise DataError(f"{where}: camera should be an object, not {kind_of(camera)}")
-    return View(_file(image, "image", person, where), camera, None if mask is None else _file(mask, "mask", person, where))
+    masks = [None if view.get(key) is None else _file(view[key], key, person, where) for key in ("mask", "parsing")]
+    return View(_file(image, "image", person, where), camera_of(camera, where), *masks)
 
 
 def _file(name: Any, key: str, person: Path, where: str) -> Path:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fedloom.data.cameras import Camera
 from fedloom.files import sha256_of
 
 
@@ -157,13 +158,19 @@ class Picture(Record):
         return known == others and np.array_equal(self.pixels, other.pixels)
 
 
+PARSING = ("background", "skin", "hair", "upper", "lower", "shoes")
+"""What a pixel of a dressed person can show. Skin is what is bare of the body."""
+
+
 @dataclass(frozen=True, repr=False)
 class View:
-    """One photograph of a capture: the picture's file, the camera that took it, and the file of the person's mask."""
+    """One photograph of a capture: the picture's file, the camera that took it, and the files of the person's mask (not 0: the person)
+    and of the parsing (the number of each pixel's class in `PARSING`)."""
 
     image: Path
-    camera: Mapping[str, Any]
+    camera: Camera
     mask: Path | None = None
+    parsing: Path | None = None
 
     def __repr__(self) -> str:
         return "View(with a mask)" if self.mask else "View(without a mask)"

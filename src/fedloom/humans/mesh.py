@@ -1,0 +1,37 @@
+"""Triangle meshes, and the layers that a dressed person is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+LAYERS = ("body", "hair", "upper", "lower", "shoes")
+"""The layers of a person, in the order from inside to outside. The class of the parsing with the number i + 1 becomes layer i: bare skin
+is seen of the body."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """`vertices` float64 (n, 3) in metres, `faces` int64 (m, 3), counter-clockwise seen from outside. `colours` float32 (n, 3), red, green
+    and blue from 0 to 1, or null."""
+
+    vertices: np.ndarray = field(repr=False)
+    faces: np.ndarray = field(repr=False)
+    colours: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def face_normals(self) -> np.ndarray:
+        """(m, 3), of length twice the area of the face."""
+        a, b, c = (self.vertices[self.faces[:, i]] for i in range(3))
+        return np.cross(b - a, c - a)
+
+    @property
+    def normals(self) -> np.ndarray:
+        """Unit normals of the vertices, (n, 3): the mean of those of the faces around, weighed by their areas. 0 where there is no face."""
+        found = np.zeros_like(self.vertices)
+        normals = self.face_normals
+        for corner in range(3):
+            np.add.at(found, self.faces[:, corner], normals)
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        return found / np.where(lengths > 0, lengths, 1.0)
