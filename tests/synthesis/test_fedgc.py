@@ -27,6 +27,12 @@ TWO_ROUNDS = {"rounds": 2, "task.steps": 2, "data.limit": 300, "data.partition":
 PAINTED = {"kind": "fedgc", "generator": {"kind": "paints"}, "total": 60}
 
 
+@pytest.fixture
+def few(monkeypatch):
+    """Lets two own rows be enough to say what is near, so that what is made of a handful can be written down."""
+    monkeypatch.setattr("fedloom.synthesis.copies.LEAST_OWN", 2)
+
+
 @pytest.fixture(scope="module")
 def bench():
     return make_bench(bench_plan(load_recipe("pictures_tiny")))
@@ -53,7 +59,7 @@ def done(made, records=OWN, told=(3.0, 2.0, 4.0), bench=None, seed=3):
     return made.apply(context)
 
 
-def test_generated_rows_stand_behind_the_own_ones_as_many_of_each_class_as_told():
+def test_generated_rows_stand_behind_the_own_ones_as_many_of_each_class_as_told(few):
     prepared = done(step(order="generated_then_private"))
     assert list(prepared.records[:9]) == OWN
     assert [one.label for one in prepared.records[9:]] == ["a"] * 3 + ["b"] * 2 + ["c"] * 4
@@ -65,7 +71,7 @@ def test_generated_rows_stand_behind_the_own_ones_as_many_of_each_class_as_told(
     assert (len(only.records), only.generated) == (9, 9)
 
 
-def test_mixed_guidance_starts_from_own_rows_of_the_class_and_keeps_their_hash():
+def test_mixed_guidance_starts_from_own_rows_of_the_class_and_keeps_their_hash(few):
     made = done(step()).records[9:]
     hashes = {label: {sha256_of_records([one]) for one in OWN if one.label == label} for label in LABELS}
     for one in made:
@@ -97,7 +103,7 @@ def test_counts_are_those_of_the_own_rows_and_the_plan_adds_up_to_the_total():
     assert step(budget="water_filling", total=500).plan(noised) == plan
 
 
-def test_rows_that_come_too_near_own_ones_are_refused_with_their_share():
+def test_rows_that_come_too_near_own_ones_are_refused_with_their_share(few):
     refused = r"100% of the guided rows of client 'ann' are nearer .* \(at most 5% may be\); raise strength \(it is 0.05\)"
     for share in (0.05, 0.0):
         with pytest.raises(DataError, match=refused.replace("5%", f"{share:.0%}")):
@@ -111,15 +117,21 @@ def test_rows_that_come_too_near_own_ones_are_refused_with_their_share():
     assert (far.measured["near_copies"], far.left_out) == (0.0, {})
 
 
-def test_copies_are_found_among_repeated_own_rows_and_one_own_row_guides_nothing():
+def test_copies_are_found_among_repeated_own_rows(few):
     repeated = [*OWN, *OWN[:3]]
     assert done(step(strength=0.02, near_copies=1.0), records=repeated).measured["near_copies"] == 1.0
-    alone = done(step(strength=0.02), records=OWN[:1])
-    assert alone.measured["guided"] == 0
-    assert len(alone.records) == 1 + 9
 
 
-def test_under_privacy_near_copies_are_left_out_and_nothing_tells_of_them():
+def test_fewer_than_twenty_different_own_rows_guide_nothing():
+    own = [picture("ab"[value % 2], value) for value in range(20)]
+    assert done(step(near_copies=1.0), records=own).measured["guided"] == 5
+    few = done(step(strength=0.02), records=[*own[:19], own[0]])
+    assert few.measured["guided"] == 0
+    assert "floor" not in few.measured
+    assert len(few.records) == 20 + 9
+
+
+def test_under_privacy_near_copies_are_left_out_and_nothing_tells_of_them(few):
     told = {"class/0": 6.0, "class/1": 0.0, "class/2": 0.0}
     lent = type("Lent", (), {"lent": {}})()
     context = PrepareContext(
@@ -351,7 +363,7 @@ TEXTS = [row(f"an own text of number {number} about apples", "a") for number in 
 SAYS = {"kind": "says"}
 
 
-def test_texts_are_written_for_a_class_or_as_an_own_text_in_other_words(says):
+def test_texts_are_written_for_a_class_or_as_an_own_text_in_other_words(says, few):
     asked = says(lambda prompt, number: f"A new text, number {number}.")
     prepared = done(step(generator=SAYS, strength=0.7), records=TEXTS, told=(2.0, 1.0, 1.0))
     made = prepared.records[5:]
@@ -365,7 +377,7 @@ def test_texts_are_written_for_a_class_or_as_an_own_text_in_other_words(says):
     assert asked[3].turns[-1].content == 'Write one text of the class "c".'
 
 
-def test_texts_that_are_empty_or_written_twice_are_left_out_and_counted_and_so_is_a_guide(says):
+def test_texts_that_are_empty_or_written_twice_are_left_out_and_counted_and_so_is_a_guide(says, few):
     replies = ["", "New one.", "new  one.", "Another one."]
     says(lambda prompt, number: replies[number])
     prepared = done(step(generator=SAYS, guidance="prompt"), records=TEXTS, told=(4.0, 0.0, 0.0))
@@ -395,7 +407,7 @@ def test_clients_and_seeds_have_texts_of_their_own(says):
     assert len(texts[0] | texts[1]) == 20
 
 
-def test_a_text_that_holds_an_own_one_is_a_near_copy(says):
+def test_a_text_that_holds_an_own_one_is_a_near_copy(says, few):
     own = [
         f"{what} is {how}."
         for what, how in zip(["harbour", "violin", "bakery", "moss", "engine", "lantern", "carpet", "orchard"], "abcdefgh", strict=True)
@@ -405,7 +417,7 @@ def test_a_text_that_holds_an_own_one_is_a_near_copy(says):
         done(step(generator=SAYS), records=[row(text, "a") for text in own], told=(8.0, 0.0, 0.0))
 
 
-def test_private_texts_do_not_guide_a_model_elsewhere():
+def test_private_texts_do_not_guide_a_model_elsewhere(few):
     endpoint = {"kind": "endpoint", "url": "http://example.org/v1", "model": "m"}
     with pytest.raises(PrivateDataError, match="a private text was about to be sent"):
         done(step(generator=endpoint), records=TEXTS)

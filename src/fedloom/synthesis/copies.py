@@ -17,6 +17,8 @@ import numpy as np
 
 QUANTILE = 0.05
 """The share of own rows that are as near to another one as the floor."""
+LEAST_OWN = round(1 / QUANTILE)
+"""Different own rows below which nothing can be said of a share of 5% of them: what is near to one of them cannot be told."""
 CHANCE = 0.005
 """How probable it is that a client is refused whose generated rows are as near to its own as these are to one another."""
 MOST_OWN = 2000

@@ -231,7 +231,7 @@ class FedGC(PrepareStep):
             lacking = [label for label, count in wanted.items() if count]
             scenes = prompts.scenes(lacking, self.scenes, self._scene_writer(), context.bench.lent, context.progress)
         own: dict[str, list[int]] = {}
-        if self.guidance != "prompt" and len(set(digests(records))) > 1:  # of one row alone it cannot be told what is near
+        if self.guidance != "prompt" and len(set(digests(records))) >= copies.LEAST_OWN:
             for place, record in enumerate(described(records)):
                 own.setdefault(record.label, []).append(place)
         asked = []
@@ -259,13 +259,13 @@ class FedGC(PrepareStep):
         own = self._one_size(records)
         content = made_pictures(generator, asked, records, own.shape[1:], self.strength, context.bench.lent, context.progress)
         made = [record.pixels for record in content.records if isinstance(record, Picture)]
-        return content, copies.of_pictures(own, np.stack(made)) if made and len(set(digests(records))) > 1 else None
+        return content, copies.of_pictures(own, np.stack(made)) if made and len(set(digests(records))) >= copies.LEAST_OWN else None
 
     def _texts(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, Nearest | None]:
         writer = writer_of(self.generator, f"{WHERE}: generator.kind")
         content = made_texts(writer, asked, records, self._prompts(Conversation.kind), self.system, context.bench.lent, context.progress)
         own, made = ([one.prompt[-1].content for one in rows] for rows in (records, content.records))
-        return content, copies.of_texts(own, made) if made and len(set(own)) > 1 else None
+        return content, copies.of_texts(own, made) if made and len(set(own)) >= copies.LEAST_OWN else None
 
     def _one_size(self, records: Sequence[Any]) -> np.ndarray:
         """The pixels of a client's pictures, uint8 (n, height, width, channels). With guidance prompt, no own one may decide whether the
