@@ -32,7 +32,7 @@ class TrainsNothing(tasks.SFT):
         ("tiny", {"data.source": "mnist:x", "data.subset": "x"}, "data.subset: belongs to data sets of the hub, and mnist:"),
         ("tiny", {"evaluate.source": "tiny-demo", "evaluate.split": "x"}, "evaluate.split: belongs to data sets of the hub and named sets"),
         ("tiny", {"evaluate.split": "x"}, "evaluate.split: belongs to evaluate.source, which is not set"),
-        ("tiny", {"data.picture_size": 8}, "data.picture_size: belongs to pictures, and sft takes conversations; leave it out"),
+        ("tiny", {"data.picture_size": 8}, "data.picture_size: belongs to pictures and captures, and sft takes conversations"),
         ("tiny", {"data.source": "join:tiny-demo,evals-demo", "data.split": "x"}, "data.split: belongs to data sets of the hub"),
         ("pictures_tiny", {"clients.malicious": 1, "clients.behaviour": {"kind": "backdoor"}}, "clients.behaviour.kind: backdoor changes"),
         ("tiny", {"clients": 3, "per_round": None, "algorithm.name": "krum"}, "federation.per_round: krum needs 5 or more clients in a"),

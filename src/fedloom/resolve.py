@@ -234,8 +234,8 @@ def _data(recipe: Recipe, task: Mapping[str, Any], known: Container[str]) -> dic
         if like is not None and like not in NAMED_SETS:
             raise RecipeError(f"{key}: unknown set '{like}'{nearest(like, NAMED_SETS)}")
     source = _anchored(data.source, known)
-    if data.picture_size is not None and kind.record != "picture":
-        raise RecipeError(f"data.picture_size: belongs to pictures, and {task['kind']} takes {kind.record}s; leave it out")
+    if data.picture_size is not None and kind.record not in ("picture", "capture"):
+        raise RecipeError(f"data.picture_size: belongs to pictures and captures, and {task['kind']} takes {kind.record}s; leave it out")
     if kind.record == "conversation":
         if not templated and data.template is not None:
             raise RecipeError(f"data.template: {task['kind']} reads the words of a conversation, and no template; leave it out")

@@ -128,7 +128,7 @@ def test_pictures_are_scaled_to_the_size_that_is_asked_for(tmp_path):
     assert [record.pixels.shape for record in small.records] == [(16, 16, 1)] * 3
     assert len({one.sha256 for one in (plain, small, load(f"pictures:{tmp_path}", picture_size=8))}) == 3
     assert load("digits", picture_size=4).records[0].pixels.shape == (4, 4, 1)
-    with pytest.raises(RecipeError, match=r"^data\.picture_size: belongs to pictures, and tiny-demo holds conversations; leave it out$"):
+    with pytest.raises(RecipeError, match=r"^data\.picture_size: belongs to pictures and captures, and tiny-demo holds conversations"):
         load("tiny-demo", picture_size=16)
 
 

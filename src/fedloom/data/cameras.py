@@ -59,6 +59,15 @@ class Camera:
         x, y = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)
         return np.stack([x.ravel(), y.ravel()], axis=1)
 
+    def cropped(self, left: float, top: float, width: int, height: int) -> Camera:
+        """The camera of the part of its picture that begins `left` pixels from the left and `top` from above."""
+        return replace(self, K=self.K - np.array([[0, 0, left], [0, 0, top], [0, 0, 0]]), width=width, height=height)
+
+    def square(self, size: int) -> Camera:
+        """The camera of the middle square of its picture, scaled to `size` x `size`."""
+        side = min(self.width, self.height)
+        return self.cropped((self.width - side) / 2, (self.height - side) / 2, side, side).scaled(size, size)
+
     def scaled(self, width: int, height: int) -> Camera:
         """The camera of the same picture, scaled to `width` x `height`."""
         factors = np.array([[width / self.width], [height / self.height], [1.0]])

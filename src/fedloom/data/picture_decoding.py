@@ -39,6 +39,31 @@ def decoded(picture: str | Path | bytes, where: str, size: int | None = None) ->
         raise UnreadableError(f"{where}: is not a picture that can be read{reason}; save it again, or take it out") from None
 
 
+def decoded_numbers(file: Path) -> np.ndarray:
+    """The numbers that the pixels of a mask or a parsing stand for: uint8 (height, width); of several channels the first, of a palette the
+    places in it. Raises UnreadableError for what is no picture or is damaged."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtraError("Pillow", "pictures", f"reading {file}") from None
+    try:
+        with Image.open(file) as opened:
+            numbers = np.asarray(opened)
+    except Exception:  # noqa: BLE001 - whatever a damaged file causes is said in one line
+        raise UnreadableError(f"{file}: is not a picture that can be read; save it again, or take it out") from None
+    return (numbers if numbers.ndim == 2 else numbers[:, :, 0]).astype(np.uint8)
+
+
+def scaled_numbers(numbers: np.ndarray, size: int | None) -> np.ndarray:
+    """The middle square of `numbers` (height, width), scaled to `size` x `size`: of each pixel the nearest number."""
+    if size is None:
+        return numbers
+    height, width = numbers.shape
+    side = min(height, width)
+    steps = ((np.arange(size) + 0.5) * side / size).astype(int)
+    return numbers[np.ix_((height - side) // 2 + steps, (width - side) // 2 + steps)]
+
+
 def scaled(pixels: np.ndarray, size: int | None) -> np.ndarray:
     """The middle square of `pixels`, uint8 (height, width, channels), scaled to `size` x `size`; as they are with None, or in that size."""
     if size is None or pixels.shape[:2] == (size, size):

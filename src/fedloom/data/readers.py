@@ -27,17 +27,19 @@ readers.register(Capture.kind)(read_captures)
 def read_records(
     source: str, kind: str, rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance, picture_size: int | None = None
 ) -> Records:
-    """The records of `kind` that `rows` of the source called `source` hold, pictures scaled to `picture_size`.
+    """The records of `kind` that `rows` of the source called `source` hold, pictures scaled to `picture_size`; captures are
+    scaled where they are encoded.
 
     Raises DataError with file and line for a row that does not fit, RecipeError for `data.fields` of another kind than conversations and
-    for a size of what are no pictures.
+    for a size of what are neither pictures nor captures.
     """
     if kind != Conversation.kind and fields != FieldsRecipe():
         raise RecipeError(f"data.fields: belongs to conversations, and {source} holds {kind}s; leave it out")
     if picture_size is not None:
-        if kind != Picture.kind:
-            raise RecipeError(f"data.picture_size: belongs to pictures, and {source} holds {kind}s; leave it out")
-        return read_pictures(rows, fields, provenance, picture_size)
+        if kind not in (Picture.kind, Capture.kind):
+            raise RecipeError(f"data.picture_size: belongs to pictures and captures, and {source} holds {kind}s; leave it out")
+        if kind == Picture.kind:
+            return read_pictures(rows, fields, provenance, picture_size)
     given = gave(readers.get(kind)(rows, fields, provenance), Sequence, f"the reader '{kind}': its result")
     if isinstance(given, Records):
         return given

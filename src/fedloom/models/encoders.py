@@ -66,6 +66,18 @@ class PictureEncoder:
 
 
 @dataclass(frozen=True)
+class CaptureEncoder:
+    """Photographs of a person go into a field as they are. `size` is what they are scaled to, None: they are not."""
+
+    size: int | None = None
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What server and clients have to agree on, as plain JSON."""
+        return {} if self.size is None else {"picture_size": self.size}
+
+
+@dataclass(frozen=True)
 class WordEncoder:
     """Text as hashed words and word pairs, of the last `max_length` words of a row."""
 
@@ -77,4 +89,4 @@ class WordEncoder:
         return {"max_length": self.max_length}
 
 
-Encoder = TextEncoder | PictureEncoder | WordEncoder
+Encoder = TextEncoder | PictureEncoder | CaptureEncoder | WordEncoder

@@ -8,6 +8,7 @@ from fedloom.tasks.classify_text import ClassifyText
 from fedloom.tasks.dpo import DPO
 from fedloom.tasks.kto import KTO
 from fedloom.tasks.orpo import ORPO
+from fedloom.tasks.radiance import Radiance
 from fedloom.tasks.sft import SFT
 
 register = tasks.register
@@ -22,6 +23,7 @@ __all__ = [
     "ClassifyPictures",
     "ClassifyText",
     "LossPart",
+    "Radiance",
     "Rows",
     "Sums",
     "Task",

@@ -1,0 +1,122 @@
+"""The visual hull: the largest body that has the silhouettes that were seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from fedloom.data.capture_rows import Views
+from fedloom.errors import DataError
+from fedloom.models.radiance.projection import NEAREST, Seen, looked_up, seen
+
+FAR = 0.5
+"""The distance in metres that is given to points which no view can judge, and the largest that is given at all."""
+COARSE = 40
+"""Cells along a side of the cube in which the hull is looked for first."""
+DEPTH_SIDE = 64
+"""Pixels along the longer side of a map of depths."""
+CORNERS = tuple((x, y, z) for x in (-0.25, 0.25) for y in (-0.25, 0.25) for z in (-0.25, 0.25))
+"""Places, in cells, around a point of the grid that stand for it in maps of depths: the grid alone would leave pixels empty."""
+
+
+@dataclass(frozen=True)
+class Hull:
+    """Distances to the hull at the points of a grid: `distances` (nz, ny, nx) in metres, negative inside; the first point stands at
+    `origin` (3,), the next ones `cell` metres further along x, y and z."""
+
+    distances: Tensor
+    origin: Tensor
+    cell: float
+
+    @property
+    def top(self) -> Tensor:
+        """The last point of the grid, (3,)."""
+        shape = torch.tensor(self.distances.shape[::-1], dtype=self.origin.dtype, device=self.origin.device)
+        return self.origin + (shape - 1) * self.cell
+
+    def at(self, points: Tensor) -> Tensor:
+        """Distances at `points` (..., 3), between the points of the grid trilinearly: (...). Outside of the grid, `FAR`."""
+        places = 2 * (points - self.origin) / (self.top - self.origin) - 1
+        found = grid_sample(self.distances[None, None], places.reshape(1, 1, 1, -1, 3), padding_mode="border", align_corners=True)
+        outside = (places.abs() > 1).any(dim=-1)
+        return found.reshape(points.shape[:-1]).masked_fill(outside, FAR)
+
+    def points(self) -> Tensor:
+        """The points of the grid, (nz * ny * nx, 3)."""
+        return _grid(self.origin, self.distances.shape, self.cell)
+
+
+def hull_distance(views: Views, points: Tensor, where: Seen | None = None) -> Tensor:
+    """h(x) (N,) in metres of `points` (N, 3): the greatest over the views of the distance to the silhouette where x is seen, times depth
+    over focal length. Outside of a picture its nearest pixel tells, so that a person who is cut off may go on there; views that have x
+    behind them have no say. `where` saves seeing the points again."""
+    where = where or seen(views, points)
+    ahead = where.depths > NEAREST
+    return silhouette_distances(views, where).masked_fill(~ahead, -FAR).amax(dim=0).masked_fill(~ahead.any(dim=0), FAR)
+
+
+def silhouette_distances(views: Views, where: Seen) -> Tensor:
+    """For each view the distance to its silhouette, in metres at the depth of the point: (V, N), between -`FAR` and `FAR`."""
+    pixels = looked_up(views.silhouettes[:, None], where.places)[:, :, 0]
+    return (pixels * where.depths / views.K[:, 0, 0, None]).clamp(-FAR, FAR)
+
+
+@torch.no_grad()
+def hull_of(views: Views, cell: float) -> Hull:
+    """The hull on a grid of `cell` metres, with a margin of two cells. Raises DataError where no point is inside of all silhouettes."""
+    centre, radius = _ball(views)
+    step = 2 * radius / (COARSE - 1)
+    first = _grid(centre - radius, (COARSE, COARSE, COARSE), step)
+    near = first[hull_distance(views, first) < step]
+    if not len(near):
+        raise DataError("no point of space is inside of all silhouettes; check cameras and masks with `fedloom humans capture check`")
+    low, high = near.amin(dim=0) - 2 * cell, near.amax(dim=0) + 2 * cell
+    shape = [int(n) for n in ((high - low) / cell).ceil().long().flip(0) + 1]
+    distances = hull_distance(views, _grid(low, shape, cell)).reshape(shape)
+    return Hull(distances, low, cell)
+
+
+@torch.no_grad()
+def depth_maps(views: Views, hull: Hull) -> Tensor:
+    """The depth at which each view first meets the hull, to within a cell: (V, 1, h, w) in metres, with `DEPTH_SIDE` pixels along the
+    longer side; where it meets none, a depth beyond all of it."""
+    shell = hull.points()[hull.distances.reshape(-1).abs() < hull.cell]
+    where = seen(views, (shell[:, None] + hull.cell * shell.new_tensor(CORNERS)).reshape(-1, 3))
+    height, width = (max(1, round(side * DEPTH_SIDE / max(views.size))) for side in views.size)
+    cells = ((where.places + 1) / 2 * where.places.new_tensor([width, height])).long()
+    numbers = cells[:, :, 1].clamp(0, height - 1) * width + cells[:, :, 0].clamp(0, width - 1)
+    depths = where.depths.masked_fill(~where.inside, torch.inf)
+    found = depths.new_full((len(views), height * width), torch.inf).scatter_reduce(1, numbers, depths, "amin")
+    beyond = where.depths.amax() + 1
+    return found.nan_to_num(posinf=float(beyond)).reshape(len(views), 1, height, width)
+
+
+def _ball(views: Views) -> tuple[Tensor, Tensor]:
+    """(centre (3,), radius) of a ball that holds the person: where the lines through the middles of the masks come nearest to one another,
+    in the least-squares sense, and what the largest mask spans there."""
+    middles, halves = zip(*(_middle(mask) for mask in views.masks), strict=True)
+    pixels = torch.cat([torch.stack(middles), views.K.new_ones(len(views), 1)], dim=1)
+    directions = (views.R.transpose(1, 2) @ torch.linalg.solve(views.K, pixels[:, :, None]))[:, :, 0]
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    across = torch.eye(3).to(pixels) - directions[:, :, None] * directions[:, None]
+    centre = torch.linalg.lstsq(across.sum(dim=0), (across @ views.centres[:, :, None]).sum(dim=0)).solution[:, 0]
+    depths = seen(views, centre[None]).depths[:, 0]
+    return centre, 1.2 * (torch.stack(halves) * depths / views.K[:, 0, 0]).amax()
+
+
+def _middle(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the box around a mask (H, W) the middle (x, y) and half of the longer side, in pixels."""
+    rows, columns = (mask.amax(dim=axis).nonzero()[:, 0] for axis in (1, 0))
+    if not len(rows):
+        raise DataError("a mask is empty; check cameras and masks with `fedloom humans capture check`")
+    low, high = torch.stack([columns[0], rows[0]]), torch.stack([columns[-1], rows[-1]]) + 1
+    return (low + high).to(mask) / 2, (high - low).amax().to(mask) / 2
+
+
+def _grid(origin: Tensor, shape: tuple[int, ...] | list[int] | torch.Size, cell: float | Tensor) -> Tensor:
+    z, y, x = (torch.arange(n, dtype=origin.dtype, device=origin.device) for n in shape)
+    places = torch.stack(torch.meshgrid(z, y, x, indexing="ij")[::-1], dim=-1)
+    return origin + places.reshape(-1, 3) * cell

@@ -1,0 +1,153 @@
+"""The task radiance: what of a person is compared, counted and measured."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from capture_folders import around, write_capture
+from PIL import Image
+
+from fedloom.data.capture_rows import cached_captures, load_captures
+from fedloom.data.captures import capture_rows, read_captures
+from fedloom.data.records import PARSING, Provenance
+from fedloom.errors import DataError
+from fedloom.models.encoders import CaptureEncoder
+from fedloom.models.kinds.field import FIELD_NETWORKS
+from fedloom.models.networks.base import draw_weights
+from fedloom.recipe import FieldsRecipe
+from fedloom.tasks.radiance import LARGEST_PSNR, Radiance, psnr, split_views
+
+TASK = Radiance(sources=4, rays=64, samples=16)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    for number in range(2):
+        write_capture(folder / f"person-{number}", around(6 + number))
+    return read_captures(capture_rows(str(folder)).rows, FieldsRecipe(), Provenance.PRIVATE)
+
+
+@pytest.fixture(scope="module")
+def rows(people, tmp_path_factory):
+    return TASK.load(TASK.encode(people, CaptureEncoder(), tmp_path_factory.mktemp("rows")))
+
+
+@pytest.fixture
+def field():
+    net = FIELD_NETWORKS["usr-field-tiny"].empty(len(PARSING))
+    draw_weights(net, 3)
+    return net
+
+
+def losses(field, rows, indices, seed=1):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return list(TASK.losses(field, rows, indices))
+
+
+def test_a_row_is_a_person_with_its_views_scaled_as_the_recipe_says(people, rows, tmp_path):
+    assert [len(rows.views(number)) for number in range(len(rows))] == [6, 7]
+    assert "Capture" in repr(rows)
+    small = load_captures(cached_captures(people, 24, 5, tmp_path)).views(0)
+    assert small.size == (24, 24)
+    full = rows.views(0)
+    assert torch.allclose(small.K[:, :2], full.K[:, :2] / 2)
+    assert small.silhouettes[0].numpy() == pytest.approx(full.silhouettes[0, ::2, ::2].numpy() / 2, abs=1)
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_its_peoples(field, rows):
+    apart = [float(losses(field, rows, [row])[0].each().detach()[0]) for row in (0, 1)]
+    first = losses(field, rows, [0, 1])[0]
+    assert float(first.loss.detach()) == pytest.approx(apart[0] / 2)
+    assert first.each().shape == (1,)
+    assert first.tokens == 64
+
+
+def test_the_same_stream_draws_the_same_rays_and_another_draws_others(field, rows):
+    assert torch.equal(losses(field, rows, [0])[0].loss, losses(field, rows, [0])[0].loss)
+    assert not torch.equal(losses(field, rows, [0])[0].loss, losses(field, rows, [0], seed=2)[0].loss)
+
+
+def test_every_trained_tensor_gets_a_gradient(field, rows):
+    torch.nn.init.normal_(field.head.weight, std=0.1)
+    losses(field, rows, [0])[0].loss.backward()
+    assert {name for name, weight in field.named_parameters() if weight.grad is None or not weight.grad.abs().sum()} == set()
+
+
+def test_a_few_steps_make_unseen_views_of_the_person_better(field, rows):
+    def measured():
+        return TASK.values(TASK.evaluate(field, rows, [0, 1], 8))
+
+    before = measured()
+    assert before["miou"] > 0.5
+    optimizer = torch.optim.Adam(field.parameters(), lr=5e-3)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for number in range(12):
+            optimizer.zero_grad()
+            next(iter(TASK.losses(field, rows, [number % 2]))).loss.backward()
+            optimizer.step()
+    after = measured()
+    assert after["loss"] < before["loss"]
+    assert after["psnr_foreground"] > before["psnr_foreground"]
+
+
+def test_measures_come_of_sums_that_add_up_over_clients(field, rows):
+    sums = TASK.evaluate(field, rows, [0, 1], 8)
+    assert set(sums) == set(TASK.sum_names)
+    assert (sums["rows"], sums["terms"]) == (2, 5)  # of six views two are no source, of seven three
+    assert TASK.plausible(sums)
+    assert not TASK.plausible(sums | {"intersection/3": sums["union/3"] + 1})
+    assert not TASK.plausible(sums | {"psnr": 1e4})
+    by_hand = {"rows": 1.0, "terms": 2.0, "psnr": 50.0, "psnr_foreground": 40.0, "loss": 0.5}
+    areas = {f"{kind}/{n}": float(value) for kind, values in (("intersection", (0, 0, 6, 3, 0)), ("union", (0, 0, 8, 4, 2)))
+             for n, value in enumerate(values, start=1)}  # fmt: skip
+    assert TASK.values(by_hand | areas) == {"psnr": 25.0, "psnr_foreground": 20.0, "loss": 0.25, "miou": 0.5}
+
+
+def test_psnr_is_ten_times_the_logarithm_of_one_over_the_squared_error():
+    assert psnr(torch.tensor(0.01)) == pytest.approx(20.0)
+    assert psnr(torch.tensor(0.0)) == LARGEST_PSNR
+    assert psnr(torch.tensor(math.nan)) == LARGEST_PSNR
+
+
+def test_sources_are_spread_over_all_views_and_what_is_compared_is_none_of_them():
+    assert split_views(16, 6, 4) == ([0, 2, 5, 8, 10, 13], [1, 4, 9, 12])
+    assert split_views(7, 6, 4) == ([0, 1, 2, 3, 4, 5], [6])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda folder: (folder / "mask0.png").write_bytes(b"no picture"), r"mask0\.png: is not a picture that can be read"),
+        (lambda folder: resize(folder / "image0.png"), r"image0\.png: has another size than its camera, 48 x 48"),
+        (lambda folder: resize(folder / "mask0.png"), r"mask0\.png: has another size than its camera, 48 x 48"),
+        (lambda folder: filled(folder / "parsing0.png", 9), r"parsing0\.png: has the class 9; the classes are 0 to 5: background, skin"),
+    ],
+)
+def test_files_that_do_not_fit_are_named_in_one_line(tmp_path, spoil, problem):
+    write_capture(tmp_path / "people" / "ann", around(5))
+    spoil(tmp_path / "people" / "ann")
+    with pytest.raises(DataError, match=problem):
+        TASK.encode(
+            read_captures(capture_rows(str(tmp_path / "people")).rows, FieldsRecipe(), Provenance.PRIVATE), CaptureEncoder(), tmp_path
+        )
+
+
+def test_too_few_views_and_a_missing_mask_say_what_to_do(people, tmp_path):
+    with pytest.raises(DataError, match=r"person-0: has 6 views; 8 at least are needed"):
+        Radiance(sources=7).encode(people, CaptureEncoder(), tmp_path)
+    bare = [replace(people[0], views=tuple(replace(view, mask=None) for view in people[0].views))]
+    with pytest.raises(DataError, match=r"image0\.png: has no mask of the person; make one with `fedloom humans capture import"):
+        TASK.encode(bare, CaptureEncoder(), tmp_path)
+
+
+def resize(path):
+    Image.open(path).resize((20, 20)).save(path)
+
+
+def filled(path, number):
+    Image.fromarray(np.full((48, 48), number, np.uint8)).save(path)
