@@ -20,7 +20,8 @@ from fedloom.data.capture_rows import UNKNOWN, CaptureRows, Views, cached_captur
 from fedloom.data.records import PARSING, Capture
 from fedloom.measures import SHARE, Measure
 from fedloom.models.encoders import CaptureEncoder
-from fedloom.models.radiance.field import RadianceField, Scene
+from fedloom.models.radiance.field import RadianceField
+from fedloom.models.radiance.person import Person
 from fedloom.models.radiance.rays import rays_through
 from fedloom.models.radiance.rendering import Rendered, render
 from fedloom.tasks.base import LossPart, Rows, Sums, Task, tasks
@@ -91,8 +92,8 @@ class Radiance(Task):
         scene = field.scene(views.chosen(order[: self.sources]))
         target = order[self.sources]
         pixels = _drawn_pixels(views, target, self.rays)
-        seen = render(field, scene, rays_through(views, target, pixels), self.samples)
-        return _compared(seen, views, target, pixels) + _regular(field, scene, seen)
+        seen = render(scene, rays_through(views, target, pixels), self.samples)
+        return _compared(seen, views, target, pixels) + _regular(scene, seen)
 
     @property
     def sum_names(self) -> tuple[str, ...]:
@@ -111,13 +112,13 @@ class Radiance(Task):
             scene = model.scene(views.chosen(sources))
             sums["rows"] += 1
             for target in targets:
-                self._measure(model, scene, views, target, sums)
+                self._measure(scene, views, target, sums)
         return sums
 
-    def _measure(self, field: RadianceField, scene: Scene, views: Views, target: int, sums: Sums) -> None:
+    def _measure(self, person: Person, views: Views, target: int, sums: Sums) -> None:
         height, width = views.size
         pixels = torch.cartesian_prod(torch.arange(0, height, 2), torch.arange(0, width, 2)).flip(1).to(views.K.device)
-        seen = rendered_pixels(field, scene, views, target, pixels, self.samples)
+        seen = rendered_pixels(person, views, target, pixels, self.samples)
         true, mask, classes = _shown(views, target, pixels)
         errors = (seen.colours.clamp(0, 1) - true).square().mean(dim=1)
         sums["loss"] += float(_compared(seen, views, target, pixels))
@@ -168,9 +169,9 @@ def split_views(views: int, sources: int, targets: int) -> tuple[list[int], list
 
 
 @torch.no_grad()
-def rendered_pixels(field: RadianceField, scene: Scene, views: Views, target: int, pixels: Tensor, samples: int) -> Rendered:
-    """What the field shows at `pixels` (N, 2) of the view `target`, in parts that are small enough for memory."""
-    parts = [render(field, scene, rays_through(views, target, part), samples, even=True) for part in pixels.split(MOST_RAYS)]
+def rendered_pixels(person: Person, views: Views, target: int, pixels: Tensor, samples: int) -> Rendered:
+    """What is seen at `pixels` (N, 2) of the view `target`, in parts that are small enough for memory."""
+    parts = [render(person, rays_through(views, target, part), samples, even=True) for part in pixels.split(MOST_RAYS)]
     return Rendered(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Rendered.__dataclass_fields__})
 
 
@@ -195,7 +196,7 @@ def _compared(seen: Rendered, views: Views, target: int, pixels: Tensor) -> Tens
     return loss - 0.1 * (likely.log() * told).sum() / told.sum().clamp(min=1)
 
 
-def _regular(field: RadianceField, scene: Scene, seen: Rendered) -> Tensor:
+def _regular(person: Person, seen: Rendered) -> Tensor:
     """.02 (|grad sdf| - 1)^2 + .002 |laplace sdf| at points of the surface, by differences over `STEP`.
 
     Differences, since the second derivative of a bilinear look-up is not defined.
@@ -204,7 +205,7 @@ def _regular(field: RadianceField, scene: Scene, seen: Rendered) -> Tensor:
     if not len(points):
         return seen.mask.new_zeros(())
     steps = STEP * torch.cat([torch.eye(3), -torch.eye(3)]).to(points)
-    around = field.sdf(scene, torch.cat([points, (points + steps[:, None]).reshape(-1, 3)]))
+    around = person.sdf(torch.cat([points, (points + steps[:, None]).reshape(-1, 3)]))
     middle, ahead, behind = around[: len(points)], *around[len(points) :].reshape(2, 3, -1)
     slope = ((ahead - behind) / (2 * STEP)).square().sum(dim=0).clamp(min=1e-12).sqrt()
     bend = (ahead + behind - 2 * middle).sum(dim=0) / STEP**2

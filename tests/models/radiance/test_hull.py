@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from fedloom.errors import DataError
-from fedloom.models.radiance.hull import FAR, depth_maps, hull_distance, hull_of
+from fedloom.models.radiance.grid import FAR
+from fedloom.models.radiance.hull import depth_maps, hull_distance, hull_of
 
 
 def on_rays(views, lengths):

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import torch
 
-from fedloom.models.radiance.hull import Hull, hull_of
-from fedloom.models.radiance.rays import OUTSIDE, Rays, rays_through, sampled_depths
+from fedloom.models.radiance.grid import DistanceGrid
+from fedloom.models.radiance.hull import hull_of
+from fedloom.models.radiance.person import Band
+from fedloom.models.radiance.rays import Rays, rays_through, sampled_depths
 
-REACH = 0.1
+REACH, OUTSIDE = 0.1, 0.03
 
 
 def test_a_ray_leads_from_the_camera_through_the_centre_of_its_pixel(ball_record, views):
@@ -19,7 +21,7 @@ def test_a_ray_leads_from_the_camera_through_the_centre_of_its_pixel(ball_record
 
 def test_samples_are_in_order_where_the_surface_can_be(views):
     """Through the middle of the ball: from a little before it to as deep inside as the surface can lie, and nothing of the far side."""
-    hull = hull_of(views, 0.03)
+    hull = Band(hull_of(views, 0.03), REACH, OUTSIDE)
     rays = rays_through(views, 0, torch.tensor([[24, 24]]))
     depths = sampled_depths(hull, rays, 32, even=True)[0]
     assert bool((depths.diff() > 0).all())
@@ -29,11 +31,11 @@ def test_samples_are_in_order_where_the_surface_can_be(views):
 
 def test_a_ray_past_an_arm_and_through_the_trunk_has_samples_at_both():
     """Two balls one behind the other, of which the ray cuts the nearer one at its rim."""
-    hull = Hull(torch.zeros(51, 51, 51), torch.full((3,), -1.0), 0.04)
+    hull = DistanceGrid(torch.zeros(51, 51, 51), torch.full((3,), -1.0), 0.04)
     points = hull.points().reshape(51, 51, 51, 3)
     near, far = torch.tensor([0.6, 0.0, 0.13]), torch.tensor([-0.5, 0.0, 0.0])
     two = torch.minimum((points - near).norm(dim=-1) - 0.15, (points - far).norm(dim=-1) - 0.4)
-    both = replace(hull, distances=two)
+    both = Band(replace(hull, distances=two), REACH, OUTSIDE)
     rays = Rays(torch.tensor([[3.0, 0.0, 0.0]]), torch.tensor([[-1.0, 0.0, 0.0]]))
     x_of = 3.0 - sampled_depths(both, rays, 32, even=True)[0]
     assert int((x_of > 0.3).sum()) >= 8
@@ -42,7 +44,7 @@ def test_a_ray_past_an_arm_and_through_the_trunk_has_samples_at_both():
 
 
 def test_drawn_samples_lie_one_in_each_part_and_come_again_with_the_seed(views):
-    hull, rays = hull_of(views, 0.03), rays_through(views, 0, torch.tensor([[24, 24], [20, 30]]))
+    hull, rays = Band(hull_of(views, 0.03), REACH, OUTSIDE), rays_through(views, 0, torch.tensor([[24, 24], [20, 30]]))
 
     def drawn(seed):
         with torch.random.fork_rng():

@@ -10,6 +10,7 @@ import torch
 from fedloom.models.kinds.field import FIELD_NETWORKS
 from fedloom.models.networks.base import draw_weights
 from fedloom.models.radiance.encoder import encoder_input
+from fedloom.models.radiance.hull import hull_distance
 from fedloom.models.radiance.rays import rays_through
 from fedloom.models.radiance.rendering import render, surface_weights
 
@@ -37,8 +38,8 @@ def test_before_any_training_the_surface_is_the_hull_and_shows_what_the_views_sh
     with torch.no_grad():
         scene = field.scene(views.chosen([0, 2, 4, 6]))
         points = torch.rand(50, 3, generator=torch.Generator().manual_seed(2)) * 0.5 - 0.25
-        assert torch.equal(field.sdf(scene, points), field.geometry(scene, points).sdf)
-        seen = render(field, scene, rays_through(views, 1, torch.tensor([[24, 14], [24, 34], [0, 0]])), 64, even=True)
+        assert torch.equal(scene.sdf(points), hull_distance(scene.views, points))
+        seen = render(scene, rays_through(views, 1, torch.tensor([[24, 14], [24, 34], [0, 0]])), 64, even=True)
     red, blue = torch.tensor([200, 40, 40]) / 255, torch.tensor([40, 40, 200]) / 255
     assert seen.mask.tolist() == pytest.approx([1, 1, 0], abs=0.02)
     assert torch.allclose(seen.colours[0], red, atol=0.05)
@@ -55,7 +56,7 @@ def test_colours_and_classes_are_blended_with_the_same_weights(field, views):
     scene = replace(scene, shown=torch.cat([mask, classes[:, 3:6], classes], dim=1))
     points = torch.rand(30, 3, generator=torch.Generator().manual_seed(2)) * 0.4 - 0.2
     along = torch.tensor([[1.0, 0.0, 0.0]]).expand(30, 3)
-    looks = field.appearance(scene, points, along, field.geometry(scene, points))
+    looks = scene.looks(points, along)
     assert torch.allclose(looks[:, :3], looks[:, 6:9], atol=1e-6)
     assert looks[:, 3:].sum(dim=1).tolist() == pytest.approx([1.0] * 30, abs=1e-5)
 

@@ -14,11 +14,15 @@ from torch.nn.functional import one_hot, relu
 from fedloom.data.capture_rows import UNKNOWN, Views
 from fedloom.models.networks.base import Network
 from fedloom.models.radiance.encoder import Encoder, encoder_input
-from fedloom.models.radiance.hull import Hull, depth_maps, hull_distance, hull_of, silhouette_distances
+from fedloom.models.radiance.grid import DistanceGrid
+from fedloom.models.radiance.hull import depth_maps, hull_distance, hull_of, silhouette_distances
+from fedloom.models.radiance.person import Band
 from fedloom.models.radiance.projection import Seen, looked_up, seen
 
 REACH = 0.1
 """How far from the hull's distance the surface may lie, in metres: sdf(x) = h(x) + .1 tanh(delta(x))."""
+OUTSIDE = 0.03
+"""How far outside of the hull samples of rays are placed still, in metres: for the slope of the distance in front of the surface."""
 CELL = 0.03
 """Metres between the points of the grid that the hull is kept on."""
 SHARPNESS = 64.0
@@ -33,13 +37,28 @@ COVERED = 0.02
 
 @dataclass(frozen=True)
 class Scene:
-    """What is known of one person before any point is asked for: source views, their features, colours with classes, hull and depths."""
+    """A person as a field knows it: source views, their features, colours with classes, hull and depths of the hull."""
 
+    field: RadianceField
     views: Views
     features: Tensor
     shown: Tensor
-    hull: Hull
+    hull: DistanceGrid
     depths: Tensor
+
+    @property
+    def sharpness(self) -> Tensor:
+        return self.field.sharpness
+
+    @property
+    def near(self) -> Band:
+        return Band(self.hull, REACH, OUTSIDE)
+
+    def sdf(self, points: Tensor) -> Tensor:
+        return self.field.geometry(self, points).sdf
+
+    def looks(self, points: Tensor, rays: Tensor) -> Tensor:
+        return self.field.appearance(self, points, rays, self.field.geometry(self, points))
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ class RadianceField(Network):
         """What `views` of one person show."""
         features = self.encoder(encoder_input(views.pictures, views.masks))
         hull = hull_of(views, cell)
-        return Scene(views, features, _shown(views, self.classes), hull, depth_maps(views, hull))
+        return Scene(self, views, features, _shown(views, self.classes), hull, depth_maps(views, hull))
 
     def geometry(self, scene: Scene, points: Tensor) -> Geometry:
         """The surface near `points` (N, 3)."""
@@ -103,10 +122,6 @@ class RadianceField(Network):
         joined = self.joined(torch.cat([mean, variance, distance[:, None] / REACH], dim=1))
         sdf = distance + REACH * torch.tanh(self.head(joined)[:, 0])
         return Geometry(sdf, self.common(joined), tokens, behind, where)
-
-    def sdf(self, scene: Scene, points: Tensor) -> Tensor:
-        """The signed distance at `points` (N, 3), in metres: (N,)."""
-        return self.geometry(scene, points).sdf
 
     def appearance(self, scene: Scene, points: Tensor, rays: Tensor, geometry: Geometry) -> Tensor:
         """Colours and probabilities of classes at `points` (N, 3), seen along the unit vectors `rays` (N, 3): (N, 3 + classes).

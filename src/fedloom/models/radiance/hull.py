@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 from fedloom.data.capture_rows import Views
 from fedloom.errors import DataError
+from fedloom.models.radiance.grid import FAR, DistanceGrid, grid_points
 from fedloom.models.radiance.projection import NEAREST, Seen, looked_up, seen
 
-FAR = 0.5
-"""The distance in metres that is given to points which no view can judge, and the largest that is given at all."""
 COARSE = 40
 """Cells along a side of the cube in which the hull is looked for first."""
 DEPTH_SIDE = 64
 """Pixels along the longer side of a map of depths."""
 CORNERS = tuple((x, y, z) for x in (-0.25, 0.25) for y in (-0.25, 0.25) for z in (-0.25, 0.25))
 """Places, in cells, around a point of the grid that stand for it in maps of depths: the grid alone would leave pixels empty."""
-
-
-@dataclass(frozen=True)
-class Hull:
-    """Distances to the hull at the points of a grid: `distances` (nz, ny, nx) in metres, negative inside; the first point stands at
-    `origin` (3,), the next ones `cell` metres further along x, y and z."""
-
-    distances: Tensor
-    origin: Tensor
-    cell: float
-
-    @property
-    def top(self) -> Tensor:
-        """The last point of the grid, (3,)."""
-        shape = torch.tensor(self.distances.shape[::-1], dtype=self.origin.dtype, device=self.origin.device)
-        return self.origin + (shape - 1) * self.cell
-
-    def at(self, points: Tensor) -> Tensor:
-        """Distances at `points` (..., 3), between the points of the grid trilinearly: (...). Outside of the grid, `FAR`."""
-        places = 2 * (points - self.origin) / (self.top - self.origin) - 1
-        found = grid_sample(self.distances[None, None], places.reshape(1, 1, 1, -1, 3), padding_mode="border", align_corners=True)
-        outside = (places.abs() > 1).any(dim=-1)
-        return found.reshape(points.shape[:-1]).masked_fill(outside, FAR)
-
-    def points(self) -> Tensor:
-        """The points of the grid, (nz * ny * nx, 3)."""
-        return _grid(self.origin, self.distances.shape, self.cell)
 
 
 def hull_distance(views: Views, points: Tensor, where: Seen | None = None) -> Tensor:
@@ -65,22 +34,22 @@ def silhouette_distances(views: Views, where: Seen) -> Tensor:
 
 
 @torch.no_grad()
-def hull_of(views: Views, cell: float) -> Hull:
+def hull_of(views: Views, cell: float) -> DistanceGrid:
     """The hull on a grid of `cell` metres, with a margin of two cells. Raises DataError where no point is inside of all silhouettes."""
     centre, radius = _ball(views)
     step = 2 * radius / (COARSE - 1)
-    first = _grid(centre - radius, (COARSE, COARSE, COARSE), step)
+    first = grid_points(centre - radius, (COARSE, COARSE, COARSE), step)
     near = first[hull_distance(views, first) < step]
     if not len(near):
         raise DataError("no point of space is inside of all silhouettes; check cameras and masks with `fedloom humans capture check`")
     low, high = near.amin(dim=0) - 2 * cell, near.amax(dim=0) + 2 * cell
     shape = [int(n) for n in ((high - low) / cell).ceil().long().flip(0) + 1]
-    distances = hull_distance(views, _grid(low, shape, cell)).reshape(shape)
-    return Hull(distances, low, cell)
+    distances = hull_distance(views, grid_points(low, shape, cell)).reshape(shape)
+    return DistanceGrid(distances, low, cell)
 
 
 @torch.no_grad()
-def depth_maps(views: Views, hull: Hull) -> Tensor:
+def depth_maps(views: Views, hull: DistanceGrid) -> Tensor:
     """The depth at which each view first meets the hull, to within a cell: (V, 1, h, w) in metres, with `DEPTH_SIDE` pixels along the
     longer side; where it meets none, a depth beyond all of it."""
     shell = hull.points()[hull.distances.reshape(-1).abs() < hull.cell]
@@ -114,9 +83,3 @@ def _middle(mask: Tensor) -> tuple[Tensor, Tensor]:
         raise DataError("a mask is empty; check cameras and masks with `fedloom humans capture check`")
     low, high = torch.stack([columns[0], rows[0]]), torch.stack([columns[-1], rows[-1]]) + 1
     return (low + high).to(mask) / 2, (high - low).amax().to(mask) / 2
-
-
-def _grid(origin: Tensor, shape: tuple[int, ...] | list[int] | torch.Size, cell: float | Tensor) -> Tensor:
-    z, y, x = (torch.arange(n, dtype=origin.dtype, device=origin.device) for n in shape)
-    places = torch.stack(torch.meshgrid(z, y, x, indexing="ij")[::-1], dim=-1)
-    return origin + places.reshape(-1, 3) * cell

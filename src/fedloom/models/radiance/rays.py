@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 
 from fedloom.data.capture_rows import Views
-from fedloom.models.radiance.field import REACH
-from fedloom.models.radiance.hull import Hull
+from fedloom.models.radiance.grid import DistanceGrid
+from fedloom.models.radiance.person import Band
 
 BINS = 96
-"""Parts of the way through the hull's box that are looked at before samples are placed."""
-OUTSIDE = 0.03
-"""How far outside of the hull samples are placed still, in metres: for the slope of the distance in front of the surface."""
+"""Parts of the way through the grid that are looked at before samples are placed."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +37,20 @@ def rays_through(views: Views, view: int, pixels: Tensor) -> Rays:
 
 
 @torch.no_grad()
-def sampled_depths(hull: Hull, rays: Rays, samples: int, even: bool = False) -> Tensor:
-    """Depths (N, samples), in order, at which the surface can be: where the distance to the hull is between -`REACH` and `OUTSIDE`, up to
-    the first place that lies so deep inside that the surface must have been met.
+def sampled_depths(near: Band, rays: Rays, samples: int, even: bool = False) -> Tensor:
+    """Depths (N, samples), in order, at which the surface can be: in the band `near`, up to the first place that lies so deep
+    inside that the surface must have been met.
 
     Every ray has its samples over all such places, also where it passes an arm before the trunk. They are drawn from torch's global stream,
-    one in each of `samples` equal parts; `even`: the middles of the parts. A ray that misses the hull has them anywhere.
+    one in each of `samples` equal parts; `even`: the middles of the parts. A ray that misses the band has them anywhere.
     """
-    near, far = _through_box(hull, rays)
-    edges = torch.linspace(0, 1, BINS + 1, device=near.device)
-    starts = near[:, None] + (far - near)[:, None] * edges
+    first, last = _through_box(near.grid, rays)
+    edges = torch.linspace(0, 1, BINS + 1, device=first.device)
+    starts = first[:, None] + (last - first)[:, None] * edges
     middles = (starts[:, 1:] + starts[:, :-1]) / 2
-    distances = hull.at(rays.at(middles))
-    met = (distances < -REACH).cumsum(dim=1) > 0
-    wanted = ((distances < OUTSIDE) & ~met).float()
+    distances = near.grid.at(rays.at(middles))
+    met = (distances < -near.inside).cumsum(dim=1) > 0
+    wanted = ((distances < near.outside) & ~met).float()
     shares = wanted + 1e-4
     ends = (shares / shares.sum(dim=1, keepdim=True)).cumsum(dim=1)
     places = torch.full_like(ends[:, :samples], 0.5) if even else torch.rand(len(ends), samples, device=ends.device)
@@ -60,13 +58,13 @@ def sampled_depths(hull: Hull, rays: Rays, samples: int, even: bool = False) -> 
     bins = torch.searchsorted(ends, places.contiguous()).clamp(max=BINS - 1)
     before = torch.cat([torch.zeros_like(ends[:, :1]), ends], dim=1).gather(1, bins)
     width = (ends.gather(1, bins) - before).clamp(min=1e-9)
-    return starts.gather(1, bins) + (places - before) / width * ((far - near) / BINS)[:, None]
+    return starts.gather(1, bins) + (places - before) / width * ((last - first) / BINS)[:, None]
 
 
-def _through_box(hull: Hull, rays: Rays) -> tuple[Tensor, Tensor]:
-    """Depths (N,) at which rays enter the hull's grid and leave it; of a ray that misses it, a short way anywhere."""
+def _through_box(grid: DistanceGrid, rays: Rays) -> tuple[Tensor, Tensor]:
+    """Depths (N,) at which rays enter the grid and leave it; of a ray that misses it, a short way anywhere."""
     slopes = 1 / torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
-    first, second = (hull.origin - rays.origins) * slopes, (hull.top - rays.origins) * slopes
+    first, second = (grid.origin - rays.origins) * slopes, (grid.top - rays.origins) * slopes
     near = torch.minimum(first, second).amax(dim=1).clamp(min=0)
     far = torch.maximum(first, second).amin(dim=1)
     return near, torch.maximum(far, near + 1e-3)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fedloom.models.radiance.field import RadianceField, Scene
+from fedloom.models.radiance.person import Person
 from fedloom.models.radiance.rays import Rays, sampled_depths
 
 COLOURED = 6
@@ -26,16 +26,16 @@ class Rendered:
     surface: Tensor
 
 
-def render(field: RadianceField, scene: Scene, rays: Rays, samples: int, even: bool = False) -> Rendered:
+def render(person: Person, rays: Rays, samples: int, even: bool = False) -> Rendered:
     """What `rays` see, from `samples` distances along each. `even`: nothing is drawn."""
-    depths = sampled_depths(scene.hull, rays, samples, even)
-    sdf = field.sdf(scene, rays.at(depths).reshape(-1, 3)).reshape(depths.shape)
-    weights = surface_weights(sdf, field.sharpness)
+    depths = sampled_depths(person.near, rays, samples, even)
+    sdf = person.sdf(rays.at(depths).reshape(-1, 3)).reshape(depths.shape)
+    weights = surface_weights(sdf, person.sharpness)
     middles = (depths[:, 1:] + depths[:, :-1]) / 2
     heavy, kept = weights.topk(min(COLOURED, weights.shape[1]), dim=1)
     points = rays.at(middles.gather(1, kept))
     flat, along = points.reshape(-1, 3), rays.directions[:, None].expand_as(points).reshape(-1, 3)
-    looks = field.appearance(scene, flat, along, field.geometry(scene, flat)).reshape(*points.shape[:2], -1)
+    looks = person.looks(flat, along).reshape(*points.shape[:2], -1)
     mask = weights.sum(dim=1)
     scale = mask / heavy.sum(dim=1).clamp(min=1e-6)  # the few samples without a colour are taken to look like the others
     blended = (heavy[:, :, None] * looks).sum(dim=1) * scale[:, None]
