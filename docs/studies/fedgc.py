@@ -26,7 +26,7 @@ from fedloom.synthesis.generator_training import train_generator, training_of
 
 SEEDS = (1, 2, 3)
 BETAS = {"0.05": 0.05, "0.1": 0.1, "iid": None}
-ALGORITHMS: dict[str, dict[str, Any]] = {"fedavg": {}, "fedprox": {"mu": 0.1}, "scaffold": {"variant": "textbook"}}
+ALGORITHMS: dict[str, dict[str, Any]] = {"fedavg": {}, "fedprox": {"prox_mu": 0.1}, "scaffold": {"variant": "textbook"}}
 PARTS = ("main", "factors", "text")
 GENERATOR_STEPS = 3000
 
@@ -102,7 +102,7 @@ class Study:
                 recipe = self._of(f"text-{beta}-{name}", seed, beta)
                 recipe["model"]["id"] = "bag-of-words"
                 recipe["data"] |= {"source": str(passages / "private.jsonl"), "limit": None}
-                recipe["task"] |= {"kind": "classify_text", "labels": list(PASSAGES), "learning_rate": 0.5}
+                recipe["task"] |= {"kind": "classify_text", "labels": list(PASSAGES), "optimizer": "adamw", "learning_rate": 0.02}
                 recipe["evaluate"] |= {"source": str(passages / "measured.jsonl"), "max_rows": None}
                 if step is not None:
                     recipe["prepare"] = [_fedgc(TEXTS, step | {"total": 300, "prompt": str(passages / "passage.yaml")})]
