@@ -128,7 +128,7 @@ class Study:
         recipe["algorithm"] = {"name": algorithm, **ALGORITHMS[algorithm]}
         recipe["federation"]["rounds"] = rounds
         if step is not None:
-            recipe["prepare"] = [_fedgc({"kind": "diffusion", "model": str(self._generator())}, step)]
+            recipe["prepare"] = [_fedgc({"kind": "diffusion", "model": str(self._generator())}, COUNTED | dict(step))]
         run_once(self.out / f"{name}-{seed}", recipe)
 
     def _of(self, name: str, seed: int, beta: str) -> dict[str, Any]:
@@ -147,6 +147,8 @@ class Study:
         return folder
 
 
+COUNTED = {"near_copies": 1.0}
+"""The pictures are public: near copies are left out and counted, and no run is refused for them."""
 TEXTS = {"kind": "transformers", "model": "smollm2-135m-instruct", "max_new_tokens": 64, "temperature": 1.0}
 
 
@@ -171,7 +173,7 @@ def _factors() -> Iterator[tuple[str, dict[str, Any] | None]]:
     yield "weight-private", {"weight": "private"}
     yield "generated-only", {"train_on": "generated"}
     for strength in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9):
-        yield f"strength-{strength}", {"strength": strength, "near_copies": 1.0}
+        yield f"strength-{strength}", {"strength": strength}
 
 
 if __name__ == "__main__":

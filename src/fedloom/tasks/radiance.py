@@ -90,10 +90,7 @@ class Radiance(Task):
         """The loss of one person: of drawn rays of a drawn view, seen from drawn others."""
         order = torch.randperm(len(views)).tolist()
         scene = field.scene(views.chosen(order[: self.sources]))
-        target = order[self.sources]
-        pixels = _drawn_pixels(views, target, self.rays)
-        seen = render(scene, rays_through(views, target, pixels), self.samples)
-        return _compared(seen, views, target, pixels) + _regular(scene, seen)
+        return view_loss(scene, views, order[self.sources], self.rays, self.samples)
 
     @property
     def sum_names(self) -> tuple[str, ...]:
@@ -173,6 +170,13 @@ def rendered_pixels(person: Person, views: Views, target: int, pixels: Tensor, s
     """What is seen at `pixels` (N, 2) of the view `target`, in parts that are small enough for memory."""
     parts = [render(person, rays_through(views, target, part), samples, even=True) for part in pixels.split(MOST_RAYS)]
     return Rendered(**{name: torch.cat([getattr(part, name) for part in parts]) for name in Rendered.__dataclass_fields__})
+
+
+def view_loss(person: Person, views: Views, target: int, rays: int, samples: int) -> Tensor:
+    """The loss of `person` in the view `target`, over `rays` of its pixels that torch's global stream draws."""
+    pixels = _drawn_pixels(views, target, rays)
+    seen = render(person, rays_through(views, target, pixels), samples)
+    return _compared(seen, views, target, pixels) + _regular(person, seen)
 
 
 def _drawn_pixels(views: Views, target: int, count: int) -> Tensor:
