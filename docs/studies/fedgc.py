@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fedgc_data import LABELS, PASSAGES, write_inverted, write_passages
+from fedgc_samples import draw_samples
 from fedgc_tables import tables
 from running import run_once, tell
 
@@ -62,6 +63,8 @@ def main() -> None:
                 getattr(study, part)(seed)
     except FedloomError as error:
         sys.exit(f"{error}\nthe same command goes on from here")
+    if "main" in given.parts:
+        draw_samples(f"part:3/3:fashion-mnist:{study.pictures}", LABELS, given.out / "generator", given.out / "samples.png")
     tell(given.out, tables(given.out, given.seeds))
 
 
