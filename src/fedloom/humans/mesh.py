@@ -35,3 +35,9 @@ class Mesh:
             np.add.at(found, self.faces[:, corner], normals)
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         return found / np.where(lengths > 0, lengths, 1.0)
+
+    def part(self, faces: np.ndarray) -> Mesh:
+        """The mesh of `faces`, given by bool (m,) or by numbers, without the vertices that none of them has."""
+        used, numbers = np.unique(self.faces[faces], return_inverse=True)
+        colours = None if self.colours is None else self.colours[used]
+        return Mesh(self.vertices[used], numbers.reshape(-1, 3), colours)
