@@ -84,3 +84,22 @@ def _parsing(scene, mesh, camera):
     hit = faces >= 0
     found[hit] = clothes(np.einsum("nc,ncd->nd", weights[hit], mesh.vertices[mesh.faces[faces[hit]]])) + 1
     return found.reshape(camera.height, camera.width)
+
+
+def with_wrong_pixels(parsing, share, rng):
+    """`parsing` with a share of the person's pixels at random labels."""
+    wrong = (rng.random(parsing.shape) < share) & (parsing > 0)
+    return np.where(wrong, rng.integers(0, 6, parsing.shape), parsing)
+
+
+def with_wrong_patches(parsing, share, rng):
+    """`parsing` with round patches at random labels until they cover a share of the person's pixels."""
+    found, covered = parsing.copy(), np.zeros(parsing.shape, dtype=bool)
+    rows, columns = np.indices(parsing.shape)
+    spots = np.argwhere(parsing > 0)
+    while covered.sum() < share * len(spots):
+        row, column = spots[rng.integers(len(spots))]
+        patch = ((rows - row) ** 2 + (columns - column) ** 2 < rng.uniform(2, 7) ** 2) & (parsing > 0)
+        found[patch] = rng.integers(0, 6)
+        covered |= patch
+    return found

@@ -12,6 +12,7 @@ from fedloom.errors import DataError
 from fedloom.humans.extra import library
 from fedloom.humans.mesh import Mesh
 from fedloom.humans.silhouettes import Silhouettes, silhouettes
+from fedloom.humans.topology import connected_parts
 
 Distance = Callable[[np.ndarray], np.ndarray]
 """A signed distance: points (n, 3) of the world to (n,) in metres, negative inside."""
@@ -132,20 +133,12 @@ def _zero_level(values: np.ndarray, origin: np.ndarray, step: float) -> Mesh:
     if values.min() >= 0:
         raise DataError("there is no surface: the signed distance is nowhere negative; check the masks, or train the field further")
     marching_cubes = library("skimage.measure", "the surface of a person").marching_cubes
-    vertices, faces, _, _ = marching_cubes(values.astype(np.float32), 0.0, gradient_direction="ascent", allow_degenerate=False)
+    vertices, faces, _, _ = marching_cubes(values.astype(np.float32), 0.0, gradient_direction="descent", allow_degenerate=False)
     return Mesh(origin + vertices.astype(np.float64) * step, faces.astype(np.int64))
 
 
 def _largest(mesh: Mesh) -> Mesh:
     """The part of `mesh` that hangs together and has the most faces."""
-    parts = connected_parts(mesh.faces, len(mesh.vertices))[mesh.faces[:, 0]]
+    links = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]]])
+    parts = connected_parts(links, len(mesh.vertices))[mesh.faces[:, 0]]
     return mesh.part(parts == np.bincount(parts).argmax())
-
-
-def connected_parts(faces: np.ndarray, vertices: int) -> np.ndarray:
-    """For each of so many vertices the number of the part that it belongs to, int (vertices,); `faces` (m, 3) connect them."""
-    sparse = library("scipy.sparse", "the parts of a mesh")
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
-    graph = sparse.coo_matrix((np.ones(len(edges), dtype=bool), edges.T), shape=(vertices, vertices))
-    found: np.ndarray = library("scipy.sparse.csgraph", "the parts of a mesh").connected_components(graph, directed=False)[1]
-    return found

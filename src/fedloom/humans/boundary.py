@@ -1,0 +1,224 @@
+"""Fine-tuning the boundaries of garments: smooth loops on the surface, drawn to where the photographs have the edges of their labels.
+
+USR (arXiv 2302.10518) names a geometry fine-tune module; this is one after its description. The terms at the end can be added to the
+loss of a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedloom.humans.cutting import Layered, cut
+from fedloom.humans.extra import library
+from fedloom.humans.mesh import LAYERS, Mesh
+from fedloom.humans.nearest import nearest
+from fedloom.humans.separation import Parsed, Separated, hard_labels, without_islands
+from fedloom.humans.silhouettes import Silhouettes
+from fedloom.humans.topology import boundary_loops, edges_of
+from fedloom.humans.visibility import Scene
+
+SHRINK, GROW = 0.5, -0.53
+"""lambda and mu of Taubin's smoothing."""
+
+SMOOTHINGS = 10
+"""Pairs of a shrinking and a growing step."""
+
+SNAPS = 3
+"""How often the loops are drawn to the edges of the parsing, and smoothed."""
+
+PULL = 3.0
+"""How far an edge of the parsing draws, in pixels: as the standard deviation of a Gaussian weight."""
+
+LONGEST = 0.03
+"""The longest way, in metres, that a point of a loop is moved at a time."""
+
+AROUND = 4
+"""So many edges' lengths from a loop, vertices are given a distance to it."""
+
+PURPOSE = "fine-tuning the boundaries of garments"
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A closed boundary of the layer number `label`: `points` (n, 3) in order, the layer on their left seen from outside; and of each the
+    label on the other side, int (n,)."""
+
+    label: int
+    points: np.ndarray = field(repr=False)
+    others: np.ndarray = field(repr=False)
+
+
+def fine_tuned(mesh: Mesh, separated: Separated, views: Sequence[Parsed]) -> Layered:
+    """`mesh` cut along smooth boundaries, which lie where `views` have the edges of their labels."""
+    loops = loops_of(cut(mesh, separated.shares))
+    for _ in range(SNAPS):
+        loops = [_smoothed(mesh, one) for one in snapped(mesh, loops, views)]
+    return cut(mesh, scores(mesh, separated.labels, loops))
+
+
+def loops_of(layered: Layered) -> list[Loop]:
+    """The boundary loops of every layer."""
+    faces, labels = layered.mesh.faces, layered.face_labels
+    across = _labels_across(faces, labels)
+    found = []
+    for label in range(len(LAYERS)):
+        for chain in boundary_loops(faces, labels == label):
+            others = [across[edge] for edge in zip(np.roll(chain, -1).tolist(), chain.tolist(), strict=True)]
+            found.append(Loop(label, layered.mesh.vertices[chain], np.array(others)))
+    return found
+
+
+def taubin(points: np.ndarray) -> np.ndarray:
+    """A closed chain of points (n, 3), smoothed without shrinking: each goes `SHRINK` of the way to the middle of its neighbours, then
+    `GROW` (Taubin 1995, "A signal processing approach to fair surface design", section 3)."""
+    for share in (SHRINK, GROW) * SMOOTHINGS:
+        points = points + share * (_neighbours_middle(points) - points)
+    return points
+
+
+def snapped(mesh: Mesh, loops: Sequence[Loop], views: Sequence[Parsed]) -> list[Loop]:
+    """`loops` whose points are moved along the surface, at right angles to the loop, to where the views that see them have the edge between
+    the same two labels: by the least squares of what is left in the pictures, weighed by exp(-d^2 / (2 PULL^2)) of its pixels d."""
+    scene, normals = Scene(mesh), mesh.face_normals
+    edges = [_label_edges(view.parsing) for view in views]
+    found = []
+    for loop in loops:
+        closest = nearest(mesh, loop.points)
+        across = _across(loop.points, normals[closest.faces])
+        pulls = [_pull(scene, view, own, loop, normals[closest.faces], across) for view, own in zip(views, edges, strict=True)]
+        towards, strength = np.sum(pulls, axis=0)
+        way = np.clip(towards / np.maximum(strength, 1e-9), -LONGEST, LONGEST)
+        found.append(Loop(loop.label, loop.points + way[:, None] * across, loop.others))
+    return found
+
+
+def scores(mesh: Mesh, labels: np.ndarray, loops: Sequence[Loop]) -> np.ndarray:
+    """How far each vertex is inside of each layer (n, 5), in metres: near a loop the distance to it along the surface, negative outside;
+    elsewhere `AROUND` edges or minus as many, as `labels` (n,) have it. What is equal on both sides of a boundary is where to cut."""
+    limit = AROUND * _edge_length(mesh)
+    found = np.where(labels[:, None] == np.arange(len(LAYERS)), limit, -limit)
+    normals = mesh.normals
+    for label in range(len(LAYERS)):
+        own = [loop for loop in loops if loop.label == label]
+        if own:
+            near, inside = _inside(mesh.vertices, normals, own, limit)
+            found[near, label] = inside
+    kept = without_islands(mesh, found.argmax(axis=1))
+    moved = kept != found.argmax(axis=1)
+    found[moved] = np.where(kept[moved, None] == np.arange(len(LAYERS)), limit, -limit)
+    return found
+
+
+def laplacian_term(points: Tensor, chains: Sequence[np.ndarray]) -> Tensor:
+    """The mean square of the distance, in metres, between each point of the closed `chains` (numbers of `points` (n, 3)) and the middle of
+    its two neighbours. Differentiable in `points`."""
+    bends = [points[chain] - (points[np.roll(chain, 1)] + points[np.roll(chain, -1)]) / 2 for chain in chains]
+    return torch.cat(bends).square().sum(dim=1).mean()
+
+
+def silhouette_term(points: Tensor, hull: Silhouettes) -> Tensor:
+    """The mean square, in square metres, of how far `points` (n, 3) of a surface are outside of the visual hull. Differentiable."""
+    return hull.hull(points).clamp(min=0).square().mean()
+
+
+def rim_term(points: Tensor, normals: Tensor, hull: Silhouettes, width: float = 0.1) -> Tensor:
+    """The mean square, in square metres, of the distance to the silhouettes' edges of what of a surface should lie on them: `points` (n, 3)
+    of each view, weighed by exp(-cos^2 / (2 width^2)) of the angle between their unit `normals` and the view. Only meant for points that
+    nothing hides beside the rim: in each view those within 2 `LONGEST` of the edge. Differentiable."""
+    distances = hull.by_view(points)
+    centres = -torch.einsum("vij,vi->vj", hull.R, hull.t)
+    towards = torch.nn.functional.normalize(centres[:, None] - points, dim=-1)
+    weights = torch.exp(-(towards * normals).sum(dim=-1).square() / (2 * width**2)) * (distances.abs() < 2 * LONGEST)
+    return (weights * torch.where(weights > 0, distances, torch.zeros_like(distances)).square()).sum() / weights.sum().clamp(min=1e-9)
+
+
+def _smoothed(mesh: Mesh, loop: Loop) -> Loop:
+    """The loop, smoothed and put back onto the surface. One of a few points stays as it is."""
+    if len(loop.points) < 5:
+        return loop
+    return Loop(loop.label, nearest(mesh, taubin(loop.points)).points, loop.others)
+
+
+def _labels_across(faces: np.ndarray, labels: np.ndarray) -> dict[tuple[int, int], int]:
+    """The label of the face at each directed edge (from, to) that lies on a boundary."""
+    _, sides = edges_of(faces)
+    lowest, highest = np.full(sides.max() + 1, len(LAYERS)), np.full(sides.max() + 1, -1)
+    for side in sides.T:
+        np.minimum.at(lowest, side, labels)
+        np.maximum.at(highest, side, labels)
+    found = {}
+    for corner in range(3):
+        own = np.flatnonzero((lowest != highest)[sides[:, corner]])
+        starts, ends = faces[own, corner].tolist(), faces[own, (corner + 1) % 3].tolist()
+        found.update(zip(zip(starts, ends, strict=True), labels[own].tolist(), strict=True))
+    return found
+
+
+def _neighbours_middle(points: np.ndarray) -> np.ndarray:
+    middle: np.ndarray = (np.roll(points, 1, axis=0) + np.roll(points, -1, axis=0)) / 2
+    return middle
+
+
+def _across(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Unit vectors (n, 3) along the surface, at right angles to the closed chain, to its left: into the layer."""
+    found = np.cross(normals, np.roll(points, -1, axis=0) - np.roll(points, 1, axis=0))
+    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    return found
+
+
+def _label_edges(parsing: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+    """Where two layers meet in a picture: for each pair of their numbers, the smaller first, points (n, 2) in pixels."""
+    labels = hard_labels(parsing) - 1
+    beside, below = np.ones(labels.shape, dtype=bool), np.ones(labels.shape, dtype=bool)
+    beside[:, -1] = below[-1] = False
+    points, pairs = [], []
+    for wanted, (down, right) in ((beside, (0, 1)), (below, (1, 0))):
+        row, column = np.nonzero(wanted)
+        here, there = labels[row, column], labels[row + down, column + right]
+        edge = (here != there) & (here >= 0) & (there >= 0)
+        points.append(np.stack([column + (1 + right) / 2, row + (1 + down) / 2], axis=1)[edge])
+        pairs.append(np.sort(np.stack([here, there], axis=1)[edge], axis=1))
+    spots, kinds = np.concatenate(points), np.concatenate(pairs)
+    return {(a, b): spots[(kinds == (a, b)).all(axis=1)] for a, b in np.unique(kinds, axis=0).tolist()}
+
+
+def _pull(
+    scene: Scene, view: Parsed, edges: dict[tuple[int, int], np.ndarray], loop: Loop, normals: np.ndarray, across: np.ndarray
+) -> np.ndarray:
+    """What a view adds to the normal equations of each point's way across, (2, n): right side and left."""
+    found = np.zeros((2, len(loop.points)))
+    seen = scene.seen(view.camera, loop.points, normals)
+    for other in np.unique(loop.others):
+        spots = edges.get((min(loop.label, other), max(loop.label, other)))
+        own = np.flatnonzero(seen & (loop.others == other))
+        if spots is None or not len(own):
+            continue
+        pixels, _ = view.camera.seen(loop.points[own])
+        steps = (view.camera.seen(loop.points[own] + 1e-4 * across[own])[0] - pixels) / 1e-4
+        gaps, nearest_spots = library("scipy.spatial", PURPOSE).cKDTree(spots).query(pixels)
+        weights = np.exp(-(gaps**2) / (2 * PULL**2))
+        found[0, own] = weights * np.einsum("nd,nd->n", steps, spots[nearest_spots] - pixels)
+        found[1, own] = weights * np.einsum("nd,nd->n", steps, steps)
+    return found
+
+
+def _inside(points: np.ndarray, normals: np.ndarray, loops: Sequence[Loop], limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `points` (n, 3) are nearer than `limit` to a loop on their own side of the body, and how far each of them lies to its left."""
+    starts = np.concatenate([loop.points for loop in loops])
+    ways = np.concatenate([np.roll(loop.points, -1, axis=0) - loop.points for loop in loops])
+    gaps, segments = library("scipy.spatial", PURPOSE).cKDTree(starts + ways / 2).query(points, distance_upper_bound=limit)
+    near = np.flatnonzero(np.isfinite(gaps))
+    segments = segments[near]
+    left = np.cross(normals[near], ways[segments])
+    left /= np.maximum(np.linalg.norm(left, axis=1, keepdims=True), 1e-12)
+    return near, np.einsum("nd,nd->n", points[near] - starts[segments], left)
+
+
+def _edge_length(mesh: Mesh) -> float:
+    a, b = mesh.vertices[edges_of(mesh.faces)[0]].transpose(1, 0, 2)
+    return float(np.median(np.linalg.norm(a - b, axis=1)))
