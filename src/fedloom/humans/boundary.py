@@ -7,7 +7,7 @@ loss of a field.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,12 @@ PULL = 3.0
 LONGEST = 0.03
 """The longest way, in metres, that a point of a loop is moved at a time."""
 
+SHORTEST = 5
+"""A loop of fewer points is too short to be smoothed."""
+
+STEP = 1e-4
+"""Metres of the differences that say how fast a point moves in a picture."""
+
 AROUND = 4
 """So many edges' lengths from a loop, vertices are given a distance to it."""
 
@@ -57,7 +63,7 @@ def fine_tuned(mesh: Mesh, separated: Separated, views: Sequence[Parsed]) -> Lay
     """`mesh` cut along smooth boundaries, which lie where `views` have the edges of their labels."""
     loops = loops_of(cut(mesh, separated.shares))
     for _ in range(SNAPS):
-        loops = [_smoothed(mesh, one) for one in snapped(mesh, loops, views)]
+        loops = smoothed(mesh, snapped(mesh, loops, views))
     return cut(mesh, scores(mesh, separated.labels, loops))
 
 
@@ -81,20 +87,26 @@ def taubin(points: np.ndarray) -> np.ndarray:
     return points
 
 
+def smoothed(mesh: Mesh, loops: Sequence[Loop]) -> list[Loop]:
+    """`loops`, each smoothed by `taubin` and put back onto the surface. One of a few points stays as it is."""
+    points = [taubin(loop.points) if len(loop.points) >= SHORTEST else loop.points for loop in loops]
+    return _with_points(loops, nearest(mesh, np.concatenate(points)).points) if points else []
+
+
 def snapped(mesh: Mesh, loops: Sequence[Loop], views: Sequence[Parsed]) -> list[Loop]:
     """`loops` whose points are moved along the surface, at right angles to the loop, to where the views that see them have the edge between
-    the same two labels: by the least squares of what is left in the pictures, weighed by exp(-d^2 / (2 PULL^2)) of its pixels d."""
-    scene, normals = Scene(mesh), mesh.face_normals
-    edges = [_label_edges(view.parsing) for view in views]
-    found = []
-    for loop in loops:
-        closest = nearest(mesh, loop.points)
-        across = _across(loop.points, normals[closest.faces])
-        pulls = [_pull(scene, view, own, loop, normals[closest.faces], across) for view, own in zip(views, edges, strict=True)]
-        towards, strength = np.sum(pulls, axis=0)
-        way = np.clip(towards / np.maximum(strength, 1e-9), -LONGEST, LONGEST)
-        found.append(Loop(loop.label, loop.points + way[:, None] * across, loop.others))
-    return found
+    the same two labels. Each view says how far; what is taken is the median, weighed by exp(-d^2 / (2 PULL^2)) of the d pixels to the
+    edge and by the square of the pixels that a metre of the way takes up."""
+    if not loops:
+        return []
+    scene, points = Scene(mesh), np.concatenate([loop.points for loop in loops])
+    normals = mesh.face_normals[nearest(mesh, points).faces]
+    ahead = np.concatenate([np.roll(loop.points, -1, axis=0) - np.roll(loop.points, 1, axis=0) for loop in loops])
+    across = _unit(np.cross(normals, ahead))
+    borders = np.concatenate([np.sort([np.full_like(loop.others, loop.label), loop.others], axis=0) for loop in loops], axis=1)
+    said = [_said(scene, view, borders, points, normals, across) for view in views]
+    ways = _weighted_median(*np.stack(said, axis=1))
+    return _with_points(loops, points + np.clip(ways, -LONGEST, LONGEST)[:, None] * across)
 
 
 def scores(mesh: Mesh, labels: np.ndarray, loops: Sequence[Loop]) -> np.ndarray:
@@ -137,13 +149,6 @@ def rim_term(points: Tensor, normals: Tensor, hull: Silhouettes, width: float = 
     return (weights * torch.where(weights > 0, distances, torch.zeros_like(distances)).square()).sum() / weights.sum().clamp(min=1e-9)
 
 
-def _smoothed(mesh: Mesh, loop: Loop) -> Loop:
-    """The loop, smoothed and put back onto the surface. One of a few points stays as it is."""
-    if len(loop.points) < 5:
-        return loop
-    return Loop(loop.label, nearest(mesh, taubin(loop.points)).points, loop.others)
-
-
 def _labels_across(faces: np.ndarray, labels: np.ndarray) -> dict[tuple[int, int], int]:
     """The label of the face at each directed edge (from, to) that lies on a boundary."""
     _, sides = edges_of(faces)
@@ -164,11 +169,43 @@ def _neighbours_middle(points: np.ndarray) -> np.ndarray:
     return middle
 
 
-def _across(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Unit vectors (n, 3) along the surface, at right angles to the closed chain, to its left: into the layer."""
-    found = np.cross(normals, np.roll(points, -1, axis=0) - np.roll(points, 1, axis=0))
-    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    found: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return found
+
+
+def _with_points(loops: Sequence[Loop], points: np.ndarray) -> list[Loop]:
+    """`loops` at other `points`, those of all loops in a row."""
+    ends = np.cumsum([len(loop.points) for loop in loops])[:-1]
+    return [replace(loop, points=own) for loop, own in zip(loops, np.split(points, ends), strict=True)]
+
+
+def _said(
+    scene: Scene, view: Parsed, borders: np.ndarray, points: np.ndarray, normals: np.ndarray, across: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far `across` each point a view has the edge between the layers `borders` (2, n), in metres, and the weight of what it says: both
+    (n,), 0 where it does not see the point or has no such edge."""
+    ways, weights = np.zeros(len(points)), np.zeros(len(points))
+    seen = scene.seen(view.camera, points, normals)
+    for border, spots in _label_edges(view.parsing).items():
+        own = np.flatnonzero(seen & (borders.T == border).all(axis=1))
+        if len(own):
+            pixels, _ = view.camera.seen(points[own])
+            steps = (view.camera.seen(points[own] + STEP * across[own])[0] - pixels) / STEP
+            gaps, closest = library("scipy.spatial", PURPOSE).cKDTree(spots).query(pixels)
+            squares = np.einsum("nd,nd->n", steps, steps)
+            ways[own] = np.einsum("nd,nd->n", steps, spots[closest] - pixels) / np.maximum(squares, 1e-9)
+            weights[own] = squares * np.exp(-(gaps**2) / (2 * PULL**2))
+    return ways, weights
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The first of the values in each column (v, n), in their order, up to which half of the weight lies; 0 where there is no weight."""
+    order = np.argsort(np.where(weights > 0, values, np.inf), axis=0)
+    values, weights = (np.take_along_axis(one, order, axis=0) for one in (values, weights))
+    sums = np.cumsum(weights, axis=0)
+    middle = (sums >= sums[-1] / 2).argmax(axis=0)
+    return np.where(sums[-1] > 0, np.take_along_axis(values, middle[None], axis=0)[0], 0.0)
 
 
 def _label_edges(parsing: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
@@ -187,26 +224,6 @@ def _label_edges(parsing: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
     return {(a, b): spots[(kinds == (a, b)).all(axis=1)] for a, b in np.unique(kinds, axis=0).tolist()}
 
 
-def _pull(
-    scene: Scene, view: Parsed, edges: dict[tuple[int, int], np.ndarray], loop: Loop, normals: np.ndarray, across: np.ndarray
-) -> np.ndarray:
-    """What a view adds to the normal equations of each point's way across, (2, n): right side and left."""
-    found = np.zeros((2, len(loop.points)))
-    seen = scene.seen(view.camera, loop.points, normals)
-    for other in np.unique(loop.others):
-        spots = edges.get((min(loop.label, other), max(loop.label, other)))
-        own = np.flatnonzero(seen & (loop.others == other))
-        if spots is None or not len(own):
-            continue
-        pixels, _ = view.camera.seen(loop.points[own])
-        steps = (view.camera.seen(loop.points[own] + 1e-4 * across[own])[0] - pixels) / 1e-4
-        gaps, nearest_spots = library("scipy.spatial", PURPOSE).cKDTree(spots).query(pixels)
-        weights = np.exp(-(gaps**2) / (2 * PULL**2))
-        found[0, own] = weights * np.einsum("nd,nd->n", steps, spots[nearest_spots] - pixels)
-        found[1, own] = weights * np.einsum("nd,nd->n", steps, steps)
-    return found
-
-
 def _inside(points: np.ndarray, normals: np.ndarray, loops: Sequence[Loop], limit: float) -> tuple[np.ndarray, np.ndarray]:
     """Which of `points` (n, 3) are nearer than `limit` to a loop on their own side of the body, and how far each of them lies to its left."""
     starts = np.concatenate([loop.points for loop in loops])
@@ -214,8 +231,7 @@ def _inside(points: np.ndarray, normals: np.ndarray, loops: Sequence[Loop], limi
     gaps, segments = library("scipy.spatial", PURPOSE).cKDTree(starts + ways / 2).query(points, distance_upper_bound=limit)
     near = np.flatnonzero(np.isfinite(gaps))
     segments = segments[near]
-    left = np.cross(normals[near], ways[segments])
-    left /= np.maximum(np.linalg.norm(left, axis=1, keepdims=True), 1e-12)
+    left = _unit(np.cross(normals[near], ways[segments]))
     return near, np.einsum("nd,nd->n", points[near] - starts[segments], left)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,11 +55,10 @@ def signed_distances(mesh: Mesh, points: np.ndarray) -> np.ndarray:
     return np.where(outwards < 0, -closest.distances, closest.distances)
 
 
-def _of_like_size(radii: np.ndarray) -> Iterator[np.ndarray]:
-    """The numbers of the triangles, in groups whose radii differ by a factor of 2 at most."""
-    sizes = np.floor(np.log2(np.maximum(radii, 1e-12)))
-    for size in np.unique(sizes):
-        yield np.flatnonzero(sizes == size)
+def _of_like_size(radii: np.ndarray) -> list[np.ndarray]:
+    """The numbers of the triangles, in groups whose radii differ by a factor of 4 at most, the largest group first."""
+    sizes = np.floor(np.log2(np.maximum(radii, 1e-12)) / 2)
+    return sorted((np.flatnonzero(sizes == size) for size in np.unique(sizes)), key=len, reverse=True)
 
 
 def _try(found: Nearest, points: np.ndarray, triangles: np.ndarray, middles: np.ndarray, radii: np.ndarray, own: np.ndarray) -> None:
