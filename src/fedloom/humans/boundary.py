@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedloom.humans.cutting import Layered, cut
 from fedloom.humans.extra import library
-from fedloom.humans.mesh import LAYERS, Mesh
+from fedloom.humans.mesh import LAYERS, Mesh, unit
 from fedloom.humans.nearest import nearest
 from fedloom.humans.separation import Parsed, Separated, hard_labels, without_islands
 from fedloom.humans.silhouettes import Silhouettes
@@ -102,7 +102,7 @@ def snapped(mesh: Mesh, loops: Sequence[Loop], views: Sequence[Parsed]) -> list[
     scene, points = Scene(mesh), np.concatenate([loop.points for loop in loops])
     normals = mesh.face_normals[nearest(mesh, points).faces]
     ahead = np.concatenate([np.roll(loop.points, -1, axis=0) - np.roll(loop.points, 1, axis=0) for loop in loops])
-    across = _unit(np.cross(normals, ahead))
+    across = unit(np.cross(normals, ahead))
     borders = np.concatenate([np.sort([np.full_like(loop.others, loop.label), loop.others], axis=0) for loop in loops], axis=1)
     said = [_said(scene, view, borders, points, normals, across) for view in views]
     ways = _weighted_median(*np.stack(said, axis=1))
@@ -156,7 +156,7 @@ def _labels_across(faces: np.ndarray, labels: np.ndarray) -> dict[tuple[int, int
     for side in sides.T:
         np.minimum.at(lowest, side, labels)
         np.maximum.at(highest, side, labels)
-    found = {}
+    found: dict[tuple[int, int], int] = {}
     for corner in range(3):
         own = np.flatnonzero((lowest != highest)[sides[:, corner]])
         starts, ends = faces[own, corner].tolist(), faces[own, (corner + 1) % 3].tolist()
@@ -167,11 +167,6 @@ def _labels_across(faces: np.ndarray, labels: np.ndarray) -> dict[tuple[int, int
 def _neighbours_middle(points: np.ndarray) -> np.ndarray:
     middle: np.ndarray = (np.roll(points, 1, axis=0) + np.roll(points, -1, axis=0)) / 2
     return middle
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    found: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return found
 
 
 def _with_points(loops: Sequence[Loop], points: np.ndarray) -> list[Loop]:
@@ -188,7 +183,7 @@ def _said(
     ways, weights = np.zeros(len(points)), np.zeros(len(points))
     seen = scene.seen(view.camera, points, normals)
     for border, spots in _label_edges(view.parsing).items():
-        own = np.flatnonzero(seen & (borders.T == border).all(axis=1))
+        own = np.flatnonzero(seen & (border == borders.T).all(axis=1))
         if len(own):
             pixels, _ = view.camera.seen(points[own])
             steps = (view.camera.seen(points[own] + STEP * across[own])[0] - pixels) / STEP
@@ -225,13 +220,13 @@ def _label_edges(parsing: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
 
 
 def _inside(points: np.ndarray, normals: np.ndarray, loops: Sequence[Loop], limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which of `points` (n, 3) are nearer than `limit` to a loop on their own side of the body, and how far each of them lies to its left."""
+    """Which of `points` (n, 3) are nearer than `limit` to a loop, and how far each of them lies to its left."""
     starts = np.concatenate([loop.points for loop in loops])
     ways = np.concatenate([np.roll(loop.points, -1, axis=0) - loop.points for loop in loops])
     gaps, segments = library("scipy.spatial", PURPOSE).cKDTree(starts + ways / 2).query(points, distance_upper_bound=limit)
     near = np.flatnonzero(np.isfinite(gaps))
     segments = segments[near]
-    left = _unit(np.cross(normals[near], ways[segments]))
+    left = unit(np.cross(normals[near], ways[segments]))
     return near, np.einsum("nd,nd->n", points[near] - starts[segments], left)
 
 

@@ -77,10 +77,8 @@ def _joined(parts: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.nda
     return faces, np.concatenate([owner for *_, owner in parts])
 
 
-def _with_cuts(
-    mesh: Mesh, scores: np.ndarray, pairs: np.ndarray, faces: np.ndarray, threes: np.ndarray, numbers: np.ndarray
-) -> Mesh:
-    """The mesh of the cut `faces`: a vertex on each of the crossed edges `pairs` (k, 2), and one amid those of each face of three labels."""
+def _with_cuts(mesh: Mesh, scores: np.ndarray, pairs: np.ndarray, faces: np.ndarray, threes: np.ndarray, numbers: np.ndarray) -> Mesh:
+    """The mesh of the cut `faces`: a vertex on each of the crossed edges `pairs` (k, 2), and one amid each face of three labels."""
     a, b = pairs.T
     labels = scores.argmax(axis=1)
     ahead = scores[a, labels[a]] - scores[a, labels[b]]

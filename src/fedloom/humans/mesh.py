@@ -33,11 +33,17 @@ class Mesh:
         normals = self.face_normals
         for corner in range(3):
             np.add.at(found, self.faces[:, corner], normals)
-        lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        return found / np.where(lengths > 0, lengths, 1.0)
+        return unit(found)
 
     def part(self, faces: np.ndarray) -> Mesh:
         """The mesh of `faces`, given by bool (m,) or by numbers, without the vertices that none of them has."""
         used, numbers = np.unique(self.faces[faces], return_inverse=True)
         colours = None if self.colours is None else self.colours[used]
         return Mesh(self.vertices[used], numbers.reshape(-1, 3), colours)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """`vectors` (n, 3) at length 1; those of length 0 as they are."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: np.ndarray = vectors / np.where(lengths > 0, lengths, 1.0)
+    return found

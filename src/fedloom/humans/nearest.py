@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fedloom.humans.extra import library
-from fedloom.humans.mesh import Mesh
+from fedloom.humans.mesh import Mesh, unit
 from fedloom.humans.topology import edges_of
 
 AT_ONCE = 8
@@ -90,7 +90,7 @@ def _pseudonormals(mesh: Mesh, closest: Nearest) -> np.ndarray:
     corners = mesh.vertices[mesh.faces[closest.faces]]
     weights = library("trimesh.triangles", PURPOSE).points_to_barycentric(corners, closest.points)
     away = weights < CORNER
-    of_faces = _unit(mesh.face_normals)
+    of_faces = unit(mesh.face_normals)
     of_edges, of_corners = _summed_normals(mesh, of_faces)
     at_edge = of_edges[closest.faces, (away.argmax(axis=1) + 1) % 3]
     at_corner = of_corners[mesh.faces[closest.faces, weights.argmax(axis=1)]]
@@ -104,12 +104,6 @@ def _summed_normals(mesh: Mesh, normals: np.ndarray) -> tuple[np.ndarray, np.nda
     for corner in range(3):
         np.add.at(of_edges, sides[:, corner], normals)
         here, after, before = (mesh.vertices[mesh.faces[:, (corner + turn) % 3]] for turn in (0, 1, 2))
-        cosines = np.einsum("md,md->m", _unit(after - here), _unit(before - here))
+        cosines = np.einsum("md,md->m", unit(after - here), unit(before - here))
         np.add.at(of_corners, mesh.faces[:, corner], normals * np.arccos(np.clip(cosines, -1, 1))[:, None])
     return of_edges[sides], of_corners
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: np.ndarray = vectors / np.where(lengths > 0, lengths, 1.0)
-    return found

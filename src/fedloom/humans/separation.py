@@ -120,10 +120,11 @@ def diffused(mesh: Mesh, voted: np.ndarray) -> np.ndarray:
 
 def without_islands(mesh: Mesh, labels: np.ndarray) -> np.ndarray:
     """`labels` (n,) of the vertices where every small piece of a layer has the label that most of its neighbours have."""
-    labels = labels.copy()
-    while len(moved := _islands(mesh, labels)):
-        pass
-    return labels
+    while True:
+        moved = _moved_from_islands(mesh, labels)
+        if (moved == labels).all():
+            return labels
+        labels = moved
 
 
 def majority(faces: np.ndarray, labels: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -179,8 +180,8 @@ def _weights(mesh: Mesh) -> Any:
     return library("scipy.sparse", PURPOSE).coo_matrix((np.concatenate([weights, weights]), both), shape=(n, n)).tocsr()
 
 
-def _islands(mesh: Mesh, labels: np.ndarray) -> np.ndarray:
-    """Gives the islands' vertices the label of their surroundings, in place; the numbers of those that changed."""
+def _moved_from_islands(mesh: Mesh, labels: np.ndarray) -> np.ndarray:
+    """`labels` where those of islands are the ones of most vertices on the shores around, as far as these are no islands themselves."""
     links, _ = edges_of(mesh.faces)
     pieces = connected_parts(links[labels[links[:, 0]] == labels[links[:, 1]]], len(labels))
     first = np.unique(pieces, return_index=True)[1]
@@ -189,9 +190,7 @@ def _islands(mesh: Mesh, labels: np.ndarray) -> np.ndarray:
     shore = island[pieces[a]] & ~island[pieces[b]]
     around = np.zeros((len(island), len(LAYERS)))
     np.add.at(around, (pieces[a[shore]], labels[b[shore]]), 1)
-    moved = np.flatnonzero(around.any(axis=1)[pieces])
-    labels[moved] = around.argmax(axis=1)[pieces[moved]]
-    return moved
+    return np.where(around.any(axis=1)[pieces], around.argmax(axis=1)[pieces], labels)
 
 
 def _is_island(areas: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -25,8 +25,8 @@ class Silhouettes:
     """V silhouettes with their cameras. A distance in a picture is negative inside of the silhouette, and 0 on its edge.
 
     `distances` float32 (V, H, W) in pixels, of a window of each picture around its silhouette; `corners` (V, 2) the window's first pixel,
-    `sizes` (V, 2) its width and height; `R` (V, 3, 3), `t` (V, 3), `K` (V, 3, 3), float32; `focal` (V,) in pixels; `whole` bool (V,) whether
-    the silhouette ends inside of the picture on all sides.
+    `sizes` (V, 2) its width and height; `K` (V, 3, 3), `R` (V, 3, 3) and `t` (V, 3), float32; `focal` (V,) in pixels; `whole` bool (V,)
+    whether the silhouette ends inside of the picture on all sides.
 
     A view in whose picture the silhouette is whole votes on every point: what is not in its picture is outside. A view whose silhouette
     is cut by the edge of the picture votes on what its picture shows only. `box` (2, 3) float64 is the box around the common volume.
@@ -64,16 +64,17 @@ class Silhouettes:
         return torch.where(self.whole[:, None] | (front & inside), found, torch.full_like(found, -torch.inf))
 
     def _looked_up(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances at `pixels` (V, n, 2), in pixels, and whether each lies in the window. Beyond it the squares of the nearest pixel's
-        distance and of the way to there add up: never more than the distance is, and as steep."""
+        """Distances at `pixels` (V, n, 2), in pixels, and whether each lies in the window. Beyond it, what the distance is at least: the
+        way to the sides of the silhouette, or the squares of the nearest pixel's distance and of the way to there, summed."""
         places = pixels - self.corners[:, None]
         held = torch.minimum(places.clamp(min=0.5), self.sizes[:, None] - 0.5)
         inside = ((places >= 0) & (places <= self.sizes[:, None])).all(dim=-1)
         height, width = self.distances.shape[1:]
         scaled = held / held.new_tensor([width, height]) * 2 - 1
         found = torch.nn.functional.grid_sample(self.distances[:, None], scaled[:, None], align_corners=False)[:, 0, 0]
-        beyond = torch.where(inside, torch.ones_like(found), found.square() + (places - held).square().sum(dim=-1)).sqrt()
-        return torch.where(inside, found, beyond), inside
+        to_sides = (places - torch.minimum(places.clamp(min=1), self.sizes[:, None] - 1)).square().sum(dim=-1)
+        beyond = torch.maximum(to_sides, found.square() + (places - held).square().sum(dim=-1))
+        return torch.where(inside, found, torch.where(inside, torch.ones_like(found), beyond).sqrt()), inside
 
 
 def silhouettes(cameras: Sequence[Camera], masks: Sequence[np.ndarray]) -> Silhouettes:
@@ -90,7 +91,9 @@ def silhouettes(cameras: Sequence[Camera], masks: Sequence[np.ndarray]) -> Silho
         torch.from_numpy(distances),
         _tensor([window.corner for window in windows]),
         _tensor([window.mask.shape[::-1] for window in windows]),
-        *(_tensor([getattr(camera, name) for camera in cameras]) for name in ("K", "R", "t")),
+        _tensor([camera.K for camera in cameras]),
+        _tensor([camera.R for camera in cameras]),
+        _tensor([camera.t for camera in cameras]),
         _tensor([np.sqrt(camera.K[0, 0] * camera.K[1, 1]) for camera in cameras]),
         torch.tensor([not any(window.cut) for window in windows]),
         _common_box(cameras, windows),
@@ -109,8 +112,8 @@ def signed_distances(mask: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """The part of a mask around its silhouette, with its first pixel (x, y), and which sides (left, top, right, bottom) of the picture cut it.
-    A picture's window is all of it where it is cut: what the picture shows has to be known."""
+    """The part of a mask around its silhouette, with its first pixel (x, y); the silhouette's `sides` (left, top, right, bottom) in the
+    picture, and at which of them the picture `cut` it: then the window is the whole picture, as all that it shows has to be known."""
 
     mask: np.ndarray
     corner: tuple[int, int]

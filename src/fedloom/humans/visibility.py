@@ -43,8 +43,8 @@ class Scene:
         return found
 
     def seen(self, camera: Camera, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """bool (n,): whether `camera` sees `points` (n, 3) of a surface with `normals` (n, 3): they are in its picture, face it, and nothing
-        stands before them."""
+        """bool (n,): whether `camera` sees `points` (n, 3) of a surface with `normals` (n, 3): they are in its picture, face it, and
+        nothing stands before them."""
         pixels, depths = camera.seen(points)
         towards = camera.centre - points
         found = (depths > 0) & (np.einsum("nd,nd->n", normals, towards) > 0)
