@@ -114,7 +114,7 @@ def test_islands_take_the_layer_around_them_and_shoes_stay_two():
 
 
 def test_a_large_further_piece_of_a_garment_stays():
-    box = isosurface(lambda points: np.abs(points / [0.4, 0.1, 0.4]).max(axis=1) * 0.1 - 0.1, BOX + [[0, 0, -0.9], [0, 0, -0.9]], 0.04)
+    box = isosurface(lambda points: np.abs(points / [0.4, 0.1, 0.4]).max(axis=1) * 0.1 - 0.1, BOX - np.array([0, 0, 0.9]), 0.04)
     labels = np.where(np.abs(box.vertices[:, 0]) < 0.05, BODY, UPPER)
     assert (without_islands(box, labels) == labels).all()
 

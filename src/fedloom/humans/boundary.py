@@ -6,7 +6,7 @@ loss of a field.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -114,12 +114,13 @@ def scores(mesh: Mesh, labels: np.ndarray, loops: Sequence[Loop]) -> np.ndarray:
     elsewhere `AROUND` edges or minus as many, as `labels` (n,) have it. What is equal on both sides of a boundary is where to cut."""
     limit = AROUND * _edge_length(mesh)
     found = np.where(labels[:, None] == np.arange(len(LAYERS)), limit, -limit)
-    normals = mesh.normals
-    for label in range(len(LAYERS)):
-        own = [loop for loop in loops if loop.label == label]
-        if own:
-            near, inside = _inside(mesh.vertices, normals, own, limit)
-            found[near, label] = inside
+    gaps = np.full(found.shape, np.inf)
+    for border, starts, ways in _borders(loops):
+        own = np.flatnonzero(np.isin(labels, border))
+        near, distances, inside = _inside(mesh.vertices[own], mesh.normals[own], starts, ways, limit)
+        closer = distances < gaps[own[near], border[0]]
+        rows = own[near][closer]
+        found[rows, border[0]], gaps[rows, border[0]] = inside[closer], distances[closer]
     kept = without_islands(mesh, found.argmax(axis=1))
     moved = kept != found.argmax(axis=1)
     found[moved] = np.where(kept[moved, None] == np.arange(len(LAYERS)), limit, -limit)
@@ -183,7 +184,7 @@ def _said(
     ways, weights = np.zeros(len(points)), np.zeros(len(points))
     seen = scene.seen(view.camera, points, normals)
     for border, spots in _label_edges(view.parsing).items():
-        own = np.flatnonzero(seen & (border == borders.T).all(axis=1))
+        own = np.flatnonzero(seen & (borders == np.array(border)[:, None]).all(axis=0))
         if len(own):
             pixels, _ = view.camera.seen(points[own])
             steps = (view.camera.seen(points[own] + STEP * across[own])[0] - pixels) / STEP
@@ -219,15 +220,25 @@ def _label_edges(parsing: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
     return {(a, b): spots[(kinds == (a, b)).all(axis=1)] for a, b in np.unique(kinds, axis=0).tolist()}
 
 
-def _inside(points: np.ndarray, normals: np.ndarray, loops: Sequence[Loop], limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which of `points` (n, 3) are nearer than `limit` to a loop, and how far each of them lies to its left."""
-    starts = np.concatenate([loop.points for loop in loops])
-    ways = np.concatenate([np.roll(loop.points, -1, axis=0) - loop.points for loop in loops])
-    gaps, segments = library("scipy.spatial", PURPOSE).cKDTree(starts + ways / 2).query(points, distance_upper_bound=limit)
+def _borders(loops: Sequence[Loop]) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray]]:
+    """For each layer and each that it borders on: their numbers, and where the pieces of the border start and the ways that they go."""
+    ends = [np.roll(loop.points, -1, axis=0) for loop in loops]
+    for border in sorted({(loop.label, other) for loop in loops for other in loop.others.tolist()}):
+        own = [loop.others == border[1] if loop.label == border[0] else np.zeros(len(loop.others), dtype=bool) for loop in loops]
+        starts = np.concatenate([loop.points[mine] for loop, mine in zip(loops, own, strict=True)])
+        yield border, starts, np.concatenate([end[mine] for end, mine in zip(ends, own, strict=True)]) - starts
+
+
+def _inside(
+    points: np.ndarray, normals: np.ndarray, starts: np.ndarray, ways: np.ndarray, limit: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of `points` (n, 3) are nearer than `limit` to the pieces of a border, their distances to them, and how far each of them lies to
+    their left, along the surface."""
+    gaps, pieces = library("scipy.spatial", PURPOSE).cKDTree(starts + ways / 2).query(points, distance_upper_bound=limit)
     near = np.flatnonzero(np.isfinite(gaps))
-    segments = segments[near]
-    left = unit(np.cross(normals[near], ways[segments]))
-    return near, np.einsum("nd,nd->n", points[near] - starts[segments], left)
+    pieces = pieces[near]
+    left = unit(np.cross(normals[near], ways[pieces]))
+    return near, gaps[near], np.einsum("nd,nd->n", points[near] - starts[pieces], left)
 
 
 def _edge_length(mesh: Mesh) -> float:

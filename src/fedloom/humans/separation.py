@@ -190,7 +190,7 @@ def _moved_from_islands(mesh: Mesh, labels: np.ndarray) -> np.ndarray:
     shore = island[pieces[a]] & ~island[pieces[b]]
     around = np.zeros((len(island), len(LAYERS)))
     np.add.at(around, (pieces[a[shore]], labels[b[shore]]), 1)
-    return np.where(around.any(axis=1)[pieces], around.argmax(axis=1)[pieces], labels)
+    return np.where(around.max(axis=1)[pieces] > 0, around.argmax(axis=1)[pieces], labels)
 
 
 def _is_island(areas: np.ndarray, labels: np.ndarray) -> np.ndarray:
