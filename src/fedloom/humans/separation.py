@@ -38,8 +38,8 @@ PIECES: Mapping[str, int] = {"hair": 1, "upper": 1, "lower": 1, "shoes": 2}
 SIZEABLE = 0.2
 """A further piece stays if it has this share of its layer's area: an arm held before a jacket divides it."""
 
-SPECK = 0.004
-"""The area in square metres below which a piece of skin is none."""
+SPECK = 0.008
+"""The area in square metres below which a piece of skin is none: that of a child's hand is twice as much."""
 
 BLUR = 1.0
 """The standard deviation of the blur of hard labels, in pixels."""
