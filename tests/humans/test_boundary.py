@@ -129,6 +129,7 @@ def test_the_laplacian_term_is_the_square_of_the_bend():
     assert term.item() == pytest.approx(2)
     term.backward()
     assert points.grad[4].tolist() == [0, 0, 0]
+    assert laplacian_term(points, []).item() == 0
     # 2/4 (b0 - b1/2 - b3/2) of the bends b0 = (-1, -1, 0), b1 = (1, -1, 0), b3 = (-1, 1, 0)
     assert points.grad[0].tolist() == pytest.approx([-0.5, -0.5, 0])
 

@@ -43,6 +43,9 @@ SHORTEST = 5
 STEP = 1e-4
 """Metres of the differences that say how fast a point moves in a picture."""
 
+RIM = 0.1
+"""The cosine between normal and view up to which, about, a point is seen edge-on."""
+
 AROUND = 4
 """So many edges' lengths from a loop, vertices are given a distance to it."""
 
@@ -129,7 +132,9 @@ def scores(mesh: Mesh, labels: np.ndarray, loops: Sequence[Loop]) -> np.ndarray:
 
 def laplacian_term(points: Tensor, chains: Sequence[np.ndarray]) -> Tensor:
     """The mean square of the distance, in metres, between each point of the closed `chains` (numbers of `points` (n, 3)) and the middle of
-    its two neighbours. Differentiable in `points`."""
+    its two neighbours; 0 without a chain. Differentiable in `points`."""
+    if not chains:
+        return points.sum() * 0
     bends = [points[chain] - (points[np.roll(chain, 1)] + points[np.roll(chain, -1)]) / 2 for chain in chains]
     return torch.cat(bends).square().sum(dim=1).mean()
 
@@ -139,14 +144,14 @@ def silhouette_term(points: Tensor, hull: Silhouettes) -> Tensor:
     return hull.hull(points).clamp(min=0).square().mean()
 
 
-def rim_term(points: Tensor, normals: Tensor, hull: Silhouettes, width: float = 0.1) -> Tensor:
+def rim_term(points: Tensor, normals: Tensor, hull: Silhouettes) -> Tensor:
     """The mean square, in square metres, of the distance to the silhouettes' edges of what of a surface should lie on them: `points` (n, 3)
-    of each view, weighed by exp(-cos^2 / (2 width^2)) of the angle between their unit `normals` and the view. Only meant for points that
+    of each view, weighed by exp(-cos^2 / (2 RIM^2)) of the angle between their unit `normals` and the view. Only meant for points that
     nothing hides beside the rim: in each view those within 2 `LONGEST` of the edge. Differentiable."""
     distances = hull.by_view(points)
     centres = -torch.einsum("vij,vi->vj", hull.R, hull.t)
     towards = torch.nn.functional.normalize(centres[:, None] - points, dim=-1)
-    weights = torch.exp(-(towards * normals).sum(dim=-1).square() / (2 * width**2)) * (distances.abs() < 2 * LONGEST)
+    weights = torch.exp(-(towards * normals).sum(dim=-1).square() / (2 * RIM**2)) * (distances.abs() < 2 * LONGEST)
     return (weights * torch.where(weights > 0, distances, torch.zeros_like(distances)).square()).sum() / weights.sum().clamp(min=1e-9)
 
 
