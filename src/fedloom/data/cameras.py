@@ -78,6 +78,16 @@ class Camera:
         return {"K": self.K.tolist(), "R": self.R.tolist(), "t": self.t.tolist(), "width": self.width, "height": self.height}
 
 
+def looking_at(eye: np.ndarray, target: np.ndarray, focal: float, width: int, height: int) -> Camera:
+    """A camera at `eye` (3,) with `target` (3,) in the middle of its picture and the world's z axis upwards; `focal` in pixels."""
+    forward = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    R = np.stack([right, np.cross(forward, right), forward])
+    K = np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+    return Camera(K, R, -R @ eye, width, height)
+
+
 def camera_of(plain: Mapping[str, Any], where: str) -> Camera:
     """The camera that `Camera.plain` wrote. Raises DataError, which begins with `where`, for a key that is missing or cannot be."""
     K, R, t = (_matrix(plain, key, shape, where) for key, shape in (("K", (3, 3)), ("R", (3, 3)), ("t", (3,))))

@@ -22,7 +22,8 @@ USED = ("path",)
 
 
 def capture_rows(rest: str) -> SourceRows:
-    """The captures of the folder `rest`: rows with the columns path (a person's folder) and client (its name).
+    """The captures of the folder `rest`: rows with the columns path (a person's folder), client (its name), and the "fields" of its
+    cameras.json.
 
     Raises DataError for a folder without subfolders, and for a person's folder with a file or a key missing.
     """
@@ -31,7 +32,7 @@ def capture_rows(rest: str) -> SourceRows:
     if not people:
         raise DataError(f"{folder}: holds no captures; expected one subfolder per person, with {CAMERAS} in it")
     files = [path for person in people for path in _files_of(person)]
-    rows = [Row({"path": person, "client": person.name}, str(person)) for person in people]
+    rows = [Row({**_fields(person), "path": person, "client": person.name}, str(person)) for person in people]
     digest = sha256_of_files({str(path.relative_to(folder)): path for path in files})
     return SourceRows(rows, str(folder), sha256=digest, reads=Capture.kind)
 
@@ -39,8 +40,9 @@ def capture_rows(rest: str) -> SourceRows:
 def read_captures(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provenance) -> Records:
     """One capture per row: what cameras.json of the folder in its column `path` lists; every other column becomes a field.
 
-    cameras.json is {"views": [{"image": "a.png", "mask": "m.png", "parsing": "p.png", "camera": {"K", "R", "t", "width", "height"}}]}; its
-    paths are from the person's folder, and a view may be without mask and parsing. Raises DataError with the file and the view for a key
+    cameras.json is {"views": [{"image": "a.png", "mask": "m.png", "parsing": "p.png", "camera": {"K", "R", "t", "width", "height"}}],
+    "fields": {"studio": "north"}}; its paths are from the person's folder, a view may be without mask and parsing, and fields may be left
+    out. Raises DataError with the file and the view for a key
     or a file that is missing, and for a camera that cannot be.
     """
     return checked_records(Capture.kind, rows, partial(_capture, provenance), provenance, _described)
@@ -57,7 +59,21 @@ def _capture(provenance: Provenance, row: Row) -> Capture:
     return Capture(_views(Path(row.columns["path"])), provenance, other_fields(row, USED))
 
 
+def _fields(person: Path) -> dict[str, str]:
+    fields = _content(person).get("fields", {})
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        raise DataError(f'{person / CAMERAS}: "fields" should be an object of texts, such as {{"studio": "north"}}')
+    return fields
+
+
 def _views(person: Path) -> tuple[View, ...]:
+    cameras, views = person / CAMERAS, _content(person).get("views")
+    if not isinstance(views, list) or not views:
+        raise DataError(f'{cameras}: should have a list "views" with one object per photograph')
+    return tuple(_view(view, person, f"{cameras}: view {number}") for number, view in enumerate(views, start=1))
+
+
+def _content(person: Path) -> dict[str, Any]:
     cameras = person / CAMERAS
     try:
         content = json.loads(cameras.read_text(encoding="utf-8-sig"))
@@ -67,10 +83,7 @@ def _views(person: Path) -> tuple[View, ...]:
         raise DataError(f"{cameras}: cannot be read ({error.strerror or type(error).__name__})") from None
     except (ValueError, RecursionError):
         raise DataError(f"{cameras}: is not valid JSON; mend it") from None
-    views = content.get("views") if isinstance(content, dict) else None
-    if not isinstance(views, list) or not views:
-        raise DataError(f'{cameras}: should have a list "views" with one object per photograph')
-    return tuple(_view(view, person, f"{cameras}: view {number}") for number, view in enumerate(views, start=1))
+    return content if isinstance(content, dict) else {}
 
 
 def _view(view: Any, person: Path, where: str) -> View:
