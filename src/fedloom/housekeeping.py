@@ -23,6 +23,7 @@ KINDS = {
     "likelihoods": "how likely models found the answers of suites",
     "wheels": "downloaded packages that models and demo data come in",
     "models": "models made ready to load",
+    "captures": "captures of people made of capsules",
     "garments": "clothes and hair of synthetic people, made ready to load",
 }
 

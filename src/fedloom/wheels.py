@@ -19,7 +19,6 @@ from pathlib import Path
 from fedloom.errors import FedloomError
 from fedloom.files import cache_folder, disk_errors_named, local_path, scratch_folder, sha256_of
 
-
 NPM_REGISTRY = "https://registry.npmjs.org"
 
 
@@ -47,7 +46,7 @@ def fetch_npm_package(name: str, version: str, sha256: str, size: int, purpose: 
     """The path of the .tgz of a package of npm, from FEDLOOM_WHEELS, the cache or the registry that NPM_CONFIG_REGISTRY names, in this
     order; else as `fetch_wheel`."""
     filename = f"{name}-{version}.tgz"
-    registry = os.environ.get("NPM_CONFIG_REGISTRY") or os.environ.get("npm_config_registry") or NPM_REGISTRY
+    registry = os.environ.get("NPM_CONFIG_REGISTRY") or NPM_REGISTRY
 
     def download(folder: Path) -> None:
         _https_download(f"{registry.rstrip('/')}/{name}/-/{filename}", folder / filename)

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fedloom.cli import bench_data, bench_run, results, runs  # noqa: F401 - the first two add their commands to bench
+from fedloom.cli import bench_data, bench_run, humans_synth, results, runs  # noqa: F401 - the first three add commands to families
 from fedloom.cli.audit import audit_app
 from fedloom.cli.bench_analyse import bench_app
 from fedloom.cli.catalogues import data_app, models_app, recipes_app
 from fedloom.cli.evaluate import evaluate
 from fedloom.cli.generate import generate_app
+from fedloom.cli.humans import humans_app
 from fedloom.cli.parts import err
 from fedloom.cli.privacy import privacy_app
 from fedloom.cli.safety import repair, safety_app
@@ -37,6 +38,7 @@ for name, commands in {
     "privacy": privacy_app,
     "generate": generate_app,
     "bench": bench_app,
+    "humans": humans_app,
 }.items():
     app.add_typer(commands, name=name)
 for command in (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedloom.data.bench_sets import BENCH_SETS, bench_rows
+from fedloom.data.capsule_people import capsule_people
 from fedloom.data.captures import capture_rows
 from fedloom.data.client_files import client_file_rows
 from fedloom.data.digits import digits
@@ -46,6 +47,7 @@ forms: Registry[Callable[[str], SourceRows]] = Registry("source form")
 PLACES = {"captures", "documents", "pictures", *PICTURE_SETS, *BENCH_SETS}
 """The forms whose REST is a folder or a file: a recipe keeps its absolute path."""
 
+sources.register("capsule-people")(capsule_people)
 sources.register("digits")(digits)
 sources.register("evals-demo")(evals_demo)
 sources.register("owners-demo")(owners_demo)

@@ -77,16 +77,19 @@ class Studio:
 @dataclass(frozen=True, eq=False)
 class Dressed:
     """A person in their pose, standing on z = 0. `body` is all of the skin and the eyes; `surfaces` are what is worn, and of the body what
-    clothes do not hide; `garments` are the names of the surfaces after the first."""
+    clothes do not hide, the faces `shown` (m,)."""
 
     body: Mesh = field(repr=False)
     translation: np.ndarray = field(repr=False)
     surfaces: tuple[Surface, ...] = field(repr=False)
-    garments: tuple[str, ...]
+    shown: np.ndarray = field(repr=False)
 
 
 def studio_of(number: int, of: int, wardrobe: Mapping[str, Garment]) -> Studio:
-    """Studio `number`, from 0, of `of`: with several, heights grow from studio to studio by 8 cm, and each has half of every layer's garments."""
+    """Studio `number`, from 0, of `of`.
+
+    With several, people of each are 8 cm taller on average than those of the one before, and each has half of the garments of every layer.
+    """
     if of == 1:
         return Studio("studio-0", MEAN_HEIGHT, HEIGHT_SPREAD, tuple(wardrobe))
     by_layer = {layer: [name for name, garment in wardrobe.items() if garment.layer == layer] for layer in WORN}
@@ -150,11 +153,12 @@ def dressed(person: Person, body: LinearBody, wardrobe: Mapping[str, Garment]) -
     ]
     ground = np.array([0.0, 0.0, -min(float(one[:, 2].min()) for one in (posed[:SKIN], *worn))])
     skin = Mesh(posed + ground, body.faces, body_colours(person, body))
-    surfaces = [Surface("body", replace(skin, faces=body.faces[uncovered(body.faces, garments)]))]
+    shown = uncovered(body.faces, garments)
+    surfaces = [Surface("body", replace(skin, faces=body.faces[shown]))]
     for garment, vertices in zip(garments, worn, strict=True):
         texture = dyed(garment.texture, person.dyes[garment.layer])
         surfaces.append(Surface(garment.layer, Mesh(vertices + ground, garment.faces), texture, garment.uvs, garment.face_uvs))
-    return Dressed(skin, ground, tuple(surfaces), tuple(garment.name for garment in garments))
+    return Dressed(skin, ground, tuple(surfaces), shown)
 
 
 def layered(vertices: Sequence[np.ndarray], garments: Sequence[Garment], skin: Mesh) -> list[np.ndarray]:

@@ -29,8 +29,10 @@ UPRIGHT: Turns = {
 }
 
 STYLES: dict[str, Turns] = {
-    "standing": UPRIGHT | {"shoulder": ((-4, 4), (2, 6), STILL), "upper_arm": ((-12, 10), (10, 20), STILL), "forearm": ((-25, 5), STILL, STILL)},
-    "walking": UPRIGHT | {"shoulder": ((-4, 4), (2, 6), STILL), "upper_arm": ((-4, 4), (9, 18), STILL), "forearm": ((-30, -5), STILL, STILL)},
+    "standing": UPRIGHT
+    | {"shoulder": ((-4, 4), (2, 6), STILL), "upper_arm": ((-12, 10), (10, 20), STILL), "forearm": ((-25, 5), STILL, STILL)},
+    "walking": UPRIGHT
+    | {"shoulder": ((-4, 4), (2, 6), STILL), "upper_arm": ((-4, 4), (9, 18), STILL), "forearm": ((-30, -5), STILL, STILL)},
     "a_pose": UPRIGHT
     | {
         "thigh": ((-3, 3), (-9, -3), (-5, 5)),
@@ -45,7 +47,8 @@ STYLES: dict[str, Turns] = {
         "upper_arm": ((-15, 5), (-55, -20), STILL),
         "forearm": ((-20, 5), STILL, STILL),
     },
-    "gesturing": UPRIGHT | {"shoulder": ((-6, 3), (0, 6), STILL), "upper_arm": ((-30, 5), (0, 16), STILL), "forearm": ((-75, -5), STILL, STILL)},
+    "gesturing": UPRIGHT
+    | {"shoulder": ((-6, 3), (0, 6), STILL), "upper_arm": ((-30, 5), (0, 16), STILL), "forearm": ((-75, -5), STILL, STILL)},
 }
 SHARES = {"standing": 0.3, "walking": 0.25, "a_pose": 0.2, "arms_raised": 0.1, "gesturing": 0.15}
 """How many people are in each style."""

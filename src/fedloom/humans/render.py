@@ -93,7 +93,7 @@ class Scene:
         self._normals = [surface.mesh.normals for surface in surfaces]
 
     def view(self, camera: Camera, light: Light) -> RenderedView:
-        """What `camera` sees. Colours at edges are the mean of four rays; labels, depth and normals are of the ray of the pixel's centre."""
+        """What `camera` sees. Colours at edges are means of four rays; labels, depth and normals are of the ray of the pixel's centre."""
         pixels = self._within(camera)
         hits = self._cast(np.broadcast_to(camera.centre, (len(pixels), 3)), camera.rays(pixels))
         places = _numbers(pixels[hits.rays], camera)
@@ -113,16 +113,20 @@ class Scene:
         return RenderedView((rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8), parsing, depth, normals)
 
     def visible_faces(self, directions: np.ndarray) -> list[np.ndarray]:
-        """For each surface, which of its faces (m,) can be seen from far away in one of `directions` (n, 3) at least, from either side."""
+        """For each surface, which of its faces (m,) can be seen from far away in one of `directions` (n, 3) at least, from either side.
+
+        What is see-through in its middle is not seen.
+        """
         found = []
         for surface in self.surfaces:
             centres = surface.mesh.vertices[surface.mesh.faces].mean(axis=1)
+            middles = np.full((len(centres), 3), 1 / 3)
             seen = np.zeros(len(centres), dtype=bool)
             for direction in directions:
                 left = np.flatnonzero(~seen)
                 away = np.broadcast_to(direction, (len(left), 3))
                 seen[left] = self._tree.run(_float32(centres[left] + STEP * away), _float32(away)) < 0
-            found.append(seen)
+            found.append(seen & (surface.colours_at(np.arange(len(centres)), middles)[:, 3] >= SEE_THROUGH))
         return found
 
     def _within(self, camera: Camera) -> np.ndarray:
@@ -219,7 +223,7 @@ def _ring_camera(
     angle = 2 * np.pi * (number + rng.uniform(-0.15, 0.15)) / count
     distance = 1.75 * height * rng.uniform(0.96, 1.06)
     up = heights[number % len(heights)] * height / 2 + rng.uniform(-0.04, 0.04)
-    eye = centre + [distance * np.sin(angle), -distance * np.cos(angle), up]
+    eye = centre + np.array([distance * np.sin(angle), -distance * np.cos(angle), up])
     return looking_at(eye, centre + rng.uniform(-0.02, 0.02, 3), size * 1.45, size, size)
 
 

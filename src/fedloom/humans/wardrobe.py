@@ -32,7 +32,7 @@ FORMAT = 1
 """Counted up when the kept file holds something else."""
 
 FEMALE = ("female_casualsuit01", "female_casualsuit02", "female_elegantsuit01", "female_sportsuit01")
-MALE = tuple(f"male_casualsuit{number:02}" for number in range(1, 7)) + ("male_elegantsuit01",)
+MALE = (*(f"male_casualsuit{number:02}" for number in range(1, 7)), "male_elegantsuit01")
 SHOES = tuple(f"shoes{number:02}" for number in range(1, 7))
 HAIR = ("afro01", "bob01", "bob02", "Braid01", "long01", "ponytail01", "short01", "short02", "short03", "short04")
 

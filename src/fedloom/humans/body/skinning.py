@@ -1,4 +1,4 @@
-"""Linear blend skinning: joints turn along the kinematic chain, and every vertex follows the joints that it hangs on. All is differentiable.
+"""Linear blend skinning: joints turn along the kinematic chain, and a vertex follows the joints that it hangs on. All is differentiable.
 
 Lewis et al., "Pose space deformation", SIGGRAPH 2000; notation of Loper et al., "SMPL", SIGGRAPH Asia 2015, eqs. 2 to 4.
 """
