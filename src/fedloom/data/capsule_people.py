@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def capsule_person(number: int) -> CapsulePerson:
     skin, hair = np.array([0.85, 0.65, 0.52]) * rng.uniform(0.5, 1.05), np.array([0.3, 0.2, 0.12]) * rng.uniform(0.5, 1.8)
     tall = HEIGHTS[studio] / 1.75 + rng.uniform(-0.02, 0.02)
     arm, leg = rng.uniform(0.25, 0.7), rng.uniform(0.05, 0.16)
-    parts = [
+    parts: list[tuple[str, Any, Any, Any, float]] = [
         ("skin", skin, (0, 0, 1.60), (0, 0, 1.63), 0.105),
         ("hair", hair, (0, 0.02, 1.66), (0, 0.035, 1.63), 0.11),
         ("skin", skin, (0, 0, 1.42), (0, 0, 1.55), 0.05),
@@ -94,10 +95,16 @@ def capsule_person(number: int) -> CapsulePerson:
             ("lower", lower, hip, foot, 0.085),
             ("shoes", (0.12, 0.1, 0.1), foot - (0, 0, 0.04), foot - (0, 0.14, 0.05), 0.05),
         ]
-    names, colours, starts, ends, radii = zip(*parts, strict=True)
-    labels = np.array([PARSING.index(name) for name in names], dtype=np.uint8)
-    sizes = [np.array(one, dtype=np.float64) * tall for one in (starts, ends, radii)]
-    return CapsulePerson(f"person-{number}", STUDIOS[studio], *sizes, labels, np.array(colours, dtype=np.float64))
+    labels, colours, starts, ends, radii = zip(*parts, strict=True)
+    return CapsulePerson(
+        name=f"person-{number}",
+        studio=STUDIOS[studio],
+        starts=np.array(starts, dtype=np.float64) * tall,
+        ends=np.array(ends, dtype=np.float64) * tall,
+        radii=np.array(radii) * tall,
+        labels=np.array([PARSING.index(label) for label in labels], dtype=np.uint8),
+        colours=np.array(colours, dtype=np.float64),
+    )
 
 
 def capsule_cameras(person: CapsulePerson, views: int = VIEWS, size: int = SIZE) -> list[Camera]:
@@ -137,7 +144,7 @@ def photograph(person: CapsulePerson, camera: Camera) -> tuple[Photograph, np.nd
     normals = _normals(person, points, nearest[hit])
     shade = AMBIENT + (1 - AMBIENT) * np.maximum(normals @ LAMP, 0.0)
     size = (camera.height, camera.width)
-    rgb, parsing, depth = np.tile(np.float64(WALL), (*size, 1)), np.zeros(size, dtype=np.uint8), np.zeros(size)
+    rgb, parsing, depth = np.tile(np.array(WALL), (*size, 1)), np.zeros(size, dtype=np.uint8), np.zeros(size)
     rgb.reshape(-1, 3)[hit] = person.colours[nearest[hit]] * shade[:, None]
     parsing.flat[hit] = person.labels[nearest[hit]]
     depth.flat[hit] = far[hit] * (directions[hit] @ camera.forward)

@@ -36,8 +36,9 @@ WHITE, IRIS = np.array([0.92, 0.92, 0.9]), np.array([0.25, 0.18, 0.12])
 
 OVER = (("shoes", "lower"), ("lower", "upper"), ("upper", "hair"))
 """Which layer lies over which, from inside to outside."""
-GAP, REACH, NEIGHBOURS = 0.005, 0.04, 8
-"""Metres between two layers, metres from which on an inner layer does not matter, and how many of its vertices are looked at."""
+GAP, REACH, NEIGHBOURS, SLOPE = 0.005, 0.04, 24, 0.25
+"""Metres between two layers, metres from which on an inner layer does not matter, how many of its vertices are looked at, and how much
+lower an outer layer may be for each metre beside them: faces of trousers are 4 cm long, and their middles must not cut through a shoe."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def layered(vertices: Sequence[np.ndarray], garments: Sequence[Garment], skin: M
     """The garments' vertices (n, 3) on the canonical `skin`, moved outwards where a garment of another suit would cut through them.
 
     Trousers go over shoes, an upper garment over a lower one, hair over all. Heights are measured from the nearest vertex of the skin along
-    its normal: next to an inner vertex of height h at a distance of d, an outer one is at least GAP + h - d / 2 high.
+    its normal: next to an inner vertex of height h at a distance of d, an outer one is at least GAP + h - SLOPE d high.
     """
     tree = _tree(skin.vertices)
     normals, found = skin.normals, {garment.layer: own for garment, own in zip(garments, vertices, strict=True)}
@@ -175,7 +176,7 @@ def layered(vertices: Sequence[np.ndarray], garments: Sequence[Garment], skin: M
             continue
         below, above = ((own, *_heights(own, tree, skin.vertices, normals)) for own in (found[inner], found[outer]))
         apart, near = _tree(below[0]).query(above[0], k=NEIGHBOURS)
-        least = (GAP + below[1][near] - apart / 2).max(axis=1)
+        least = (GAP + below[1][near] - SLOPE * apart).max(axis=1)
         short = np.where(apart[:, 0] < REACH, np.maximum(least - above[1], 0.0), 0.0)
         found[outer] = above[0] + short[:, None] * above[2]
     return [found[garment.layer] for garment in garments]
@@ -203,7 +204,7 @@ def skin_faces(body: LinearBody) -> np.ndarray:
 
 def body_colours(person: Person, body: LinearBody) -> np.ndarray:
     """float32 (V, 3): skin, underwear over trunk and hips, and eyes."""
-    colours = np.tile(np.float64(person.skin), (len(body.mean), 1))
+    colours = np.tile(np.array(person.skin), (len(body.mean), 1))
     colours[worn_under(body)] = person.underwear
     eyes = np.array(EYES)
     colours[eyes] = WHITE

@@ -9,7 +9,7 @@ import numpy as np
 Range = tuple[float, float]
 """Degrees, from and to."""
 
-Turns = Mapping[str, tuple[Range, Range, Range]]
+Turns = dict[str, tuple[Range, Range, Range]]
 """joint of the left side or of the middle -> ranges of its turns about x, y and z. About x: forwards is below 0, backwards above.
 About y: an arm sinks above 0, a leg moves inwards above 0. About z: a turn to the left is above 0."""
 

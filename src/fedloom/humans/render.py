@@ -106,7 +106,7 @@ class Scene:
         depth.flat[places] = hits.distances * (directions @ camera.forward)
         facing = self._facing(hits, directions)
         normals.reshape(-1, 3)[places] = facing
-        rgb = np.tile(np.float64(light.wall), (*size, 1))
+        rgb = np.tile(np.array(light.wall), (*size, 1))
         rgb.reshape(-1, 3)[places] = self._shaded(hits, facing, light)
         edges = np.flatnonzero(_is_edge(surface, depth))
         rgb.reshape(-1, 3)[edges] = self._smoothed(edges, camera, light)
@@ -193,7 +193,7 @@ class Scene:
         pixels = (camera.pixel_centres()[places][:, None] + CORNERS).reshape(-1, 2)
         directions = camera.rays(pixels)
         hits = self._cast(np.broadcast_to(camera.centre, directions.shape), directions)
-        found = np.tile(np.float64(light.wall), (len(pixels), 1))
+        found = np.tile(np.array(light.wall), (len(pixels), 1))
         found[hits.rays] = self._shaded(hits, self._facing(hits, directions[hits.rays]), light)
         smoothed: np.ndarray = found.reshape(-1, len(CORNERS), 3).mean(axis=1)
         return smoothed

@@ -21,8 +21,8 @@ MESHES, FACTS = "truth.safetensors", "truth.json"
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is true of a capture. `layers` are whole meshes with colours, by layer: "body" is all of the skin and the eyes, under the clothes
-    too; `seen` (m,) says for each which of its faces can be seen from outside, through nothing.
+    """What is true of a capture. `layers` are whole meshes with colours, by layer: "body" is all of the skin and the eyes, clothes or not;
+    `seen` (m,) says for each which of its faces can be seen from outside.
 
     `shape` (S,), `pose` (J, 3) and `translation` (3,) are those of the packaged body. `facts` are the seed, the studio, the style of the
     pose, the garments with their dyes, and the settings of the pictures.

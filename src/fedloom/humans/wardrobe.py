@@ -162,11 +162,11 @@ def split_suit(name: str, item: Arrays) -> dict[str, dict[str, np.ndarray]]:
     mean = body.mean.numpy().astype(np.float64)
     pelvis, waist = (float(body.mean_joints[body.joint_names.index(joint), 2]) for joint in ("pelvis", "spine2"))
     vertices = bound(_garment(name, item), mean)
-    upper = _nearest_large(vertices, item["faces"], waist)
+    upper: np.ndarray = _nearest_large(vertices, item["faces"], waist)
     if upper.all() or not upper.any():
         upper = vertices[:, 2] > pelvis + BELT * (waist - pelvis)
     above = _nearest(vertices, upper, mean)
-    faces = upper[item["faces"]].all(axis=1)
+    faces = np.all(upper[item["faces"]], axis=1)
     return {
         f"{name}.{layer}": _part(item, chosen) | {"hides": item["hides"] & covered}
         for layer, chosen, covered in (("upper", faces, above), ("lower", ~faces, ~above))
