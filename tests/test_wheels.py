@@ -1,13 +1,15 @@
 """A wheel is announced, verified and kept once; what is not the pinned file never stays."""
 
 import hashlib
+import io
 import subprocess
+import urllib.error
 from pathlib import Path
 
 import pytest
 
 from fedloom import wheels
-from fedloom.wheels import WheelError, fetch_wheel
+from fedloom.wheels import WheelError, fetch_npm_package, fetch_wheel
 
 CONTENT = b"a wheel"
 PINNED = hashlib.sha256(CONTENT).hexdigest()
@@ -90,3 +92,55 @@ def test_a_wrong_wheel_carried_by_hand_is_named(cache, pip, tmp_path, monkeypatc
     monkeypatch.setenv("FEDLOOM_WHEELS", str(tmp_path))
     with pytest.raises(WheelError, match=f"FEDLOOM_WHEELS.*{FILENAME}"):
         fetch()
+
+
+class Registry:
+    """An npm registry that answers with `CONTENT`, or cannot be reached, and remembers the addresses."""
+
+    def __init__(self, reached=True):
+        self.reached = reached
+        self.asked = []
+
+    def __call__(self, address, timeout):
+        self.asked.append(address)
+        if not self.reached:
+            raise urllib.error.URLError("no route")
+        return io.BytesIO(CONTENT)
+
+
+def npm(monkeypatch, registry, sha256=PINNED):
+    monkeypatch.setattr(wheels.urllib.request, "urlopen", registry)
+    return fetch_npm_package("pack", "1.0", sha256, 89_000_000, "the clothes")
+
+
+def test_a_package_of_npm_is_announced_and_fetched_once_from_the_registry(cache, monkeypatch, capsys):
+    monkeypatch.delenv("NPM_CONFIG_REGISTRY", raising=False)
+    registry = Registry()
+    assert npm(monkeypatch, registry) == npm(monkeypatch, registry) == cache / "pack-1.0.tgz"
+    assert registry.asked == ["https://registry.npmjs.org/pack/-/pack-1.0.tgz"]
+    assert "fetching pack@1.0 from the package index for the clothes: 89 MB" in capsys.readouterr().err
+
+
+def test_another_registry_is_named_in_the_environment_and_must_be_safe(cache, monkeypatch):
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://mirror.example/npm/")
+    registry = Registry()
+    npm(monkeypatch, registry)
+    assert registry.asked == ["https://mirror.example/npm/pack/-/pack-1.0.tgz"]
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://mirror.example")
+    with pytest.raises(WheelError, match="should begin with https"):
+        npm(monkeypatch, registry, "0" * 64)
+
+
+def test_a_package_of_npm_that_cannot_be_had_is_one_line(cache, monkeypatch):
+    with pytest.raises(WheelError, match=r"cannot be fetched .*no route.*FEDLOOM_WHEELS") as caught:
+        npm(monkeypatch, Registry(reached=False))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(WheelError, match="not the pinned one"):
+        npm(monkeypatch, Registry(), "0" * 64)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_package_of_npm_may_be_carried_by_hand(tmp_path, cache, monkeypatch):
+    (tmp_path / "pack-1.0.tgz").write_bytes(CONTENT)
+    monkeypatch.setenv("FEDLOOM_WHEELS", str(tmp_path))
+    assert npm(monkeypatch, Registry(reached=False)) == tmp_path / "pack-1.0.tgz"

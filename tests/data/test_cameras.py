@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from capture_folders import camera
 
-from fedloom.data.cameras import camera_of
+from fedloom.data.cameras import camera_of, looking_at
 from fedloom.errors import DataError
 
 TURNED = [[0, -1, 0], [0, 0, -1], [1, 0, 0]]
@@ -68,3 +68,11 @@ def test_a_camera_that_cannot_be_is_one_line(change, problem):
 def test_a_missing_matrix_is_named(key):
     with pytest.raises(DataError, match=f"view 3: has no {key}"):
         camera_of({name: value for name, value in camera().plain().items() if name != key}, "view 3")
+
+
+def test_a_camera_that_looks_at_a_point_shows_it_in_the_middle_with_up_upwards():
+    one = looking_at(np.array([3.0, -4.0, 1.0]), np.array([0.0, 0.0, 1.0]), 50.0, 40, 30)
+    pixels, depths = one.seen(np.array([[0, 0, 1], [0, 0, 2], [4, 3, 1]], dtype=float))
+    assert pixels == pytest.approx(np.array([[20, 15], [20, 5], [70, 15]]))
+    assert depths == pytest.approx([5, 5, 5])
+    assert camera_of(one.plain(), "it").centre == pytest.approx([3, -4, 1])

@@ -40,6 +40,19 @@ def test_every_subfolder_is_one_person_seen_from_several_sides(tmp_path):
     assert load(tmp_path).sha256 != loaded.sha256
 
 
+def test_fields_of_cameras_json_are_those_of_the_record(tmp_path):
+    views = [{"image": "a.png", "camera": CAMERA}]
+    write(tmp_path / "ann", json.dumps({"views": views, "fields": {"studio": "north", "client": "bo"}}), "a.png")
+    assert next(iter(load(tmp_path).records)).fields == {"studio": "north", "client": "ann"}
+
+
+@pytest.mark.parametrize("fields", [["north"], {"studio": 3}])
+def test_fields_that_are_no_texts_are_one_line(tmp_path, fields):
+    write(tmp_path / "ann", json.dumps({"views": [{"image": "a.png", "camera": CAMERA}], "fields": fields}), "a.png")
+    with pytest.raises(DataError, match=r'ann/cameras\.json: "fields" should be an object of texts'):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("views", "problem"),
     [

@@ -42,8 +42,8 @@ def test_a_pose_of_zeros_is_the_canonical_pose_and_a_translation_moves_all():
 def test_a_bent_knee_moves_the_lower_leg_alone():
     pose = STILL.clone()
     pose[BODY.joint_names.index("left_calf"), 0] = 0.5
-    moved = (BODY.posed(torch.zeros(BODY.shapes), pose, torch.zeros(3)) - BODY.mean).norm(dim=1).numpy()
-    part = np.array(BODY.part_names)[BODY.parts]
+    moved = (BODY.posed(torch.zeros(BODY.shapes), pose, torch.zeros(3)) - BODY.mean).norm(dim=1).numpy()[:SKIN]
+    part = np.array(BODY.part_names)[BODY.parts[:SKIN]]
     assert moved[part == "left foot"].min() > 0.1
     assert moved[(part == "torso") | (part == "right calf") | (part == "head")].max() < 1e-5
 

@@ -33,5 +33,5 @@ def test_knees_and_elbows_never_bend_the_wrong_way():
 
 
 def test_arms_sink_towards_the_body_on_both_sides_when_standing():
-    style, pose = next(drawn for seed in range(60) if (drawn := draw_pose(NAMES, np.random.default_rng(seed)))[0] == "standing")
+    _, pose = next(drawn for seed in range(60) if (drawn := draw_pose(NAMES, np.random.default_rng(seed)))[0] == "standing")
     assert pose[NAMES.index("left_upper_arm"), 1] > 0 > pose[NAMES.index("right_upper_arm"), 1]

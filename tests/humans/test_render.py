@@ -28,17 +28,20 @@ def view():
     return render([Surface("body", ball(0.5)), Surface("hair", ball(0.2, (0, 0, 0.5)))], [CAMERA], LIGHT)[0]
 
 
-def test_labels_are_those_of_the_nearest_surface_that_trimesh_finds(view):
-    meshes = [trimesh.Trimesh(one.vertices, one.faces) for one in (ball(0.5), ball(0.2, (0, 0, 0.5)))]
+def to_sphere(radius, centre, directions):
+    """Metres along `directions` to a sphere, the first root of |o + s d - c|^2 = r^2; infinite where there is none."""
+    from_centre = CAMERA.centre - centre
+    half, rest = directions @ from_centre, from_centre @ from_centre - radius**2
+    under = half**2 - rest
+    return np.where(under > 0, -half - np.sqrt(np.maximum(under, 0)), np.inf)
+
+
+def test_labels_are_those_of_the_sphere_that_a_ray_meets_first(view):
     directions = CAMERA.rays(CAMERA.pixel_centres())
-    origins = np.broadcast_to(CAMERA.centre, directions.shape)
-    far = np.full((2, len(directions)), np.inf)
-    for number, mesh in enumerate(meshes):
-        caster = trimesh.ray.ray_triangle.RayMeshIntersector(mesh)
-        places, rays, _ = caster.intersects_location(origins, directions, multiple_hits=False)
-        far[number, rays] = np.linalg.norm(places - CAMERA.centre, axis=1)
+    far = np.stack([to_sphere(0.5, np.zeros(3), directions), to_sphere(0.2, np.array([0, 0, 0.5]), directions)])
     expected = np.where(np.isfinite(far.min(axis=0)), far.argmin(axis=0) + 1, 0)
-    assert (view.parsing.ravel() == expected).mean() > 0.998
+    assert set(expected) == {0, 1, 2}
+    assert (view.parsing.ravel() == expected).mean() > 0.995
     assert (view.mask == (view.parsing > 0)).all()
 
 
@@ -87,7 +90,7 @@ def test_a_face_behind_another_is_not_visible_from_that_side():
 
 def test_a_ring_shows_all_of_a_person_from_all_sides():
     cameras = ring_of_cameras(8, 64, np.array([0.0, 0, 0.9]), 1.8, np.random.default_rng(7))
-    box = np.array([[x, y, z] for x in (-0.45, 0.45) for y in (-0.2, 0.2) for z in (0.0, 1.8)])
+    box = np.array([[x, y, z] for x in (-0.3, 0.3) for y in (-0.2, 0.2) for z in (0.0, 1.8)])
     for camera in cameras:
         pixels, depths = camera.seen(box)
         assert (depths > 0).all()

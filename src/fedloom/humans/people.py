@@ -94,12 +94,13 @@ def studio_of(number: int, of: int, wardrobe: Mapping[str, Garment]) -> Studio:
     if of == 1:
         return Studio("studio-0", MEAN_HEIGHT, HEIGHT_SPREAD, tuple(wardrobe))
     by_layer = {layer: [name for name, garment in wardrobe.items() if garment.layer == layer] for layer in WORN}
-    stock = [name for names in by_layer.values() for place, name in enumerate(names) if _holds(number, of, place)]
+    stock = [name for names in by_layer.values() for place, name in enumerate(names) if _holds(number, of, place, len(names))]
     return Studio(f"studio-{number}", MEAN_HEIGHT + 0.08 * (number - (of - 1) / 2), STUDIO_HEIGHT_SPREAD, tuple(stock))
 
 
-def _holds(number: int, of: int, place: int) -> bool:
-    return (place - number) % of < max(1, of // 2)
+def _holds(number: int, of: int, place: int, garments: int) -> bool:
+    """Whether the garment at `place` is in the half of a layer's `garments` that studio `number` has; the halves begin evenly apart."""
+    return (place - number * garments // of) % garments < (garments + 1) // 2
 
 
 def draw_person(seed: int, body: LinearBody, wardrobe: Mapping[str, Garment], studio: Studio) -> Person:

@@ -221,7 +221,7 @@ def _ring_camera(
     number: int, count: int, size: int, centre: np.ndarray, height: float, rng: np.random.Generator, heights: Sequence[float]
 ) -> Camera:
     angle = 2 * np.pi * (number + rng.uniform(-0.15, 0.15)) / count
-    distance = 1.75 * height * rng.uniform(0.96, 1.06)
+    distance = 1.85 * height * rng.uniform(0.96, 1.06)
     up = heights[number % len(heights)] * height / 2 + rng.uniform(-0.04, 0.04)
     eye = centre + np.array([distance * np.sin(angle), -distance * np.cos(angle), up])
     return looking_at(eye, centre + rng.uniform(-0.02, 0.02, 3), size * 1.45, size, size)
