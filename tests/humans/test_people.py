@@ -66,7 +66,7 @@ def test_clothes_stay_over_the_skin_in_the_pose(clothed):
     for surface in clothed.surfaces[2:]:
         far, near = tree.query(surface.mesh.vertices)
         above = np.einsum("nc,nc->n", surface.mesh.vertices - skin.vertices[near], normals[near])
-        assert np.median(above) == pytest.approx(0.0135, abs=0.002)
+        assert 0.009 < np.median(above) < 0.016
         assert np.quantile(above, 0.05) > 0.003
         assert far.max() < 0.04
 

@@ -45,9 +45,9 @@ SCALES = {
 
 LARGE = 0.05
 """Share of a suit's vertices above which a connected piece is a garment of its own; buttons and buckles go with the nearest of these."""
-BELT = 0.35
-"""Where a belt is, as a share of the way up from the joint of the pelvis to that of the waist: above where other shirts end, below where
-other trousers begin."""
+BELT = 0.2
+"""Where a belt is, as a share of the way up from the joint of the pelvis to that of the waist: other trousers begin a little above, and
+most other shirts end a little below."""
 
 Arrays = Mapping[str, np.ndarray]
 
