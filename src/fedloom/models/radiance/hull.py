@@ -64,16 +64,20 @@ def depth_maps(views: Views, hull: DistanceGrid) -> Tensor:
 
 
 def _ball(views: Views) -> tuple[Tensor, Tensor]:
-    """(centre (3,), radius) of a ball that holds the person: where the lines through the middles of the masks come nearest to one another,
-    in the least-squares sense, and what the largest mask spans there."""
+    """(centre (3,), radius) of a ball that holds the person, in whole centimetres: where the lines through the middles of the masks come
+    nearest to one another, in the least-squares sense, and what the largest mask spans there.
+
+    Whole centimetres, since the last bits of a solution may differ from one call to the next, and the grid would differ with them.
+    """
     middles, halves = zip(*(_middle(mask) for mask in views.masks), strict=True)
-    pixels = torch.cat([torch.stack(middles), views.K.new_ones(len(views), 1)], dim=1)
-    directions = (views.R.transpose(1, 2) @ torch.linalg.solve(views.K, pixels[:, :, None]))[:, :, 0]
+    pixels = torch.cat([torch.stack(middles), views.K.new_ones(len(views), 1)], dim=1).double()
+    directions = (views.R.transpose(1, 2).double() @ torch.linalg.solve(views.K.double(), pixels[:, :, None]))[:, :, 0]
     directions = directions / directions.norm(dim=1, keepdim=True)
     across = torch.eye(3).to(pixels) - directions[:, :, None] * directions[:, None]
-    centre = torch.linalg.lstsq(across.sum(dim=0), (across @ views.centres[:, :, None]).sum(dim=0)).solution[:, 0]
+    meeting = torch.linalg.solve(across.sum(dim=0), (across @ views.centres.double()[:, :, None]).sum(dim=0))[:, 0]
+    centre = (100 * meeting).round().to(views.K) / 100
     depths = seen(views, centre[None]).depths[:, 0]
-    return centre, 1.2 * (torch.stack(halves) * depths / views.K[:, 0, 0]).amax()
+    return centre, (120 * (torch.stack(halves) * depths / views.K[:, 0, 0]).amax()).ceil() / 100
 
 
 def _middle(mask: Tensor) -> tuple[Tensor, Tensor]:
