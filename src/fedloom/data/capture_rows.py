@@ -78,7 +78,8 @@ class CaptureRows:
     def views(self, number: int) -> Views:
         """The photographs of one person."""
         start, end = int(self.starts[number]), int(self.starts[number + 1])
-        # What is mapped from disk lies anywhere in memory, and the last bit of a product may depend on where: copies lie where torch puts them.
+        # What is mapped from disk lies anywhere in memory, and the last bit of a product may depend on where.
+        # Copies lie where torch puts them.
         part = {name: tensor[start:end].clone() for name, tensor in self.tensors.items()}
         masks = part["masks"].float()
         pictures = part["pictures"].permute(0, 3, 1, 2).float() / 255 * masks[:, None]
