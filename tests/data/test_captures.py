@@ -17,6 +17,14 @@ def load(folder):
     return load_records(DataRecipe(source=f"captures:{folder}"), seed=7)
 
 
+def test_fields_of_a_person_are_fields_of_the_capture(tmp_path):
+    write(tmp_path / "ann", json.dumps({"views": [{"image": "a.png", "camera": CAMERA}], "fields": {"studio": "north"}}), "a.png")
+    assert load(tmp_path).records[0].fields == {"studio": "north", "client": "ann"}
+    write(tmp_path / "ann", json.dumps({"views": [{"image": "a.png", "camera": CAMERA}], "fields": {"studio": 3}}))
+    with pytest.raises(DataError, match=r'cameras\.json: "fields" should be an object of texts'):
+        load(tmp_path)
+
+
 def write(person, views, *files):
     person.mkdir(parents=True, exist_ok=True)
     (person / "cameras.json").write_text(views if isinstance(views, str) else json.dumps({"views": views}))

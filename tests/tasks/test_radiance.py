@@ -123,9 +123,9 @@ def test_sources_are_spread_over_all_views_and_what_is_compared_is_none_of_them(
     ("spoil", "problem"),
     [
         (lambda folder: (folder / "mask0.png").write_bytes(b"no picture"), r"mask0\.png: is not a picture that can be read"),
-        (lambda folder: resize(folder / "image0.png"), r"image0\.png: has another size than its camera, 48 x 48"),
-        (lambda folder: resize(folder / "mask0.png"), r"mask0\.png: has another size than its camera, 48 x 48"),
-        (lambda folder: filled(folder / "parsing0.png", 9), r"parsing0\.png: has the class 9; the classes are 0 to 5: background, skin"),
+        (lambda folder: resize(folder / "image0.png"), r"image0\.png: is 20 x 20 pixels, and its camera is for 48 x 48"),
+        (lambda folder: resize(folder / "mask0.png"), r"mask0\.png: is 20 x 20 pixels, and its picture is 48 x 48"),
+        (lambda folder: filled(folder / "parsing0.png", 9), r"parsing0\.png: should hold the number of a class in every pixel, 0 to 5"),
     ],
 )
 def test_files_that_do_not_fit_are_named_in_one_line(tmp_path, spoil, problem):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedloom.data.cameras import Camera, looking_at
-from fedloom.data.capture_writing import Photograph, write_capture
+from fedloom.data.capture_writing import TakenView, write_capture
 from fedloom.data.records import PARSING, Capture, Provenance
 from fedloom.data.rows import Row, SourceRows
 from fedloom.files import cache_folder, content_sha256, whole_folder
@@ -132,7 +132,7 @@ def _distances(person: CapsulePerson, points: np.ndarray) -> np.ndarray:
     return found
 
 
-def photograph(person: CapsulePerson, camera: Camera) -> tuple[Photograph, np.ndarray]:
+def photograph(person: CapsulePerson, camera: Camera) -> tuple[TakenView, np.ndarray]:
     """What `camera` sees of the person, and the depth of every pixel along the camera's z axis in metres, (height, width), 0 for nobody."""
     pixels = camera.pixel_centres()
     directions = camera.rays(pixels)
@@ -148,7 +148,7 @@ def photograph(person: CapsulePerson, camera: Camera) -> tuple[Photograph, np.nd
     rgb.reshape(-1, 3)[hit] = person.colours[nearest[hit]] * shade[:, None]
     parsing.flat[hit] = person.labels[nearest[hit]]
     depth.flat[hit] = far[hit] * (directions[hit] @ camera.forward)
-    return Photograph(camera, (rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8), parsing), depth
+    return TakenView(camera, (rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8), parsing), depth
 
 
 def _hit_distances(person: CapsulePerson, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:

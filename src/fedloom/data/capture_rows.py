@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedloom.data.capture_pictures import colours_of, mask_of, parsing_of
 from fedloom.data.kept_rows import keep_rows, kept_rows
-from fedloom.data.picture_decoding import decoded, decoded_numbers, scaled, scaled_numbers
+from fedloom.data.picture_decoding import scaled, scaled_numbers
 from fedloom.data.record_sequence import digests
-from fedloom.data.records import PARSING, Capture, View
+from fedloom.data.records import Capture, View
 from fedloom.errors import DataError, MissingExtraError
 
 UNKNOWN = 255
@@ -139,18 +140,15 @@ def _tensors(records: Sequence[Capture], size: int | None, least: int) -> dict[s
 
 
 def _arrays(view: View, size: int | None) -> dict[str, np.ndarray]:
-    if view.mask is None:
+    picture, mask, parsing = colours_of(view), mask_of(view), parsing_of(view)
+    if mask is None:
         raise DataError(f"{view.image}: has no mask of the person; make one with `fedloom humans capture import --masks auto`")
-    picture, mask = decoded(view.image, str(view.image)), _numbers(view, view.mask) > 0
-    if picture.shape[:2] != mask.shape:
-        raise DataError(f"{view.image}: has another size than its camera, {view.camera.width} x {view.camera.height} (width x height)")
-    parsing = np.full(mask.shape, UNKNOWN, np.uint8) if view.parsing is None else _numbers(view, view.parsing)
-    if (unknown := parsing[(parsing >= len(PARSING)) & (parsing != UNKNOWN)]).size:
-        raise DataError(f"{view.parsing}: has the class {unknown[0]}; the classes are 0 to {len(PARSING) - 1}: {', '.join(PARSING)}")
+    if parsing is None:
+        parsing = np.full(mask.shape, UNKNOWN, np.uint8)
     picture, mask = scaled(picture, size), scaled_numbers(mask, size)
     camera = view.camera if size is None else view.camera.square(size)
     return {
-        "pictures": picture if picture.shape[2] == 3 else picture.repeat(3, axis=2),
+        "pictures": picture,
         "masks": mask.astype(np.uint8),
         "parsing": scaled_numbers(parsing, size),
         "silhouettes": signed_distance(mask).astype(np.float16),
@@ -158,14 +156,6 @@ def _arrays(view: View, size: int | None) -> dict[str, np.ndarray]:
         "R": camera.R.astype(np.float32),
         "t": camera.t.astype(np.float32),
     }
-
-
-def _numbers(view: View, file: Path) -> np.ndarray:
-    """The mask or the parsing in `file`, of the size that the camera says."""
-    numbers = decoded_numbers(file)
-    if numbers.shape != (view.camera.height, view.camera.width):
-        raise DataError(f"{file}: has another size than its camera, {view.camera.width} x {view.camera.height} (width x height)")
-    return numbers
 
 
 def _person(record: Capture) -> Path:

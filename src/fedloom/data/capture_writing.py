@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from fedloom.data.cameras import Camera
-from fedloom.data.captures import CAMERAS
+from fedloom.data.capture_layouts.own import CAMERAS
 from fedloom.errors import MissingExtraError
 from fedloom.files import write_atomic
 
 
 @dataclass(frozen=True, eq=False)
-class Photograph:
+class TakenView:
     """`rgb` uint8 (height, width, 3) and `parsing` uint8 (height, width), a class of `PARSING` for each pixel, as `camera` sees them."""
 
     camera: Camera
@@ -26,21 +26,19 @@ class Photograph:
     parsing: np.ndarray = field(repr=False)
 
 
-def write_capture(
-    person: Path, photographs: Sequence[Photograph], fields: Mapping[str, str], beside: Mapping[str, Any] | None = None
-) -> None:
+def write_capture(person: Path, views: Sequence[TakenView], fields: Mapping[str, str], beside: Mapping[str, Any] | None = None) -> None:
     """Write the capture into the folder `person`: for each view image-00.png, mask-00.png and parsing-00.png. `beside` are further keys of
     cameras.json, which no reader takes for data."""
-    views = [_written(person, f"{number:02}", photograph) for number, photograph in enumerate(photographs)]
-    content = {"views": views, "fields": dict(fields), **(beside or {})}
+    written = [_written(person, f"{number:02}", view) for number, view in enumerate(views)]
+    content = {"views": written, "fields": dict(fields), **(beside or {})}
     write_atomic(person / CAMERAS, json.dumps(content, indent=1) + "\n")
 
 
-def _written(person: Path, number: str, photograph: Photograph) -> dict[str, Any]:
-    pictures = {"image": photograph.rgb, "mask": (photograph.parsing > 0).astype(np.uint8) * 255, "parsing": photograph.parsing}
+def _written(person: Path, number: str, view: TakenView) -> dict[str, Any]:
+    pictures = {"image": view.rgb, "mask": (view.parsing > 0).astype(np.uint8) * 255, "parsing": view.parsing}
     for name, pixels in pictures.items():
         write_atomic(person / f"{name}-{number}.png", png_of(pixels))
-    return {name: f"{name}-{number}.png" for name in pictures} | {"camera": photograph.camera.plain()}
+    return {name: f"{name}-{number}.png" for name in pictures} | {"camera": view.camera.plain()}
 
 
 def png_of(pixels: np.ndarray) -> bytes:

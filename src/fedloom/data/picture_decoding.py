@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,14 @@ GREY = ("1", "L", "LA", "La")
 LARGEST = 65535
 """The largest value of 16 bits."""
 
+OPAQUE = 255
+
+ORIENTATION = 0x0112
+"""The EXIF tag that says how a picture is to be turned."""
+
+TURNED = (5, 6, 7, 8)
+"""Its values that exchange width and height."""
+
 
 def decoded(picture: str | Path | bytes, where: str, size: int | None = None) -> np.ndarray:
     """The pixels of a picture's file, or of the bytes of one: uint8 (height, width, channels), one channel for grey and three for colours.
@@ -24,6 +34,49 @@ def decoded(picture: str | Path | bytes, where: str, size: int | None = None) ->
     bits are scaled to 8. With `size` its middle square is scaled to `size` x `size`. Raises UnreadableError, which calls it `where`, for
     what is no picture or is damaged.
     """
+    with _opened(picture, where) as opened:
+        if size is not None:
+            opened.draft(None, (size, size))  # a JPEG many times larger is decoded in a smaller size
+        return _pixels(_square(_plain(opened), size))
+
+
+def size_of(picture: str | Path, where: str) -> tuple[int, int]:
+    """Width and height of a picture's file, upright, without its pixels. Raises UnreadableError as `decoded` does."""
+    width, height = stored_size(picture, where)
+    with _opened(picture, where) as opened:
+        return (height, width) if opened.getexif().get(ORIENTATION, 1) in TURNED else (width, height)
+
+
+def stored_size(picture: str | Path, where: str) -> tuple[int, int]:
+    """Like `size_of`, of the picture as it is stored, before its EXIF data turn it."""
+    with _opened(picture, where) as opened:
+        width, height = opened.size
+        return width, height
+
+
+def alpha_of(picture: str | Path, where: str) -> np.ndarray | None:
+    """What of a picture is seen, upright: uint8 (height, width), 0 where it is transparent. None of a picture in which nothing is. Raises
+    UnreadableError as `decoded` does."""
+    from PIL import ImageOps
+
+    with _opened(picture, where) as opened:
+        if not opened.has_transparency_data:
+            return None
+        ImageOps.exif_transpose(opened, in_place=True)
+        alpha = np.array(opened.convert("RGBA"))[:, :, 3]
+        return alpha if alpha.min() < OPAQUE else None
+
+
+def raw_values(picture: str | Path, where: str) -> np.ndarray:
+    """The numbers that a picture's file stores, (height, width) or (height, width, channels): those of a palette are its entries' numbers.
+    Raises UnreadableError as `decoded` does."""
+    with _opened(picture, where) as opened:
+        return np.array(opened)
+
+
+@contextmanager
+def _opened(picture: str | Path | bytes, where: str) -> Iterator[Any]:
+    """The picture as Pillow opens it. Whatever fails in the block, since pixels are decoded late, is an UnreadableError."""
     try:
         from PIL import Image
     except ImportError:
@@ -31,27 +84,10 @@ def decoded(picture: str | Path | bytes, where: str, size: int | None = None) ->
     try:
         content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
         with Image.open(io.BytesIO(content)) as opened:
-            if size is not None:
-                opened.draft(None, (size, size))  # a JPEG many times larger is decoded in a smaller size
-            return _pixels(_square(_plain(opened), size))
+            yield opened
     except Exception as error:  # noqa: BLE001 - whatever a damaged file causes, the run goes on without it
         reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         raise UnreadableError(f"{where}: is not a picture that can be read{reason}; save it again, or take it out") from None
-
-
-def decoded_numbers(file: Path) -> np.ndarray:
-    """The numbers that the pixels of a mask or a parsing stand for: uint8 (height, width); of several channels the first, of a palette the
-    places in it. Raises UnreadableError for what is no picture or is damaged."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MissingExtraError("Pillow", "pictures", f"reading {file}") from None
-    try:
-        with Image.open(file) as opened:
-            numbers = np.asarray(opened)
-    except Exception:  # noqa: BLE001 - whatever a damaged file causes is said in one line
-        raise UnreadableError(f"{file}: is not a picture that can be read; save it again, or take it out") from None
-    return (numbers if numbers.ndim == 2 else numbers[:, :, 0]).astype(np.uint8)
 
 
 def scaled_numbers(numbers: np.ndarray, size: int | None) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedloom.data.capture_writing import Photograph, write_capture
+from fedloom.data.capture_writing import TakenView, write_capture
 from fedloom.errors import InterruptedRunError, RecipeError
 from fedloom.files import read_json, whole_folder, write_atomic
 from fedloom.humans.body.packaged import SKIN, packaged_body
@@ -88,14 +88,14 @@ def _make(settings: SyntheticCaptures, number: int, folder: Path, garments: Mapp
     write_truth(folder, _truth(person, clothed, scene, _stamp(settings)))
 
 
-def _photographs(settings: SyntheticCaptures, person: Person, clothed: Dressed, scene: Scene) -> list[Photograph]:
+def _photographs(settings: SyntheticCaptures, person: Person, clothed: Dressed, scene: Scene) -> list[TakenView]:
     rng = numpy_stream(person.seed, "cameras")
     skin = clothed.body.vertices[:SKIN]
     low, high = skin.min(axis=0), skin.max(axis=0)
     cameras = ring_of_cameras(settings.views, settings.size, (low + high) / 2, high[2] - low[2], rng)
     light = _light(rng)
     views = [scene.view(camera, light) for camera in cameras]
-    return [Photograph(camera, view.rgb, view.parsing) for camera, view in zip(cameras, views, strict=True)]
+    return [TakenView(camera, view.rgb, view.parsing) for camera, view in zip(cameras, views, strict=True)]
 
 
 def _light(rng: np.random.Generator) -> Light:
