@@ -27,6 +27,19 @@ class Mesh:
         return np.cross(b - a, c - a)
 
     @property
+    def edges(self) -> np.ndarray:
+        """int64 (e, 2): every edge once, the smaller number first."""
+        corners = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+        return np.unique(np.sort(corners, axis=1), axis=0)
+
+    @property
+    def border_edges(self) -> np.ndarray:
+        """int64 (e, 2): the edges of one face alone, in the face's direction."""
+        corners = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+        _, first, counts = np.unique(np.sort(corners, axis=1), axis=0, return_index=True, return_counts=True)
+        return corners[first[counts == 1]]
+
+    @property
     def normals(self) -> np.ndarray:
         """Unit normals of the vertices, (n, 3): the mean of those of the faces around, weighed by their areas. 0 where there is no face."""
         found = np.zeros_like(self.vertices)
