@@ -6,8 +6,9 @@ import torch
 from capsule_people import looking_at
 from capture_folders import camera
 
+from fedloom.data.capture_rows import signed_distance
 from fedloom.errors import DataError
-from fedloom.humans.silhouettes import UNSEEN, signed_distances, silhouettes
+from fedloom.humans.silhouettes import UNSEEN, silhouettes
 
 SIZE = (40, 40)
 
@@ -29,7 +30,7 @@ MIDDLE = square(10, 10, 30, 30)
 
 
 def test_the_distance_to_an_edge_is_counted_from_between_the_pixels():
-    found = signed_distances(np.array([[False, False, True, True, True, False]]))
+    found = signed_distance(np.array([[False, False, True, True, True, False]]))
     assert found.tolist() == [[1.5, 0.5, -0.5, -1.5, -0.5, 0.5]]
 
 

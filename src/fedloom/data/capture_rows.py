@@ -116,12 +116,15 @@ def views_of(capture: Capture, size: int | None = None) -> Views:
 def signed_distance(mask: np.ndarray) -> np.ndarray:
     """The distance of every pixel centre to the edge of `mask` bool (H, W), in pixels: float32, negative inside.
 
-    The edge lies between a pixel inside and its neighbour outside, half a pixel from both.
+    The edge lies between a pixel inside and its neighbour outside, half a pixel from both; a mask without an edge is as far
+    from it as it is long.
     """
     try:
         from scipy.ndimage import distance_transform_edt
     except ImportError:
         raise MissingExtraError("scipy", "humans", "distances to silhouettes") from None
+    if mask.all():
+        return np.full(mask.shape, -float(max(mask.shape)), dtype=np.float32)
     return np.where(mask, 0.5 - distance_transform_edt(mask), distance_transform_edt(~mask) - 0.5).astype(np.float32)
 
 

@@ -1,35 +1,18 @@
-"""Measures of dressing: how well the body was found, whether clothes enter it, and whether they tear."""
+"""Measures of dressing: how well the body was found, and whether clothes tear."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from fedloom.humans.closest import closest_on
 from fedloom.humans.mesh import Mesh
 
 TORN = 2.0
 """An edge counts as torn that has become so many times as long."""
 
 
-@dataclass(frozen=True)
-class Penetration:
-    """`share` of a garment's vertices that lie inside the body, and how deep they lie at the most, `depth` in metres; 0 if none does."""
-
-    share: float
-    depth: float
-
-
 def body_error(found: np.ndarray, truth: np.ndarray) -> float:
     """The mean distance in centimetres between vertices (V, 3) and the true ones."""
     return float(100 * np.linalg.norm(found - truth, axis=1).mean())
-
-
-def penetration(body: Mesh, vertices: np.ndarray) -> Penetration:
-    """How far the vertices (n, 3) of a garment lie inside the body."""
-    inside = np.maximum(-closest_on(body, vertices).distances, 0.0)
-    return Penetration(float((inside > 0).mean()), float(inside.max(initial=0.0)))
 
 
 def stretched(before: Mesh, after: np.ndarray) -> np.ndarray:

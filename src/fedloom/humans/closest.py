@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fedloom.errors import MissingExtraError
-from fedloom.humans.mesh import Mesh
+from fedloom.humans.mesh import Mesh, unit
 
 CANDIDATES = 12
 """So many triangles, those with the nearest centres, are tried for the closest point."""
@@ -65,10 +65,3 @@ def tree_of(points: np.ndarray) -> Any:
     except ImportError:
         raise MissingExtraError("scipy", "humans", "dressing people") from None
     return cKDTree(points)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """`vectors` (..., 3) at length 1; those of length 0 as they are."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    found: np.ndarray = vectors / np.where(lengths > 0, lengths, 1.0)
-    return found

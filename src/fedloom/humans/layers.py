@@ -18,8 +18,8 @@ from torch import Tensor
 from fedloom.errors import DataError, MissingExtraError
 from fedloom.humans.body_fit import FittedBody
 from fedloom.humans.body_model import BodyModel
-from fedloom.humans.closest import Closest, closest_on, tree_of, unit
-from fedloom.humans.mesh import Mesh
+from fedloom.humans.closest import Closest, closest_on, tree_of
+from fedloom.humans.mesh import Mesh, unit
 
 TRIANGLES = 8
 """A vertex of a garment is held by so many triangles of the body."""

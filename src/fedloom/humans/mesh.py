@@ -56,7 +56,7 @@ class Mesh:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """`vectors` (n, 3) at length 1; those of length 0 as they are."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    """`vectors` (..., 3) at length 1; those of length 0 as they are."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     found: np.ndarray = vectors / np.where(lengths > 0, lengths, 1.0)
     return found

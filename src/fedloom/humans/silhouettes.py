@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedloom.data.cameras import Camera
+from fedloom.data.capture_rows import signed_distance
 from fedloom.errors import DataError
 from fedloom.humans.extra import library
 
@@ -86,7 +87,7 @@ def silhouettes(cameras: Sequence[Camera], masks: Sequence[np.ndarray]) -> Silho
     height, width = (max(window.mask.shape[axis] for window in windows) for axis in (0, 1))
     distances = np.zeros((len(windows), height, width), dtype=np.float32)
     for own, window in zip(distances, windows, strict=True):
-        own[: window.mask.shape[0], : window.mask.shape[1]] = signed_distances(window.mask)
+        own[: window.mask.shape[0], : window.mask.shape[1]] = signed_distance(window.mask)
     return Silhouettes(
         torch.from_numpy(distances),
         _tensor([window.corner for window in windows]),
@@ -98,16 +99,6 @@ def silhouettes(cameras: Sequence[Camera], masks: Sequence[np.ndarray]) -> Silho
         torch.tensor([not any(window.cut) for window in windows]),
         _common_box(cameras, windows),
     )
-
-
-def signed_distances(mask: np.ndarray) -> np.ndarray:
-    """The distance of each pixel's centre to the edge of `mask` bool (height, width), float32 in pixels: negative inside. The edge runs
-    halfway between the centres of pixels that differ."""
-    transform = library("scipy.ndimage", "distances to a silhouette").distance_transform_edt
-    if mask.all():
-        return np.full(mask.shape, -float(max(mask.shape)), dtype=np.float32)
-    outside, inside = transform(~mask), transform(mask)
-    return np.where(mask, 0.5 - inside, outside - 0.5).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
