@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from fedloom.cli import bench_data, bench_run, humans_captures, humans_results, humans_synth, results, runs  # noqa: F401 - some add commands
+from fedloom.cli import bench_data, bench_run, humans_captures, humans_people, humans_results, humans_synth, results, runs  # noqa: F401 - some add commands
 from fedloom.cli.audit import audit_app
 from fedloom.cli.bench_analyse import bench_app
 from fedloom.cli.catalogues import data_app, models_app, recipes_app

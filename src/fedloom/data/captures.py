@@ -44,6 +44,11 @@ def read_captures(rows: Sequence[Row], fields: FieldsRecipe, provenance: Provena
     return checked_records(Capture.kind, rows, partial(_capture, provenance), provenance, _described)
 
 
+def read_capture(person: Path, provenance: Provenance = Provenance.PRIVATE) -> Capture:
+    """The capture in the folder `person`. Raises as `read_captures` does."""
+    return Capture(_views(person), provenance)
+
+
 def _capture(provenance: Provenance, row: Row) -> Capture:
     if not isinstance(row.columns.get("path"), str | Path):
         raise DataError(f"{row.where}: a capture should have its folder in the column 'path'")

@@ -33,6 +33,7 @@ MEASURES = (
     Measure("boundary_ratio", "length of boundaries", better="neither", note="Against the true boundaries' length: jagged ones exceed 1."),
     Measure("penetration", "garment inside the body", SHARE, note="Of the garments' vertices."),
     Measure("penetration_depth", "depth inside the body", "cm", note="Mean over the garments' vertices that are inside."),
+    Measure("body_error", "error of the body beneath", "cm", note="Mean distance of the body's vertices from the true ones."),
     Measure("psnr", "PSNR", "dB", "higher", note="Of whole pictures."),
     Measure("psnr_foreground", "PSNR of the person", "dB", "higher", note="Of the pixels of the true mask, as it is."),
     Measure("ssim", "SSIM", better="higher", note="Gaussian window of 11 pixels, mean of the colours (Wang et al. 2004)."),

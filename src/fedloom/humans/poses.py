@@ -60,10 +60,15 @@ STRIDE: Range = (10.0, 24.0)
 def draw_pose(joint_names: Sequence[str], rng: np.random.Generator) -> tuple[str, np.ndarray]:
     """A style and a pose (J, 3), axis times angle, of a body with the joints of the packaged one. Raises KeyError for another body's."""
     style = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+    return style, pose_in(style, joint_names, rng)
+
+
+def pose_in(style: str, joint_names: Sequence[str], rng: np.random.Generator) -> np.ndarray:
+    """A pose (J, 3) in a style of `STYLES`, axis times angle. Raises KeyError for the joints of another body."""
     degrees = {joint: _turns(STYLES[style], joint, rng) for joint in joint_names}
     if style == "walking":
         _stride(degrees, rng)
-    return style, np.stack([_axis_angle(degrees[joint]) for joint in joint_names])
+    return np.stack([_axis_angle(degrees[joint]) for joint in joint_names])
 
 
 def _turns(turns: Turns, joint: str, rng: np.random.Generator) -> np.ndarray:

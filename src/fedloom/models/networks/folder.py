@@ -31,7 +31,7 @@ def make_network(networks: Mapping[str, NetworkEntry], id: str, labels: Sequence
         return net
     if not (folder := local_path(id)).is_dir():
         raise ModelError(f"model.id: '{id}' is no network for {takes}{nearest(id, networks)}")
-    net = _load(networks, folder, takes)
+    net = load_network(networks, folder, takes)
     if net.labels != tuple(labels):
         raise ModelError(f"{folder}: was trained for other labels than task.labels; name its own, in its order")
     return net
@@ -45,7 +45,7 @@ def save_network(net: Network, folder: Path) -> None:
     write_atomic(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
-def _load(networks: Mapping[str, NetworkEntry], folder: Path, takes: str) -> Network:
+def load_network(networks: Mapping[str, NetworkEntry], folder: Path, takes: str) -> Network:
     """The network that `save_network` wrote into `folder`."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
