@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import betabinom
 from sklearn.neighbors import NearestNeighbors
 
-from fedloom.synthesis.copies import CHANCE, MOST_OWN, Nearest, of_pictures, of_texts
+from fedloom.synthesis.copies import CHANCE, MOST_OWN, Nearest, NearestOfClasses, of_classes, of_pictures, of_texts
 
 
 def grey(*values):
@@ -68,10 +68,12 @@ def test_a_text_that_holds_an_own_one_is_a_copy_of_it():
 @given(rows=st.integers(1, 300), near=st.integers(0, 300), own=st.integers(2, 300), share=st.sampled_from([0.0, 0.05, 0.2, 0.9]))
 def test_too_many_is_more_than_the_share_and_more_than_chance_makes_of_rows_like_own_ones(rows, near, own, share):
     near, rank = min(near, rows), max(1, round(0.05 * own))
-    nearest = Nearest(np.zeros(0), np.zeros(0), 0.5, rank, own)
+    distance = np.where(np.arange(rows) < near, 0.4, 0.6)
+    every = np.arange(rows)
+    nearest = NearestOfClasses(distance, every, [(every, Nearest(distance, every, 0.5, rank, own))])
     tail = float(betabinom.sf(near - 1, rows, rank / 2, (own - rank + 1) / 2))
     if abs(tail - CHANCE) > 1e-9:
-        assert nearest.too_many(near, rows, share) is (near > share * rows and (tail < CHANCE or share == 0))
+        assert nearest.too_many(every, share) is (near > share * rows and (tail < CHANCE or share == 0))
 
 
 def test_rows_like_the_own_ones_are_refused_about_as_often_as_is_said():
@@ -79,6 +81,30 @@ def test_rows_like_the_own_ones_are_refused_about_as_often_as_is_said():
     stream, refused = np.random.default_rng(3), 0
     for _ in range(300):
         own, made = (stream.integers(0, 256, (count, 2, 2, 1), dtype=np.uint8) for count in (60, 50))
-        found = of_pictures(own, made)
-        refused += found.too_many(int(found.is_near(np.arange(50)).sum()), 50, 0.05)
+        found = NearestOfClasses(np.zeros(50), np.zeros(50), [(np.arange(50), of_pictures(own, made))])
+        refused += found.too_many(np.arange(50), 0.05)
     assert refused <= 300 * 4 * CHANCE
+
+
+def test_a_class_has_a_floor_of_its_own_and_one_without_enough_own_rows_none():
+    """Bags are far from one another and shoes near: a shoe that is as far from its like as own shoes are is no copy."""
+    bags, shoes = grey([0, 0], [90, 0], [0, 90], [200, 200]), grey([0, 0], [4, 0], [0, 4])
+    own = np.concatenate([bags, shoes])
+    made = grey([40, 0], [0, 9], [250, 250])
+    compare = lambda places, numbers: of_pictures(own[list(places)], made[list(numbers)])  # noqa: E731
+    found = of_classes({"bag": [0, 1, 2, 3], "shoe": [4, 5, 6]}, {"bag": [0], "shoe": [1], "hat": [2]}, compare)
+    assert found.near(np.arange(3)).tolist() == [0]
+    assert found.own.tolist() == [0, 6, -1]
+    assert np.isnan(found.distance[2])
+    assert found.floor == pytest.approx(4 / 2**0.5 / 255)
+    assert of_pictures(own, made).is_near(np.arange(3)).tolist() == [False, False, False]
+    assert of_classes({"bag": [0, 1]}, {"hat": [0]}, compare) is None
+
+
+def test_chances_of_several_classes_add_up():
+    every = np.arange(6)
+    parts = [(every[:2], Nearest(np.zeros(2), every[:2], 0.5, 1, 20)), (every[2:], Nearest(np.full(4, 0.6), every[2:], 0.5, 2, 40))]
+    pmf = np.convolve(betabinom.pmf(range(3), 2, 0.5, 10), betabinom.pmf(range(5), 4, 1, 19.5))
+    assert np.convolve(parts[0][1].chances(2), parts[1][1].chances(4)) == pytest.approx(pmf)
+    found = NearestOfClasses(np.zeros(6), every, parts)
+    assert found.too_many(every, 0.05) is bool(pmf[2:].sum() < CHANCE)

@@ -122,9 +122,9 @@ def test_copies_are_found_among_repeated_own_rows(few):
     assert done(step(strength=0.02, near_copies=1.0), records=repeated).measured["near_copies"] == 1.0
 
 
-def test_fewer_than_twenty_different_own_rows_guide_nothing():
-    own = [picture("ab"[value % 2], value) for value in range(20)]
-    assert done(step(near_copies=1.0), records=own).measured["guided"] == 5
+def test_fewer_than_twenty_different_own_rows_of_a_class_guide_nothing():
+    own = [picture("a", value) for value in range(20)] + [picture("b", 20)]
+    assert done(step(near_copies=1.0), records=own).measured["guided"] == 3  # those of the class a
     few = done(step(strength=0.02), records=[*own[:19], own[0]])
     assert few.measured["guided"] == 0
     assert "floor" not in few.measured
@@ -359,21 +359,25 @@ def row(text, label, provenance=Provenance.PRIVATE):
     return Conversation((Turn("system", "Which kind?"), Turn("user", text), Turn("assistant", label)), provenance)
 
 
-TEXTS = [row(f"an own text of number {number} about apples", "a") for number in range(4)] + [row("a pear of its own", "b")]
+TEXTS = [row(f"an own text of number {number} about apples", "a") for number in range(4)] + [
+    row(f"a pear of {owner} own", "b") for owner in ("its", "her")
+]
 SAYS = {"kind": "says"}
 
 
 def test_texts_are_written_for_a_class_or_as_an_own_text_in_other_words(says, few):
     asked = says(lambda prompt, number: f"A new text, number {number}.")
     prepared = done(step(generator=SAYS, strength=0.7), records=TEXTS, told=(2.0, 1.0, 1.0))
-    made = prepared.records[5:]
+    made = prepared.records[6:]
     assert [(one.prompt[-1].content, one.response) for one in made] == [
         (f"A new text, number {number}.", label) for number, label in enumerate(["a", "a", "b", "c"])
     ]
     assert [one.turns[0].content for one in made] == ["Which kind?"] * 3 + ["A new text, number 3."]
     assert [GUIDED_BY in one.fields for one in made] == [True, True, True, False]
     assert [prompt.provenance for prompt in asked] == [Provenance.PRIVATE] * 3 + [Provenance.PUBLIC]
-    assert asked[2].turns[-1].content == 'Say the following text of the class "b" in other words.\n\na pear of its own'
+    said, _, guide = asked[2].turns[-1].content.partition("\n\n")
+    assert said == 'Say the following text of the class "b" in other words.'
+    assert guide in ("a pear of its own", "a pear of her own")
     assert asked[3].turns[-1].content == 'Write one text of the class "c".'
 
 
@@ -381,9 +385,9 @@ def test_texts_that_are_empty_or_written_twice_are_left_out_and_counted_and_so_i
     replies = ["", "New one.", "new  one.", "Another one."]
     says(lambda prompt, number: replies[number])
     prepared = done(step(generator=SAYS, guidance="prompt"), records=TEXTS, told=(4.0, 0.0, 0.0))
-    assert [one.prompt[-1].content for one in prepared.records[5:]] == ["New one.", "Another one."]
+    assert [one.prompt[-1].content for one in prepared.records[6:]] == ["New one.", "Another one."]
     assert prepared.left_out == {"empty": 1, "repeated": 1}
-    says(lambda prompt, number: "A pear of its OWN")
+    says(lambda prompt, number: prompt.turns[-1].content.splitlines()[-1].upper())
     assert done(step(generator=SAYS | {"name": "again"}), records=TEXTS, told=(0.0, 1.0, 0.0)).left_out == {"copied": 1}
 
 
@@ -401,7 +405,7 @@ def test_what_is_written_from_prompts_alone_does_not_change_with_an_own_row(says
 def test_clients_and_seeds_have_texts_of_their_own(says):
     says(lambda prompt, number: f"Text {prompt.draw}.")
     texts = [
-        {one.prompt[-1].content for one in done(step(generator=SAYS, guidance="prompt"), TEXTS, (5.0, 5.0, 0.0), seed=seed).records[5:]}
+        {one.prompt[-1].content for one in done(step(generator=SAYS, guidance="prompt"), TEXTS, (5.0, 5.0, 0.0), seed=seed).records[6:]}
         for seed in (1, 2)
     ]
     assert len(texts[0] | texts[1]) == 20
@@ -446,6 +450,6 @@ def test_scenes_of_a_language_model_become_prompts(says):
         lambda prompt, number: "1. at the sea\n2. in a town\nAnd so on:" if "Name 2" in prompt.turns[-1].content else f"Text {number}."
     )
     prepared = done(step(generator=SAYS, guidance="prompt", prompts="llm", scenes=2), records=TEXTS, told=(3.0, 0.0, 0.0))
-    assert len(prepared.records) == 5 + 3
+    assert len(prepared.records) == len(TEXTS) + 3
     wanted = [f'Write one text of the class "a". It is about this: {scene}' for scene in ("at the sea", "in a town", "at the sea")]
     assert [prompt.turns[-1].content for prompt in asked[1:]] == wanted

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, lgamma
+from math import lgamma
 
 import numpy as np
 
 QUANTILE = 0.05
 """The share of own rows that are as near to another one as the floor."""
 LEAST_OWN = round(1 / QUANTILE)
-"""Different own rows below which nothing can be said of a share of 5% of them: what is near to one of them cannot be told."""
+"""Different own rows of a class below which nothing can be said of a share of 5% of them: what is near to one of them cannot be told."""
 CHANCE = 0.005
 """How probable it is that a client is refused whose generated rows are as near to its own as these are to one another."""
 MOST_OWN = 2000
@@ -48,18 +48,66 @@ class Nearest:
         found: np.ndarray = (self.distance[rows] < self.floor) | (self.distance[rows] <= self.least)
         return found
 
-    def too_many(self, near: int, rows: int, share: float) -> bool:
-        """Whether `near` of `rows` are more than `share` of them, and more than chance makes of rows that are no nearer than own ones.
+    def chances(self, rows: int) -> np.ndarray:
+        """P(K = k) for k = 0 .. `rows` (rows + 1,): how many of so many rows, that are no nearer than own ones, are near copies by chance.
 
-        Of m such rows the number K below the r-th of n own ones is beta-binomial, P(K = k) = C(m, k) B(k + a, m - k + b) / B(a, b), with
-        a = r and b = n - r + 1 for distances that do not depend on one another. Two own rows that are nearest to each other share theirs:
-        half of both is taken. Too many have P(K >= near) < `CHANCE`; of a share of 0 one is too many.
+        The number K below the r-th of n own ones is beta-binomial, P(K = k) = C(m, k) B(k + a, m - k + b) / B(a, b), with a = r and
+        b = n - r + 1 for distances that do not depend on one another. Two own rows that are nearest to each other share theirs: half of
+        both is taken.
         """
-        if near <= share * rows or share == 0:
-            return near > share * rows
         a, b = self.rank / 2, (self.measured - self.rank + 1) / 2
-        below = (_log_choose(rows, k) + _log_beta(k + a, rows - k + b) - _log_beta(a, b) for k in range(near))
-        return 1 - sum(map(exp, below)) < CHANCE
+        return np.exp([_log_choose(rows, k) + _log_beta(k + a, rows - k + b) - _log_beta(a, b) for k in range(rows + 1)])
+
+
+@dataclass(frozen=True)
+class NearestOfClasses:
+    """Generated rows of several classes, each beside the client's own rows of its class.
+
+    A class has a floor of its own: shoes are nearer to one another than bags. `distance` (m,) and `own` (m,), the place of the nearest own
+    row, of m generated rows; NaN and -1 in a class of which it cannot be told. `parts` hold of the other classes their rows' numbers.
+    """
+
+    distance: np.ndarray
+    own: np.ndarray
+    parts: Sequence[tuple[np.ndarray, Nearest]]
+
+    def near(self, rows: np.ndarray) -> np.ndarray:
+        """Those of `rows`, their numbers, that are near copies."""
+        found = [numbers[nearest.is_near(np.arange(len(numbers)))] for numbers, nearest in self.parts]
+        return np.intersect1d(rows, np.concatenate(found)) if found else np.zeros(0, dtype=int)
+
+    def too_many(self, rows: np.ndarray, share: float) -> bool:
+        """Whether of `rows` more than `share` are near copies, and more than chance makes of rows that are no nearer than own ones: of the
+        numbers in each class added up, P(K >= near) < `CHANCE`. Of a share of 0 one is too many."""
+        near = len(self.near(rows))
+        if near <= share * len(rows) or share == 0:
+            return near > share * len(rows)
+        chances = np.ones(1)
+        for numbers, nearest in self.parts:
+            chances = np.convolve(chances, nearest.chances(int(np.isin(numbers, rows).sum())))
+        return bool(chances[near:].sum() < CHANCE)
+
+    @property
+    def floor(self) -> float:
+        """The least floor of a class."""
+        return min(nearest.floor for _, nearest in self.parts)
+
+
+def of_classes(
+    own: Mapping[str, Sequence[int]], made: Mapping[str, Sequence[int]], compare: Callable[[Sequence[int], Sequence[int]], Nearest]
+) -> NearestOfClasses | None:
+    """Each class of `made`, class -> numbers of generated rows, beside the class of `own`, class -> places of `LEAST_OWN` or more different
+    own rows. `compare` tells of own places and generated numbers how near they are. None where there is nothing to compare."""
+    shared = [label for label in made if label in own]
+    if not shared:
+        return None
+    count = sum(map(len, made.values()))
+    distance, place, parts = np.full(count, np.nan), np.full(count, -1), []
+    for label in shared:
+        numbers, nearest = np.array(made[label]), compare(own[label], made[label])
+        distance[numbers], place[numbers] = nearest.distance, np.array(own[label])[nearest.own]
+        parts.append((numbers, nearest))
+    return NearestOfClasses(distance, place, parts)
 
 
 def of_pictures(own: np.ndarray, made: np.ndarray) -> Nearest:

@@ -26,7 +26,7 @@ from fedloom.synthesis import copies
 from fedloom.synthesis.budgets import Budget, allocate
 from fedloom.synthesis.content import Asked, Content, made_pictures, made_texts
 from fedloom.synthesis.content_prompts import ContentPrompts, Prompts, load_prompts
-from fedloom.synthesis.copies import Nearest
+from fedloom.synthesis.copies import Nearest, NearestOfClasses
 from fedloom.synthesis.generator import Generator, generators, picture_generator_of, writer_of
 from fedloom.tasks import tasks
 from fedloom.tasks.classify import Labels
@@ -230,10 +230,7 @@ class FedGC(PrepareStep):
         if self.prompts == "llm":
             lacking = [label for label, count in wanted.items() if count]
             scenes = prompts.scenes(lacking, self.scenes, self._scene_writer(), context.bench.lent, context.progress)
-        own: dict[str, list[int]] = {}
-        if self.guidance != "prompt" and len(set(digests(records))) >= copies.LEAST_OWN:
-            for place, record in enumerate(described(records)):
-                own.setdefault(record.label, []).append(place)
+        own = {} if self.guidance == "prompt" else _comparable(records)
         asked = []
         for label, count in wanted.items():
             texts = prompts.of_class(self.prompts, label, scenes.get(label, ()), count, context.stream)
@@ -254,18 +251,26 @@ class FedGC(PrepareStep):
             return {label: count for label, count in wanted.items() if label in known}
         return wanted
 
-    def _pictures(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, Nearest | None]:
+    def _pictures(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, NearestOfClasses | None]:
         generator = picture_generator_of(self.generator, f"{WHERE}: generator.kind")
         own = self._one_size(records)
         content = made_pictures(generator, asked, records, own.shape[1:], self.strength, context.bench.lent, context.progress)
         made = [record.pixels for record in content.records if isinstance(record, Picture)]
-        return content, copies.of_pictures(own, np.stack(made)) if made and len(set(digests(records))) >= copies.LEAST_OWN else None
 
-    def _texts(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, Nearest | None]:
+        def compare(places: Sequence[int], numbers: Sequence[int]) -> Nearest:
+            return copies.of_pictures(own[list(places)], np.stack([made[number] for number in numbers]))
+
+        return content, copies.of_classes(_comparable(records), _places(content.records), compare)
+
+    def _texts(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, NearestOfClasses | None]:
         writer = writer_of(self.generator, f"{WHERE}: generator.kind")
         content = made_texts(writer, asked, records, self._prompts(Conversation.kind), self.system, context.bench.lent, context.progress)
         own, made = ([one.prompt[-1].content for one in rows] for rows in (records, content.records))
-        return content, copies.of_texts(own, made) if made and len(set(own)) >= copies.LEAST_OWN else None
+
+        def compare(places: Sequence[int], numbers: Sequence[int]) -> Nearest:
+            return copies.of_texts([own[place] for place in places], [made[number] for number in numbers])
+
+        return content, copies.of_classes(_comparable(records), _places(content.records), compare)
 
     def _one_size(self, records: Sequence[Any]) -> np.ndarray:
         """The pixels of a client's pictures, uint8 (n, height, width, channels). With guidance prompt, no own one may decide whether the
@@ -279,21 +284,23 @@ class FedGC(PrepareStep):
         except DataError as error:
             raise DataError(f"{WHERE}: {error}") from None
 
-    def _without_near_copies(self, context: PrepareContext, content: Content, nearest: Nearest) -> Content:
+    def _without_near_copies(self, context: PrepareContext, content: Content, nearest: NearestOfClasses) -> Content:
         """`content` without the guided rows that are near copies. Raises DataError where these are too many of them; under privacy nothing
         tells of that."""
         guided = content.guided
-        near = guided[nearest.is_near(guided)]
-        if not context.under_privacy and nearest.too_many(len(near), len(guided), self.near_copies):
+        near = nearest.near(guided)
+        if not context.under_privacy and nearest.too_many(guided, self.near_copies):
             pictures = _are_pictures(content.records)
             mend = f"raise strength (it is {self.strength:g})" if pictures and self.strength < 1 else "write guidance: prompt"
             raise DataError(
                 f"{WHERE}: {len(near) / len(guided):.0%} of the guided rows of client '{context.client}' are nearer to an own row than own"
-                f" rows are to one another (at most {self.near_copies:.0%} may be); {mend}"
+                f" rows of their class are to one another (at most {self.near_copies:.0%} may be); {mend}"
             )
         return content.without(near.tolist(), "near_copy")
 
-    def _measured(self, context: PrepareContext, asked: Sequence[Asked], content: Content, nearest: Nearest | None) -> dict[str, float]:
+    def _measured(
+        self, context: PrepareContext, asked: Sequence[Asked], content: Content, nearest: NearestOfClasses | None
+    ) -> dict[str, float]:
         known, guided = {one.label for one in described(context.records)}, content.guided
         found = {
             "wanted": len(asked),
@@ -305,14 +312,28 @@ class FedGC(PrepareStep):
         }
         if nearest is None:
             return found
-        found |= {"distance": float(np.median(nearest.distance)), "floor": nearest.floor}
+        found |= {"distance": float(np.nanmedian(nearest.distance)), "floor": nearest.floor}
         if len(guided):
             guides = np.array([content.asked[i].guide for i in guided])
             found |= {
-                "near_copies": float(nearest.is_near(guided).mean()),
+                "near_copies": len(nearest.near(guided)) / len(guided),
                 "guide_nearest": float((nearest.own[guided] == guides).mean()),
             }
         return found
+
+
+def _places(records: Sequence[Record]) -> dict[str, list[int]]:
+    """class -> the places of its rows."""
+    found: dict[str, list[int]] = {}
+    for place, record in enumerate(described(records)):
+        found.setdefault(record.label, []).append(place)
+    return found
+
+
+def _comparable(records: Sequence[Record]) -> dict[str, list[int]]:
+    """class -> the places of its rows, of the classes with enough different ones to say what is near to one of them."""
+    known = list(digests(records))
+    return {label: places for label, places in _places(records).items() if len({known[i] for i in places}) >= copies.LEAST_OWN}
 
 
 def _are_pictures(records: Sequence[Record]) -> bool:

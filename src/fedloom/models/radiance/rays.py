@@ -29,9 +29,10 @@ class Rays:
 
 def rays_through(views: Views, view: int, pixels: Tensor) -> Rays:
     """The rays of one view through the centres of `pixels` int64 (N, 2), column and row."""
-    places = torch.cat([pixels + 0.5, pixels.new_ones(len(pixels), 1)], dim=1).float()
-    own = torch.linalg.solve(views.K[view], places.T).T
-    directions = own @ views.R[view]
+    (fx, skew, cx), (_, fy, cy), _ = views.K[view].tolist()
+    y = (pixels[:, 1] + 0.5 - cy) / fy
+    x = (pixels[:, 0] + 0.5 - cx - skew * y) / fx
+    directions = torch.stack([x, y, torch.ones_like(x)], dim=1) @ views.R[view]
     directions = directions / directions.norm(dim=1, keepdim=True)
     return Rays(views.centres[view].expand(len(pixels), -1), directions)
 
