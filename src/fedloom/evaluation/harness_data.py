@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,25 @@ KINDS: dict[str, type | tuple[type, ...]] = {"text": str, "number": int, "list":
 
 
 @dataclass(frozen=True)
+class Parts:
+    """How rows of a set in parts, such as subjects, are told apart where one file holds several: by `column`, None where the set has none.
+    `known` are all its parts."""
+
+    column: str | None
+    known: Collection[str]
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a task reads: `subset` of a set in parts, such as a subject; the `asked` split; and the split that `examples` come from, if
-    there are any. `columns` are names of columns that it needs and what they hold, by a word of `KINDS`."""
+    there are any. `columns` are names of columns that it needs and what they hold, by a word of `KINDS`. `parts` where several subsets are
+    read from one place."""
 
     subset: str | None
     asked: str
     examples: str | None
     columns: Mapping[str, str]
+    parts: Parts | None = None
 
 
 def splits(place: str, wanted: Wanted, others: Sequence[str] = ()) -> dict[str, Any]:
@@ -46,12 +58,20 @@ def splits(place: str, wanted: Wanted, others: Sequence[str] = ()) -> dict[str, 
                 f"{wanted.examples}.jsonl and {wanted.asked}.jsonl, or ask without examples, shots=0"
             )
         files[wanted.examples] = split_files(place, wanted.subset, wanted.examples)
-    rows = {split: [row for path in paths for row in _rows(path)] for split, paths in files.items()}
+    rows = {split: _of_subset(_rows_of(paths), place, wanted, paths) for split, paths in files.items()}
     for split, paths in files.items():
+        if not rows[split]:
+            raise DataError(f"{place}: holds no row of '{wanted.subset}' in the split '{split}'; add some, or ask with shots=0")
         check_columns(rows[split][0], wanted.columns, paths[0])
     made = {split: Dataset.from_list(found) for split, found in rows.items()}
     nothing = made[wanted.asked].select([])
     return {**dict.fromkeys(others, nothing), **made}
+
+
+def holds(place: str, wanted: Wanted) -> bool:
+    """Whether there is a row of what is asked: where one file holds several parts, it need not hold all. Raises DataError as `splits`."""
+    paths = split_files(place, wanted.subset, wanted.asked)
+    return bool(_of_subset(_rows_of(paths), place, wanted, paths))
 
 
 def split_files(place: str, subset: str | None, split: str) -> list[Path]:
@@ -91,6 +111,35 @@ def check_columns(row: Mapping[str, Any], columns: Mapping[str, str], path: Path
             raise DataError(f"{path}: has no column '{column}', but {', '.join(row)}; {which}: give one with {', '.join(columns)}")
         if not isinstance(row[column], KINDS[kind]):
             raise DataError(f"{path}: the column '{column}' should hold a {kind}, not a {type(row[column]).__name__}; {which}")
+
+
+def _of_subset(rows: Sequence[dict[str, Any]], place: str, wanted: Wanted, paths: Sequence[Path]) -> Sequence[dict[str, Any]]:
+    """The rows of the wanted subset: all, unless the files hold several parts."""
+    subset, parts, folder = wanted.subset, wanted.parts, local_path(place)
+    if parts is None or (subset is not None and folder.is_dir() and all(_about(path, folder, subset) for path in paths)):
+        return rows
+    several = ", ".join(sorted(parts.known)[:3])
+    if parts.column is None or any(parts.column not in row for row in rows):
+        why = f"no column '{parts.column}'" if parts.column else "no column"
+        raise DataError(f"{paths[0]}: {why} says which part of the set a row is of ({several}, ...); give a folder with a file of each")
+    if unknown := sorted({str(row[parts.column]) for row in rows if _as_part(row[parts.column]) not in parts.known}):
+        raise DataError(f"{paths[0]}: column '{parts.column}': the set has no part '{unknown[0]}', but {several}, ...; mend or remove it")
+    return [row for row in rows if _as_part(row[parts.column]) == subset]
+
+
+def _as_part(value: Any) -> str:
+    """The name of a part as the harness writes it: `Counting & Probability` is counting_and_probability."""
+    return re.sub(r"\W+", "_", str(value).replace("&", "and").lower()).strip("_")
+
+
+def _rows_of(paths: Sequence[Path]) -> Sequence[dict[str, Any]]:
+    """The rows of the files, read once for all parts that stand in them."""
+    return _read(tuple(paths), " ".join(content_sha256(path) for path in paths))
+
+
+@lru_cache(maxsize=4)
+def _read(paths: tuple[Path, ...], _version: str) -> tuple[dict[str, Any], ...]:
+    return tuple(row for path in paths for row in _rows(path))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

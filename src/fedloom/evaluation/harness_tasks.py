@@ -15,7 +15,7 @@ from lm_eval.tasks import TaskManager
 
 from fedloom.errors import DataError, FedloomError, RecipeError
 from fedloom.evaluation.harness import quiet, standing_in
-from fedloom.evaluation.harness_data import Wanted, splits
+from fedloom.evaluation.harness_data import Parts, Wanted, holds, splits
 from fedloom.evaluation.sandbox import CodeEval
 from fedloom.registry import nearest
 
@@ -28,8 +28,9 @@ CODE = ("lm_eval.tasks.humaneval.utils", "lm_eval.tasks.mbpp.utils")
 @dataclass(frozen=True)
 class Order:
     """What is wanted of the harness. `suite` is what errors begin with. `names` are tasks, groups or tags, which are looked for in `folder`
-    first. `data` and `shots` are as the user gave them, `columns` what the data must hold; with `runs_code` tasks may run programs, in the
-    sandbox."""
+    first. `data` and `shots` are as the user gave them, `columns` what the data must hold, `part` the column that says which part of a set
+    in parts a row is of. With `runs_code` tasks may run programs, in the sandbox.
+    """
 
     suite: str
     names: Sequence[str]
@@ -38,6 +39,7 @@ class Order:
     shots: int | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     runs_code: bool = False
+    part: str | None = None
 
 
 def built(order: Order) -> dict[str, Any]:
@@ -45,7 +47,12 @@ def built(order: Order) -> dict[str, Any]:
     with quiet(), _sandboxed() if order.runs_code else contextlib.nullcontext():
         manager = _manager(order)
         leaves = [leaf for name in order.names for leaf in _leaves(manager, name, order)]
-        return {name: _built(order, manager, name, changes) for name, changes in leaves}
+        parts = _parts(order, manager, leaves)
+        tasks = {name: _built(order, manager, name, changes, parts) for name, changes in leaves}
+    found = {name: task for name, task in tasks.items() if task is not None}
+    if not found:
+        raise DataError(f"{order.data}: holds no row of the parts that are asked; see its column '{order.part}'")
+    return found
 
 
 def plain_means(tasks: Mapping[str, Any]) -> dict[str, bool]:
@@ -91,12 +98,32 @@ def _leaves(manager: Any, name: str, order: Order) -> Iterator[tuple[str, dict[s
         yield from ((leaf, {**changes, **own, "task": leaf}) for leaf, own in _leaves(manager, changes["task"], order))
 
 
-def _built(order: Order, manager: Any, name: str, changes: Mapping[str, Any]) -> Any:
-    config = {**(manager.task_index[name].cfg or {}), **changes}
+def _parts(order: Order, manager: Any, leaves: Sequence[tuple[str, Mapping[str, Any]]]) -> Parts | None:
+    """How rows of a file are shared among tasks that read different sets; None where all read one."""
+    read = {_set_of(_config(manager, name, changes)) for name, changes in leaves}
+    sets, there = {path for path, _ in read}, {_set_of(entry.cfg or {}) for entry in manager.task_index.values()}
+    return Parts(order.part, {part for path, part in read | there if part and path in sets}) if len(read) > 1 else None
+
+
+def _set_of(config: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The set that a task reads, and the part of it."""
+    return config.get("dataset_path"), config.get("dataset_name")
+
+
+def _config(manager: Any, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {**(manager.task_index[name].cfg or {}), **changes}
+
+
+def _built(order: Order, manager: Any, name: str, changes: Mapping[str, Any], parts: Parts | None) -> Any:
+    """The task; None where the user's data has no row of its part."""
+    config = _config(manager, name, changes)
     if config.get("unsafe_code") and not order.runs_code:
         raise RecipeError(f"{order.suite}: '{name}' runs programs of the model; of such tasks there are the suites humaneval and mbpp")
     shots = _shots(order, name, config)
-    wanted = Wanted(config.get("dataset_name"), _asked_split(config), _example_split(order, name, config) if shots else None, order.columns)
+    examples = _example_split(order, name, config) if shots else None
+    wanted = Wanted(config.get("dataset_name"), _asked_split(config), examples, order.columns, parts)
+    if order.data is not None and parts and not holds(order.data, wanted):
+        return None
     task = _loaded(order, manager, {**changes, "task": name, **_held(order, config, wanted)}, config)
     task.set_config("num_fewshot", shots)
     if shots and len(task.sampler.df) - (wanted.examples == wanted.asked) < shots:

@@ -174,6 +174,44 @@ def test_math_compares_what_is_in_the_box(run, tmp_path):
     assert run("math", str(tmp_path / "math"), says)[0] == {"exact_match": 0.5}
 
 
+def test_one_file_of_a_suite_in_parts_is_shared_out_by_the_column_that_names_the_part(run):
+    """Every row is asked once, in its own part; a part without a row is not asked."""
+    kinds = ("Algebra", "Counting & Probability", "Algebra", "Intermediate Algebra")
+    rows = [{"problem": f"{n} parts?", "level": "1", "type": kind, "solution": "So \\boxed{2}."} for n, kind in enumerate(kinds)]
+    found, scored = run("math", rows, {"0 parts?": "It is $2$.", "1 parts?": "It is $2$."})
+    assert found == {"exact_match": 0.5}
+    assert [row.group for row in scored] == ["algebra", "algebra", "counting_and_probability", "intermediate_algebra"]
+    of_subject = [{**row, "subject": subject} for row, subject in zip(MMLU, ("anatomy", "anatomy", "virology"), strict=True)]
+    found, scored = run("mmlu", of_subject, {"heart?": "A", "toe?": "C", "nose?": "D"})
+    assert found == {"acc": 0.6667}
+    assert [row.group for row in scored] == ["anatomy", "anatomy", "virology"]
+    found, scored = run("mmlu_medical", of_subject, {"heart?": "A", "toe?": "C", "nose?": "D"})
+    assert [row.group for row in scored] == ["anatomy", "anatomy"]  # the other subjects of MMLU are none of this suite
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "message"),
+    [
+        ("bbh", [{"input": "one", "target": "yes"}], r"no column says which part of the set a row is of \(boolean_expressions, causal_"),
+        ("math", [{"problem": "1?", "solution": "1"}], r"no column 'type' says which part .*; give a folder with a file of each$"),
+        (
+            "math",
+            [{"problem": "1", "solution": "1", "type": "Algebr"}],
+            r"the set has no part 'Algebr', but algebra, c",
+        ),
+        ("mmlu", MMLU, "column 'subject': the set has no part 'x', but abstract_algebra, anatomy, "),
+        ("mmlu_medical", [{**MMLU[0], "subject": "virology"}], "holds no row of the parts that are asked; see its column 'subject'$"),
+    ],
+)
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_that_does_not_say_the_part_of_its_rows_is_refused(name, rows, message, folder, tmp_path):
+    shots = [] if name != "bbh" else ["bbh.shots=3"]
+    file = write(tmp_path / "folder" / "test.jsonl", *rows)
+    with pytest.raises(DataError, match=message) as raised:
+        chosen_suites([name], [f"{name}.data={file.parent if folder else file}", *shots])
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("name", "row", "says"),
     [

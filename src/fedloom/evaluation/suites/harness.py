@@ -66,7 +66,8 @@ class OfHarness(Suite):
 
         tasks = self.entry.get("chat_tasks", self.entry["tasks"]) if chat else self.entry["tasks"]
         runs_code = getattr(self, "run_code", False)
-        return Order(self.name, tasks, FOLDER / self.entry["folder"], self.data, self.shots, self.entry["columns"], runs_code)
+        folder, columns, part = FOLDER / self.entry["folder"], self.entry["columns"], self.entry.get("part")
+        return Order(self.name, tasks, folder, self.data, self.shots, columns, runs_code, part)
 
     def _built(self, chat: bool) -> dict[str, Any]:
         from fedloom.evaluation.harness_tasks import built
