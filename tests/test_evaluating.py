@@ -7,7 +7,6 @@ import pytest
 from fedloom import run
 from fedloom.errors import ModelError, RecipeError
 from fedloom.evaluating import chosen_suites, evaluate
-from fedloom.evaluation.intervals import Interval
 from fedloom.federation.run_folder import RunFolder
 
 ROWS = [{"question": "What is two and two?", "answer": "four"}, {"question": "Name a colour.", "answer": "red"}]
@@ -30,7 +29,8 @@ def test_a_run_is_scored_beside_its_base_and_written_into_its_folder(finished, a
     (found,) = evaluate(str(finished), asked)
     assert list(found.systems) == ["base", "tuned"]
     assert [row.row for row in found.rows["tuned"]] == ["0", "1"]
-    assert found.difference["f1"] == Interval(*[found.systems["tuned"]["f1"].value - found.systems["base"]["f1"].value] * 3)
+    assert found.difference["f1"].value == found.systems["tuned"]["f1"].value - found.systems["base"]["f1"].value
+    assert not found.difference["f1"].told_apart  # two rows tell nothing apart
     kept = json.loads((finished / "evaluations" / "questions.json").read_text())
     assert kept == json.loads(json.dumps(found.plain()))
     rows = [json.loads(line) for line in (finished / "evaluations" / "questions.rows.jsonl").read_text().splitlines()]

@@ -14,7 +14,7 @@ def test_a_run_is_asked_beside_its_base_and_shown_with_intervals(desk, finished)
     shown = fedloom(*words, cwd=desk)
     assert shown.returncode == 0, shown.stderr
     assert "questions, 2 rows" in shown.stdout
-    assert "0.0% [0.0%, 0.0%] not told apart" in shown.stdout
+    assert "0.0% [-69.3%, 69.3%] not told apart" in shown.stdout
     (found,) = result(fedloom(*words, "--json", cwd=desk))["results"]
     assert list(found["systems"]) == ["base", "tuned"]
     assert json.loads((desk / "asked" / "questions.json").read_text()) == found

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 
-from fedloom.evaluation.intervals import bootstrap, bootstrap_difference, mcnemar
+from fedloom.evaluation.intervals import bonett_price, bootstrap, bootstrap_difference, mcnemar, wilson
 from fedloom.evaluation.suite import Scored, Suite, mean_of
 from fedloom.measures import SHARE, Measure
 
@@ -32,7 +32,7 @@ def test_the_interval_is_the_percentile_interval_of_scipy():
     assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.012)
 
 
-def test_rows_that_are_all_alike_leave_no_doubt():
+def test_draws_of_rows_that_are_all_alike_know_no_spread():
     (found,) = bootstrap(shares([1.0] * 20), 20).values()
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
 
@@ -48,6 +48,28 @@ def test_two_models_are_compared_on_the_same_draws():
     assert 0.16 < found.low < 0.19
     assert 0.31 < found.high < 0.35
     assert not found.holds_zero
+
+
+@pytest.mark.parametrize(("right", "rows"), [(0, 1), (1, 1), (3, 7), (20, 20), (999, 1319)])
+def test_the_interval_of_a_share_is_wilsons_as_scipy_has_it(right, rows):
+    from scipy.stats import binomtest
+
+    assert wilson(right, rows) == pytest.approx(tuple(binomtest(right, rows).proportion_ci(method="wilson")))
+
+
+@pytest.mark.parametrize(("won", "lost"), [(0.3, 0.1), (0.2, 0.2), (0.05, 0.02)])
+def test_the_interval_of_a_difference_holds_it_in_19_of_20_sets_of_rows(won, lost):
+    """Over all results that ten rows can have, each by its probability."""
+    from scipy.stats import multinomial
+
+    covered, rows = 0.0, 10
+    for ahead in range(rows + 1):
+        for behind in range(rows + 1 - ahead):
+            low, high = bonett_price(ahead, behind, rows)
+            if low <= won - lost <= high:
+                covered += multinomial.pmf([ahead, behind, rows - ahead - behind], rows, [won, lost, 1 - won - lost])
+    assert covered > 0.95
+    assert bonett_price(1, 0, 1) == pytest.approx((1 / 3 - 1.959964 * (8 / 27) ** 0.5, 1.0))
 
 
 def test_mcnemar_is_the_two_sided_binomial_test_of_the_rows_that_differ():

@@ -16,7 +16,7 @@ from fedloom.errors import RecipeError
 
 if TYPE_CHECKING:
     from fedloom.evaluation.evaluated import Evaluated
-    from fedloom.evaluation.intervals import Interval
+    from fedloom.evaluation.intervals import Difference
     from fedloom.measures import Measure
 
 
@@ -79,8 +79,10 @@ class _Bar:
 
 
 def _table(result: Evaluated) -> Table:
-    rows = len(next(iter(result.rows.values())))
-    table = Table(Column("measure"), title=f"{result.suite}, {rows:,} rows", title_justify="left")
+    from fedloom.report.text import counted, with_interval
+
+    rows = counted(len(next(iter(result.rows.values()))), "row")
+    table = Table(Column("measure"), title=f"{result.suite}, {rows}", title_justify="left")
     for system in result.systems:
         table.add_column(system, justify="right")
     if result.difference:
@@ -89,26 +91,21 @@ def _table(result: Evaluated) -> Table:
         found = [values.get(measure.name) for values in result.systems.values()]
         gained = [_gain(measure, result.difference.get(measure.name))] if result.difference else []
         if any(found):
-            table.add_row(measure.title, *[_shown(measure, one) for one in found], *gained)
+            table.add_row(measure.title, *[Text(with_interval(measure, one)) for one in found], *gained)
     for group, systems in result.groups.items() if len(result.groups) <= MOST_GROUPS else ():
         first = result.measures[0]
         table.add_row(f"{first.title}: {group or '(none)'}", *[first.shown(systems[system].get(first.name)) for system in result.systems])
-    table.caption = "In brackets: 95% intervals, bootstrap over rows."
+    table.caption = "In brackets: 95% intervals over rows."
     return table
 
 
-def _shown(measure: Measure, found: Interval | None) -> Text:
-    if found is None:
-        return Text("–")
-    return Text(f"{measure.shown(found.value)} [{measure.shown(found.low)}, {measure.shown(found.high)}]")
+def _gain(measure: Measure, found: Difference | None) -> Text:
+    """A difference, dim where the rows do not tell the models apart."""
+    from fedloom.report.text import with_interval
 
-
-def _gain(measure: Measure, found: Interval | None) -> Text:
-    """A difference, dim where its interval holds zero."""
-    if found is None:
-        return Text("–")
-    shown = _shown(measure, found)
-    return Text(f"{shown.plain} not told apart", style="dim") if found.holds_zero else shown
+    shown = with_interval(measure, found)
+    told = found is None or found.told_apart or measure.unit == "count"
+    return Text(shown) if told else Text(f"{shown} not told apart", style="dim")
 
 
 def _list_suites() -> None:

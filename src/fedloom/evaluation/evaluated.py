@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fedloom.evaluation.intervals import Interval, bootstrap, bootstrap_difference
+from fedloom.evaluation.intervals import Difference, Interval
 from fedloom.evaluation.suite import Scored, Suite
+from fedloom.evaluation.suite_intervals import differences, intervals
 from fedloom.files import disk_errors_named, write_atomic
 from fedloom.measures import Measure
 
@@ -32,7 +32,7 @@ class Evaluated:
     measures: Sequence[Measure]
     rows: Mapping[str, Sequence[Scored]]
     systems: Mapping[str, Mapping[str, Interval]]
-    difference: Mapping[str, Interval]
+    difference: Mapping[str, Difference]
     groups: Mapping[str, Mapping[str, Mapping[str, float]]]
     described: Mapping[str, Any]
 
@@ -51,11 +51,9 @@ class Evaluated:
 
 def evaluated(name: str, suite: Suite, rows: Mapping[str, Sequence[Scored]]) -> Evaluated:
     """What the `rows` of each system come to."""
-    summaries = {system: partial(suite.summary, scored) for system, scored in rows.items()}
-    counts = {system: len(scored) for system, scored in rows.items()}
-    systems = {system: bootstrap(summary, counts[system]) for system, summary in summaries.items()}
-    first, last = next(iter(rows)), list(rows)[-1]
-    difference = bootstrap_difference(summaries[last], summaries[first], counts[last]) if len(rows) > 1 else {}
+    systems = {system: intervals(suite, scored) for system, scored in rows.items()}
+    first, *_, last = [*rows.values(), *rows.values()]
+    difference = differences(suite, first, last) if len(rows) > 1 else {}
     settings = {key: value for key, value in vars(suite).items() if not key.startswith("_")}
     described = {"settings": settings, **suite.described()}
     return Evaluated(name, suite.measures, rows, systems, difference, _by_group(suite, rows), described)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,13 @@ from rich.text import Text
 
 from fedloom.errors import FedloomError
 from fedloom.evaluation.evaluated import FOLDER
-from fedloom.evaluation.intervals import Interval, bootstrap, bootstrap_difference, mcnemar
+from fedloom.evaluation.intervals import Difference, Interval
 from fedloom.evaluation.suite import Scored, Suite
+from fedloom.evaluation.suite_intervals import differences, intervals, p_value
 from fedloom.evaluation.suites import suites
 from fedloom.files import read_json, whole_lines
 from fedloom.measures import Measure
+from fedloom.report.text import counted, with_interval
 
 SYSTEMS = ("finished", "tuned", "federated")
 """What the model that a run hands out is called in its results."""
@@ -34,7 +35,7 @@ class Compared:
     rows: int
     measure: Measure
     values: Sequence[Interval | None]
-    differences: Sequence[Interval | None]
+    differences: Sequence[Difference | None]
     p_values: Sequence[float | None]
 
 
@@ -60,7 +61,7 @@ def suites_compared(folders: Sequence[Path]) -> tuple[list[Compared], list[str]]
 def suites_table(found: Sequence[Compared], names: Sequence[str]) -> Table:
     """A row per measure, a column per run, and a column for what each run after the first has more than it."""
     table = Table(title="Suites, on the same rows", title_justify="left", box=SIMPLE_HEAD)
-    table.caption, table.caption_justify = "In brackets: 95% intervals, bootstrap over rows. p: McNemar's exact test.", "left"
+    table.caption, table.caption_justify = "In brackets: 95% intervals over rows. p: McNemar's exact test.", "left"
     table.add_column("measure")
     for name in names:
         table.add_column(Text(name), justify="right", overflow="fold")
@@ -69,7 +70,9 @@ def suites_table(found: Sequence[Compared], names: Sequence[str]) -> Table:
     for one in found:
         differences = [_difference(one.measure, gained, p) for gained, p in zip(one.differences, one.p_values, strict=True)]
         table.add_row(
-            f"{one.suite}: {one.measure.title} ({one.rows:,} rows)", *[_shown(one.measure, value) for value in one.values], *differences
+            f"{one.suite}: {one.measure.title} ({counted(one.rows, 'row')})",
+            *[with_interval(one.measure, value) for value in one.values],
+            *differences,
         )
     return table
 
@@ -100,30 +103,17 @@ def _unlike(results: Sequence[_Result]) -> str:
 
 
 def _measures(name: str, suite: Suite, runs: Sequence[Sequence[Scored]]) -> Iterator[Compared]:
-    summaries, count = [partial(suite.summary, rows) for rows in runs], len(runs[0])
-    values = [bootstrap(summary, count) for summary in summaries]
-    gains = [bootstrap_difference(summary, summaries[0], count) for summary in summaries[1:]]
+    values = [intervals(suite, rows) for rows in runs]
+    gains = [differences(suite, runs[0], rows) for rows in runs[1:]]
     for measure in suite.measures:
         of = [value.get(measure.name) for value in values]
         if any(of):
-            p_values = [_p_value(measure.name, runs[0], rows) for rows in runs[1:]]
-            yield Compared(name, count, measure, of, [gain.get(measure.name) for gain in gains], p_values)
+            p_values = [p_value(measure.name, runs[0], rows) for rows in runs[1:]]
+            yield Compared(name, len(runs[0]), measure, of, [gain.get(measure.name) for gain in gains], p_values)
 
 
-def _p_value(name: str, first: Sequence[Scored], second: Sequence[Scored]) -> float | None:
-    """Of McNemar's test; None unless every row is right or wrong."""
-    both = [[row.values.get(name) for row in rows] for rows in (first, second)]
-    if not all(value in (0.0, 1.0) for values in both for value in values):
-        return None
-    return mcnemar([float(value or 0) for value in both[0]], [float(value or 0) for value in both[1]])
-
-
-def _shown(measure: Measure, found: Interval | None) -> str:
-    return "–" if found is None else f"{measure.shown(found.value)} [{measure.shown(found.low)}, {measure.shown(found.high)}]"
-
-
-def _difference(measure: Measure, found: Interval | None, p: float | None) -> Text:
+def _difference(measure: Measure, found: Difference | None, p: float | None) -> Text:
     if found is None:
         return Text("–")
-    text = _shown(measure, found) + ("" if p is None else f", p {p:.3f}" if p >= 0.001 else ", p < 0.001")
-    return Text(f"{text}: not told apart", style="dim") if found.holds_zero else Text(text)
+    text = with_interval(measure, found) + ("" if p is None else f", p {p:.3f}" if p >= 0.001 else ", p < 0.001")
+    return Text(text) if found.told_apart or measure.unit == "count" else Text(f"{text}: not told apart", style="dim")

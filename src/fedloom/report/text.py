@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from fedloom.evaluation.intervals import Interval
 from fedloom.measures import SHARE, Measure
 
 STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -47,6 +48,14 @@ def with_unit(measure: Measure) -> str:
 def named_unit(measure: Measure) -> str:
     """The unit that must stand beside a value: dB, nats. Empty for shares, whose values end in %, for counts and for plain numbers."""
     return "" if measure.unit in (SHARE, "count") else measure.unit
+
+
+def with_interval(measure: Measure, found: Interval | None) -> str:
+    """A value with its interval: 8.5% [3.5%, 14.0%]; alone where it has none, and a dash where there is no value."""
+    if found is None:
+        return measure.shown(None)
+    ends = "" if found.low is None else f" [{measure.shown(found.low)}, {measure.shown(found.high)}]"
+    return measure.shown(found.value) + ends
 
 
 def with_direction(measure: Measure) -> str:
