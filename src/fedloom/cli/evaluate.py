@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Column, Table
 from rich.text import Text
@@ -57,6 +58,8 @@ def evaluate(
             return _Bar(bar, f"{name}, {system}")
 
         results = evaluated(place, chosen, folder, base, batch_size, progress, public)
+    for text in (text for result in results for text in result.warnings):
+        err.print(f"warning: {escape(text)}", soft_wrap=True, highlight=False)
     if as_json:
         print(json.dumps({"results": [result.plain() for result in results]}))
         return
@@ -87,11 +90,10 @@ def _table(result: Evaluated) -> Table:
         table.add_column(system, justify="right")
     if result.difference:
         table.add_column("tuned - base", justify="right")
-    for measure in result.measures:
+    for measure in result.shown:
         found = [values.get(measure.name) for values in result.systems.values()]
         gained = [_gain(measure, result.difference.get(measure.name))] if result.difference else []
-        if any(found):
-            table.add_row(measure.title, *[Text(with_interval(measure, one)) for one in found], *gained)
+        table.add_row(measure.title, *[Text(with_interval(measure, one)) for one in found], *gained)
     for group, systems in result.groups.items() if len(result.groups) <= MOST_GROUPS else ():
         first = result.measures[0]
         table.add_row(f"{first.title}: {group or '(none)'}", *[first.shown(systems[system].get(first.name)) for system in result.systems])

@@ -25,6 +25,8 @@ class Evaluated:
     """What the systems, such as base and tuned, scored in a suite. `difference` is the last less the first, on the
     same rows, where there are two.
 
+    `warnings` are what a reader must be told: a measure that nobody could be read for has no value.
+
     `groups` is group of rows -> system -> measure -> value, where the rows belong to several groups.
     """
 
@@ -35,6 +37,13 @@ class Evaluated:
     difference: Mapping[str, Difference]
     groups: Mapping[str, Mapping[str, Mapping[str, float]]]
     described: Mapping[str, Any]
+    warnings: Sequence[str] = ()
+
+    @property
+    def shown(self) -> list[Measure]:
+        """The measures that a table has: those with a value, and those with a direction, which are there with or without one."""
+        found = {name for values in self.systems.values() for name in values}
+        return [measure for measure in self.measures if measure.name in found or measure.better != "neither"]
 
     def plain(self) -> dict[str, Any]:
         """As JSON, without the rows."""
@@ -42,11 +51,16 @@ class Evaluated:
             "suite": self.suite,
             "measures": [measure.plain() for measure in self.measures],
             "rows": len(next(iter(self.rows.values()))),
-            "systems": {system: _plain(found) for system, found in self.systems.items()},
-            "difference": _plain(self.difference),
+            "systems": {system: self._plain(found) for system, found in self.systems.items()},
+            "difference": self._plain(self.difference) if self.difference or len(self.systems) > 1 else {},
             "groups": dict(self.groups),
             "described": dict(self.described),
+            "warnings": list(self.warnings),
         }
+
+    def _plain(self, found: Mapping[str, Interval]) -> dict[str, Any]:
+        """The measures that are shown, null where there is no value."""
+        return {measure.name: asdict(found[measure.name]) if measure.name in found else None for measure in self.shown}
 
 
 def evaluated(name: str, suite: Suite, rows: Mapping[str, Sequence[Scored]]) -> Evaluated:
@@ -56,7 +70,8 @@ def evaluated(name: str, suite: Suite, rows: Mapping[str, Sequence[Scored]]) -> 
     difference = differences(suite, first, last) if len(rows) > 1 else {}
     settings = {key: value for key, value in vars(suite).items() if not key.startswith("_")}
     described = {"settings": settings, **suite.described()}
-    return Evaluated(name, suite.measures, rows, systems, difference, _by_group(suite, rows), described)
+    warnings = [f"{name}, {system}: {text}" for system, scored in rows.items() for text in suite.warnings(scored)]
+    return Evaluated(name, suite.measures, rows, systems, difference, _by_group(suite, rows), described, warnings)
 
 
 def keep(one: Evaluated, folder: Path) -> None:
@@ -75,7 +90,3 @@ def _by_group(suite: Suite, rows: Mapping[str, Sequence[Scored]]) -> dict[str, d
         return {}
     of = {(group, system): np.array([float(row.group == group) for row in scored]) for group in groups for system, scored in rows.items()}
     return {group: {system: dict(suite.summary(scored, of[group, system])) for system, scored in rows.items()} for group in groups}
-
-
-def _plain(found: Mapping[str, Interval]) -> dict[str, Any]:
-    return {name: asdict(interval) for name, interval in found.items()}

@@ -36,6 +36,9 @@ PAIR_MEASURES = (
     Measure("second_unparsed", "comparisons of the second judge that could not be read", "count", "neither"),
 )
 
+VERDICTS = ("score", "turn_1", "turn_2", "win")
+"""Names of values of a row that are verdicts of the judge; those of the second judge begin with second_."""
+
 JudgeSetting = Annotated[
     dict[str, Any], Field(json_schema_extra=parts_of(judges), description="who judges the answers, such as {kind: llm, model: ...}")
 ]
@@ -94,6 +97,13 @@ class Panel:
     def unparsed(self, found: Sequence[Mapping[str, float]], value: str) -> dict[str, float]:
         """How many of the verdicts `found` of one row lack the `value`, of each judge."""
         return {f"{name}unparsed": float(sum(f"{name}{value}" not in one for one in found)) for name in self._all()}
+
+    def warnings(self, rows: Sequence[Scored]) -> list[str]:
+        """A sentence for each judge none of whose verdicts on `rows` could be read."""
+        names = {"the judge": "", "the second judge": "second_"}
+        asked = {who: name for who, name in names.items() if name in self._all()}
+        silent = [who for who, name in asked.items() if not any(f"{name}{verdict}" in row.values for row in rows for verdict in VERDICTS)]
+        return [f"no verdict of {who} could be read; give it more max_new_tokens, or take another one" for who in silent]
 
     def _all(self) -> dict[str, LlmJudge]:
         """What stands before the names of a judge's values -> the judge."""

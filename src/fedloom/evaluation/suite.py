@@ -51,6 +51,10 @@ class Suite:
         """The rows of the suite, each scored, in an order that is the same for every model."""
         raise NotImplementedError
 
+    def warnings(self, rows: Sequence[Scored]) -> Sequence[str]:
+        """What a reader must be told of scored rows beside their values, such as that no verdict of a judge could be read."""
+        return ()
+
     def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
         """The value of each measure when row i stands `counts[i]` times, (rows,). This one takes the mean of the values that are there."""
         return {measure.name: found for measure in self.measures if (found := mean_of(measure.name, rows, counts)) is not None}

@@ -73,6 +73,9 @@ class AlpacaEval(FileSuite):
             for place, (row, (_, own, other), found) in enumerate(zip(rows, pairs, verdicts, strict=True))
         ]
 
+    def warnings(self, rows: Sequence[Scored]) -> Sequence[str]:
+        return self._panel.warnings(rows)
+
     def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
         found = wins_summary(rows, counts) | {"longer": mean_of("longer", rows, counts) or 0.0}
         read = np.array(["win" in row.values for row in rows])

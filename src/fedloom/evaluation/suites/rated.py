@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from fedloom.evaluation.judging import (
     prompts_described,
     score_prompts,
 )
+from fedloom.evaluation.suite import Scored
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class RatedSuite(FileSuite):
 
     def described(self) -> Mapping[str, Any]:
         return {**super().described(), **self.panel.described(), **prompts_described(self.prompts)}
+
+    def warnings(self, rows: Sequence[Scored]) -> Sequence[str]:
+        return self.panel.warnings(rows)
 
     @property
     def panel(self) -> Panel:

@@ -90,6 +90,9 @@ class RefGpt4(Suite):
             for place, (row, found) in enumerate(zip(rows, verdicts, strict=True))
         ]
 
+    def warnings(self, rows: Sequence[Scored]) -> Sequence[str]:
+        return self._panel.warnings(rows)
+
     def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
         found = scores_summary([("score", "second_score")], rows, counts)
         if "score" not in found:
