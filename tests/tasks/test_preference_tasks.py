@@ -90,11 +90,12 @@ def test_a_step_along_the_gradient_puts_the_preferred_answers_ahead(task, tiny, 
     assert after["rows"] == 4
 
 
-def test_at_the_base_the_loss_of_dpo_is_log_two_and_no_pair_is_preferred(tiny, model, tmp_path):
+def test_at_the_base_the_loss_of_dpo_is_log_two_and_every_pair_is_a_tie(tiny, model, tmp_path):
     task = TASKS[0]
     sums = task.evaluate(model, rows_of(task, tiny, tmp_path, [pair(asked) for asked in ASKED]), range(4), 16)
     assert sums["loss"] / sums["terms"] == pytest.approx(0.693147, abs=1e-6)
-    assert (sums["preferred"], sums["rows"], sums["terms"]) == (0, 4, 4)
+    assert (sums["preferred"], sums["rows"], sums["terms"]) == (2.0, 4, 4)
+    assert task.values(sums)["preferred_ahead"] == 0.5
 
 
 def test_the_reference_stays_the_base_while_the_adapter_moves(tiny, model, tmp_path):

@@ -35,7 +35,8 @@ class DPO(Task):
     measures: ClassVar[tuple[Measure, ...]] = (
         replace(
             PREFERRED,
-            note="Preferred answer ahead is the share of pairs in which the tuned model favours the chosen answer more than its base did.",
+            note="Preferred answer ahead is the share of pairs in which the tuned model favours the chosen answer more than its base did; a"
+            " tie is half of one, so that the base itself has 50%.",
         ),
         replace(LOSS, note="The loss is the mean over pairs."),
     )
@@ -70,14 +71,15 @@ class DPO(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:
-        """The loss over pairs; preferred counts the pairs with a reward margin above zero. At the base every margin is zero, so none is."""
+        """The loss over pairs; preferred counts the pairs with a reward margin above zero, and half of those with none: at the base every
+        margin is zero. TRL's accuracy of rewards counts a tie as wrong."""
         assert isinstance(rows, AnswerRows)
         pairs_measured = references(groups)
-        loss, preferred = 0.0, 0
+        loss, preferred = 0.0, 0.0
         for part in answer_parts(model, rows, pairs_measured, batch_size):
             margins, _ = self._margins(model, rows, part)
-            loss, preferred = loss - float(logsigmoid(margins).double().sum()), preferred + int((margins > 0).sum())
-        return {"loss": loss, "terms": float(len(pairs_measured)), "preferred": float(preferred), "rows": float(len(pairs_measured))}
+            loss, preferred = loss - float(logsigmoid(margins).double().sum()), preferred + ahead(margins)
+        return {"loss": loss, "terms": float(len(pairs_measured)), "preferred": preferred, "rows": float(len(pairs_measured))}
 
     def _margins(self, model: nn.Module, rows: AnswerRows, part: Sequence[int]) -> tuple[Tensor, int]:
         """beta times the difference of the two log ratios, (pairs,), and the tokens that were computed."""
@@ -85,6 +87,11 @@ class DPO(Task):
         reference = reference_log_probs(model, ids, labels)
         ratios = (log_probs(model, ids, labels) - reference).view(-1, 2)
         return self.beta * (ratios[:, 0] - ratios[:, 1]), ids.numel()
+
+
+def ahead(margins: Tensor) -> float:
+    """How many margins are above zero; one of zero is half of one."""
+    return float((margins > 0).sum() + 0.5 * (margins == 0).sum())
 
 
 def _each(margins: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from fedloom.data.records import Conversation
 from fedloom.measures import Measure
 from fedloom.models.encoders import TextEncoder
 from fedloom.tasks.base import LOSS, LossPart, Rows, Sums, Task, tasks
-from fedloom.tasks.dpo import PREFERRED, pairs
+from fedloom.tasks.dpo import PREFERRED, ahead, pairs
 from fedloom.tasks.likelihood import PromptLength, answer_parts, references, row_sums, token_log_probs
 
 CERTAIN = -1e-6
@@ -73,15 +73,15 @@ class ORPO(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, rows: Rows, groups: Sequence[int], batch_size: int) -> Sums:
-        """The loss of each pair by itself; preferred counts the pairs whose preferred answer has the greater odds."""
+        """The loss of each pair by itself; preferred counts the pairs whose preferred answer has the greater odds, a tie as half."""
         assert isinstance(rows, AnswerRows)
         measured = references(groups)
-        loss, preferred = 0.0, 0
+        loss, preferred = 0.0, 0.0
         for part in answer_parts(model, rows, measured, batch_size):
             likelihood, lengths, log_odds, _ = self._compared(model, rows, part)
             each = self._each(likelihood, lengths, log_odds)
-            loss, preferred = loss + float(each.double().sum()), preferred + int((log_odds > 0).sum())
-        return {"loss": loss, "terms": float(len(measured)), "preferred": float(preferred), "rows": float(len(measured))}
+            loss, preferred = loss + float(each.double().sum()), preferred + ahead(log_odds)
+        return {"loss": loss, "terms": float(len(measured)), "preferred": preferred, "rows": float(len(measured))}
 
     def _compared(self, model: nn.Module, rows: AnswerRows, part: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, int]:
         """log p of prompt and preferred answer and the tokens that it sums over, the log odds ratio, each (pairs,); tokens computed."""
