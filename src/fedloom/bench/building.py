@@ -124,7 +124,9 @@ def _kept(name: str, owners: Owners, least: int, most: int | None) -> list[str]:
     enough = sorted((client for client, size in sizes.items() if size >= least), key=lambda client: (-sizes[client], client))
     if not enough:
         largest = max(sizes.values(), default=0)
-        raise DataError(f"{name}: no client has {least} rows, the largest has {largest}; give more files, or a lower --min-rows")
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in owners.left_out.most_common())
+        left_out = f" (left out: {reasons})" if reasons else ""
+        raise DataError(f"{name}: no client has {least} rows, the largest has {largest}{left_out}; give more files, or a lower --min-rows")
     kept = enough[:most]
     for clients, reason in (
         (sizes.keys() - set(enough), f"of clients with fewer than {least} rows"),
