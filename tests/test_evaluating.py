@@ -53,6 +53,10 @@ def test_a_model_by_name_is_scored_alone(asked, tmp_path):
 def test_what_is_wrong_is_one_line(tmp_path, asked):
     with pytest.raises(RecipeError, match=r"unknown suite 'question'; did you mean 'questions'\?"):
         chosen_suites(["question"], [])
+    with pytest.raises(RecipeError, match=r"^unknown suite 'fpp'"):
+        chosen_suites(["fpp"], ["fpb.data=x.csv"])
+    with pytest.raises(RecipeError, match=r"^--suite: questions stands there twice; name each suite once$"):
+        chosen_suites(["questions", "questions"], ["questions.source=x"])
     with pytest.raises(RecipeError, match=r"^questions\.source: is required$"):
         chosen_suites(["questions"], [])
     with pytest.raises(RecipeError, match=r"^limit: should be SUITE\.KEY=VALUE"):

@@ -32,13 +32,15 @@ def chosen_suites(names: Sequence[str], words: Sequence[str]) -> dict[str, Suite
     """name -> suite, with the settings `words`, each SUITE.KEY=VALUE. Raises RecipeError for what is unknown, or lacking."""
     if not names:
         raise RecipeError(f"--suite: name one or more, with commas between; known: {', '.join(suites.names())}")
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise RecipeError(f"--suite: {twice[0]} stands there twice; name each suite once")
+    chosen = {name: suites.get(name) for name in names}
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in parse_overrides([*words]).items():
         name, dot, setting = key.partition(".")
         if not dot or name not in given:
             raise RecipeError(f"{key}: should be SUITE.KEY=VALUE, SUITE being one of --suite: {', '.join(names)}")
         given[name][setting] = value
-    chosen = {name: suites.get(name) for name in names}
     made = {name: part(**checked_settings(part, given[name], name)) for name, part in chosen.items()}
     for suite in made.values():
         suite.check()

@@ -24,7 +24,9 @@ def test_a_look_alike_is_made_once_and_is_public():
     ("source", "message"),
     [
         ("look-alike:fed-aya/half", r"^data\.source: look-alike:fed-aya/half should be look-alike:NAME or look-alike:NAME/SCALE"),
-        ("look-alike:fed-ayas", "fed-ayas.*did you mean 'fed-aya'"),
+        ("look-alike:fed-ayas", r"^data\.source: look-alike:fed-ayas: unknown federation 'fed-ayas'; did you mean 'fed-aya'"),
+        ("look-alike:fed-aya/0", r"^data\.source: look-alike:fed-aya/0: the share of rows should be above 0 and at most 1, got 0"),
+        ("look-alike:fed-aya-multi-turn", r"^data\.source: look-alike:fed-aya-multi-turn: unknown federation"),
     ],
 )
 def test_a_name_that_is_none_is_one_line(source, message):

@@ -6,12 +6,15 @@ import re
 from dataclasses import replace
 
 from fedloom.bench.look_alikes import sample
+from fedloom.bench.published import MULTI_TURN as WITH_TURNS
+from fedloom.bench.published import PUBLISHED
 from fedloom.data.bench_sets import bench_rows
 from fedloom.data.records import Provenance
 from fedloom.data.rows import SourceRows
 from fedloom.data.sources import forms
 from fedloom.errors import RecipeError
 from fedloom.files import cache_folder, disk_errors_named
+from fedloom.registry import nearest
 
 FOLDER = "look-alikes"
 """In the cache."""
@@ -36,4 +39,10 @@ def _parsed(rest: str) -> tuple[str, float]:
     found = re.fullmatch(r"([a-z-]+)(?:/(\d*\.?\d+))?", rest)
     if found is None:
         raise RecipeError(f"data.source: look-alike:{rest} should be look-alike:NAME or look-alike:NAME/SCALE, such as fed-aya/0.1")
-    return found[1], float(found[2] or 1)
+    name, scale = found[1], float(found[2] or 1)
+    known = [*PUBLISHED, *(f"{one}{MULTI_TURN}" for one in WITH_TURNS)]
+    if name not in known:
+        raise RecipeError(f"data.source: look-alike:{rest}: unknown federation '{name}'{nearest(name, known)}")
+    if not 0 < scale <= 1:
+        raise RecipeError(f"data.source: look-alike:{rest}: the share of rows should be above 0 and at most 1, got {scale:g}")
+    return name, scale
