@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,17 @@ def test_the_table_fits_a_hundred_columns(tmp_path: Path, clients: tuple[str, ..
     lines = _printed(read_run(write_run(tmp_path / "run", clients=clients)), width=200)
     assert max(len(line.rstrip()) for line in lines) <= 100
     assert any("federated" in line and "76.0%" in line for line in lines)
+
+
+def test_names_of_clients_are_whole_on_a_narrow_screen(tmp_path: Path) -> None:
+    """They go on in the next line, and so do titles."""
+    clients = tuple(f"hospital-of-the-north-{number}" for number in range(5))
+    lines = _printed(read_run(write_run(tmp_path / "run", clients=clients)), width=80)
+    rule = next(number for number, line in enumerate(lines) if set(line.strip()) == {"─"})
+    header = "".join(lines[1:rule]).replace(" ", "")
+    assert Counter(header) >= Counter("".join(clients) + "all")
+    assert "…" not in "".join(lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_best_of_a_column_is_bold(tmp_path: Path) -> None:

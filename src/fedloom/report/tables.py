@@ -14,6 +14,9 @@ from fedloom.report.text import with_unit
 WIDTH = 100
 """Width in letters that the table of results fits into."""
 
+TITLES, NARROWEST = 24, 6
+"""Letters that the first column and the others keep on a narrow screen; longer names go on in the next line."""
+
 
 def probes_table(record: RunRecord) -> Table | None:
     """A row per measure of the probes, a column per system; None for a run without probes."""
@@ -49,10 +52,10 @@ def results_table(record: RunRecord) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, min_width=len(title))
     titles = [text for block in found.blocks for text in (with_unit(block.measure), *(f"  {row.title}" for row in block.rows))]
     first = max(map(len, titles), default=0)
-    table.add_column("", no_wrap=True)
-    width = max(6, (WIDTH - first - 4) // len(found.columns) - 2)
+    table.add_column("", overflow="fold", min_width=min(first, TITLES))
+    width = max(NARROWEST, (WIDTH - first - 4) // len(found.columns) - 2)
     for column in found.columns:
-        table.add_column(Text(column), justify="right", no_wrap=True, overflow="ellipsis", max_width=width)
+        table.add_column(Text(column), justify="right", overflow="fold", min_width=NARROWEST, max_width=width)
     table.add_row("rows", *(Text("–" if count is None else str(count)) for count in found.held_out_rows), style="dim", end_section=True)
     for block in found.blocks:
         table.add_row(Text(with_unit(block.measure), style="italic"))
