@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,14 @@ BASE = "base"
 def made_suites(recipe: Recipe) -> dict[str, Suite]:
     """kind -> suite of the recipe."""
     return {suite.kind: suites.get(suite.kind)(**suite.settings) for suite in recipe.evaluate.suites}
+
+
+def check_questions(recipes: Iterable[Recipe]) -> None:
+    """Raise a FedloomError when a suite of one of the `recipes` cannot be asked: a file that is not there, a missing extra. Those that
+    several have are checked once."""
+    parts = [suite for recipe in recipes for suite in recipe.evaluate.suites]
+    for part in {str(part.model_dump()): part for part in parts}.values():
+        suites.get(part.kind)(**part.settings).check()
 
 
 def check_suites(chosen: Mapping[str, Suite], server: ServerSide) -> None:
@@ -54,6 +62,8 @@ def ask_suites(chosen: Mapping[str, Suite], server: ServerSide, federation: Fede
     for name, suite in chosen.items():
         result = evaluated(name, suite, found[name])
         keep(result, folder / FOLDER)
+        for text in result.warnings:
+            federation.observer.note(f"warning: {text}")
         for system, values in result.systems.items():
             for measure, interval in values.items():
                 federation.metric(federation.terms.rounds, None, f"probe/{system}/{name}/{measure}", interval.value)

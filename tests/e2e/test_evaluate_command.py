@@ -54,5 +54,6 @@ def test_methods_and_seeds_end_in_one_table_and_the_same_command_goes_on(desk):
         [" each client alone ", " – "],
         [" each client alone, own rows ", " – "],
     ]
-    assert (desk / "study" / "sweep.tex").read_text().startswith("\\begin{tabular}{ll")
+    caption = "\\caption{Sweep (mean $\\pm$ standard deviation over seeds; bold: best federated)}"
+    assert caption in (desk / "study" / "sweep.tex").read_text().splitlines()
     assert fedloom(*words, cwd=desk).stderr.count(": kept") == 4

@@ -59,6 +59,9 @@ def test_validate_says_what_a_recipe_is_and_refuses_a_wrong_one(desk):
     wrong = fedloom("validate", "tiny", "task.stepz=9", cwd=desk)
     assert wrong.returncode == 2
     assert error_line(wrong.stderr) == "error: task.stepz: unknown key; did you mean 'steps'?"
+    suite = fedloom("validate", "tiny", "evaluate.suites=[{kind: questions, source: nowhere.jsonl}]", cwd=desk)
+    assert suite.returncode == 2
+    assert "questions.source: " in error_line(suite.stderr)
 
 
 def test_presets_are_listed_shown_and_copied(desk):

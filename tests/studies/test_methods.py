@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedloom.errors import RecipeError
+from fedloom.errors import FedloomError, RecipeError
 from fedloom.measures import SHARE, Measure
 from fedloom.resolve import load_recipe, preset_names
 from fedloom.studies.methods import METHODS, plan_methods
@@ -28,6 +28,34 @@ def test_every_method_has_a_cell_for_each_seed_and_the_published_momentum(tmp_pa
 def test_methods_that_cannot_be_compared_are_one_line(tmp_path, methods, message):
     with pytest.raises(RecipeError, match=f"^--methods: {message}"):
         plan_methods("tiny", methods, [1], [], tmp_path)
+
+
+def test_one_method_with_one_seed_is_one_cell(tmp_path):
+    grid = plan_methods("tiny", ["fedavg"], [7], ["rounds=1"], tmp_path)
+    assert [(dict(cell.values), recipe.algorithm.name) for cell, recipe in grid.cells] == [
+        ({"algorithm.name": "fedavg", "seed": 7}, "fedavg")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("suite", "message"),
+    [
+        ("{kind: questions, source: nowhere.jsonl}", r"^questions\.source: .*nowhere\.jsonl"),
+        ("{kind: fpb, data: nowhere.csv}", r"^fpb\.data: there is no file .*nowhere\.csv"),
+        ("{kind: fpp, data: nowhere.csv}", r"^evaluate\.suites\.0\.kind: unknown suite 'fpp'"),
+    ],
+)
+def test_a_suite_that_cannot_be_asked_is_found_before_the_first_cell(tmp_path, suite, message):
+    with pytest.raises(FedloomError, match=message):
+        plan_methods("tiny", ["fedavg"], [7], [f"evaluate.suites=[{suite}]"], tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_recipe_that_is_not_there_is_named_with_one_method_and_one_seed(tmp_path):
+    with pytest.raises(RecipeError, match=r"^fed_ayaa: no such recipe; did you mean 'fed_aya'"):
+        plan_methods("fed_ayaa", ["fedavg"], [7], [], tmp_path)
+    with pytest.raises(RecipeError, match=r"^--seeds: names a seed twice"):
+        plan_methods("tiny", ["fedavg"], [7, 7], [], tmp_path)
 
 
 PUBLISHED = {
@@ -65,7 +93,17 @@ def test_the_table_in_latex_says_what_the_table_says():
         Result((("algorithm.name", "fedavg"),), 2, {"accuracy": 0.5}, {"accuracy": 0.125}),
         Result((), 1, {"accuracy": 0.25}, {"accuracy": None}, "base"),
     ]
-    assert sweep_latex(results, measures) == (
-        "\\begin{tabular}{llrr}\n\\toprule\nsystem & algorithm.name & accuracy\\_1 & runs \\\\\n\\midrule\n"
-        "federated & fedavg & \\textbf{50.0\\% $\\pm$ 12.5\\%} & 2 \\\\\nbase model & -- & 25.0\\% & 1 \\\\\n\\bottomrule\n\\end{tabular}\n"
-    )
+    assert sweep_latex(results, measures, "Two methods & more").splitlines() == [
+        "\\begin{table}",
+        "\\centering",
+        "\\caption{Two methods \\& more}",
+        "\\begin{tabular}{llrr}",
+        "\\toprule",
+        "system & algorithm.name & accuracy\\_1 & runs \\\\",
+        "\\midrule",
+        "federated & fedavg & \\textbf{50.0\\% $\\pm$ 12.5\\%} & 2 \\\\",
+        "base model & -- & 25.0\\% & 1 \\\\",
+        "\\bottomrule",
+        "\\end{tabular}",
+        "\\end{table}",
+    ]

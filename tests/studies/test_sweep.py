@@ -12,7 +12,7 @@ from fedloom.federation.observer import Observer
 from fedloom.measures import SHARE, Measure
 from fedloom.report.record import read_run
 from fedloom.run import read
-from fedloom.studies.sweep import Result, further_measures, held_out_measures, plan_sweep, run_sweep, split_choices, summarise
+from fedloom.studies.sweep import Result, data_notes, further_measures, held_out_measures, plan_sweep, run_sweep, split_choices, summarise
 from fedloom.studies.sweep_table import further_tables, sweep_csv, sweep_figure, sweep_markdown, sweep_table, write_sweep
 
 MATCH = Measure("exact_match", "exact match", SHARE, "higher")
@@ -92,6 +92,16 @@ def test_a_sweep_runs_each_cell_once_and_goes_on_after_an_interruption(tmp_path)
     assert results[1].mean["update/drift"] == pytest.approx(sum(drift) / 2)
     assert lines["fedavg", "loss"]["runs"] == "2"
     assert picture.stat().st_size > 1000
+    assert (tmp_path / "sweep.tex").read_text().count("\\caption{") == 3
+    assert data_notes(done) == []
+    for _, one in done[:1]:
+        manifest = json.loads((one.folder / "manifest.json").read_text())
+        manifest["data"]["licences"] = {"fed-aya, look-alike": "Apache-2.0"}
+        (one.folder / "manifest.json").write_text(json.dumps(manifest))
+    write_sweep(results, measures, groups, tmp_path, data_notes(done))
+    said = "Rows of a look-alike of fed-aya, made of templates: no result on them is one of FedLLM-Bench"
+    assert table.read_text().startswith(f"{said}.\n\n| ")
+    assert (tmp_path / "sweep.tex").read_text().count(said) == 3
 
 
 def test_cells_that_differ_in_the_algorithm_have_the_same_clients_and_start(tmp_path):

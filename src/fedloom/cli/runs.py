@@ -145,7 +145,8 @@ def validate(
     overrides: Overrides = None,
     trusted: TrustPlugins = False,
 ) -> None:
-    """Check a recipe without running it: every key, name and value, and the rows of its files."""
+    """Check a recipe without running it: every key, name and value, the rows of its files, and the files of its suites."""
+    from fedloom.benchmarking import check_questions
     from fedloom.data.measured_rows import federated_data
     from fedloom.data.row_notes import source_notes
     from fedloom.data.sources import all_files
@@ -154,6 +155,7 @@ def validate(
     from fedloom.resolve import load_recipe
 
     checked = load_recipe(recipe, parse_overrides(overrides or []))
+    check_questions([checked])
     notes = []
     if all(all_files(source) for source in (checked.data.source, checked.evaluate.source) if source):
         notes = source_notes(federated_data(checked), checked)

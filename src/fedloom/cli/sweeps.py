@@ -20,7 +20,7 @@ def run_and_tell(grid: Grid, as_json: bool) -> None:
     Raises FedloomError where a cell fails.
     """
     from fedloom.report.live import BriefView
-    from fedloom.studies.sweep import further_measures, held_out_measures, run_sweep, summarise, written
+    from fedloom.studies.sweep import data_notes, further_measures, held_out_measures, run_sweep, summarise, written
     from fedloom.studies.sweep_table import further_tables, sweep_table, write_sweep
 
     def tell(number: int, cell: Cell, what: str) -> None:
@@ -29,8 +29,10 @@ def run_and_tell(grid: Grid, as_json: bool) -> None:
 
     with stoppable(), BriefView(err) as view:
         done = run_sweep(grid, view, tell)
+    if not done:
+        raise FedloomError(f"all {len(grid.cells)} cells failed, and no table is written; mend them and give the same command again")
     results, measures, groups = summarise(done), held_out_measures(done), further_measures(done)
-    table, values, picture = write_sweep(results, measures, groups, grid.folder)
+    table, values, picture = write_sweep(results, measures, groups, grid.folder, data_notes(done))
     if as_json:
         print(
             json.dumps({"sweep": str(grid.folder), "cells": len(grid.cells), "finished": len(done), "results": [vars(r) for r in results]})

@@ -25,11 +25,13 @@ def plan_methods(recipe: str, methods: Sequence[str], seeds: Sequence[int], word
     if len(set(methods)) < len(methods):
         raise RecipeError("--methods: names a method twice; name each once")
     algorithms = [method for method in methods if method != "local"]
+    if len(set(seeds)) < len(seeds):
+        raise RecipeError("--seeds: names a seed twice; name each once")
     if not algorithms:
         raise RecipeError("--methods: name an algorithm beside local, such as local,fedavg; each client alone is its baseline")
     baselines = ["evaluate.baselines=[base, local]" if "local" in methods else "evaluate.baselines=[base]"]
-    axes = [f"algorithm.name={','.join(algorithms)}", f"seed={','.join(map(str, seeds))}"]
-    return plan_sweep(recipe, [*axes, *baselines, *words], folder, _published)
+    axes = {"algorithm.name": algorithms, "seed": seeds}
+    return plan_sweep(recipe, [*baselines, *words], folder, _published, axes)
 
 
 def _published(chosen: Mapping[str, Any]) -> dict[str, Any]:

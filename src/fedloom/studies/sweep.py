@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from fedloom.benchmarking import check_questions
+from fedloom.data.bench_sets import look_alike_notes
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
 from fedloom.federation.observer import Observer
 from fedloom.files import read_json, write_atomic
@@ -94,14 +96,15 @@ def plan_sweep(
     words: Sequence[str],
     folder: Path,
     beside: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda chosen: {},
+    given: Mapping[str, Sequence[Any]] | None = None,
 ) -> Grid:
     """Check every cell of the grid before any is run. `words` are key=value; several values with commas between make an axis: seed=1,2,3.
-    `beside` gives further overrides of a cell, from its values.
+    `beside` gives further overrides of a cell, from its values. `given` are axes, too, of one value or several.
 
     Of the cells that differ in the algorithm alone, only the first measures baselines. Raises RecipeError for a wrong key in any cell,
-    or when `folder` holds another sweep.
+    or when `folder` holds another sweep, and what a suite raises that cannot be asked.
     """
-    axes: dict[str, list[Any]] = {}
+    axes: dict[str, list[Any]] = {key: list(values) for key, values in (given or {}).items()}
     fixed: dict[str, Any] = {}
     for word in words:
         key, _, text = word.partition("=")
@@ -121,6 +124,7 @@ def plan_sweep(
         if any(cell.conditions == earlier.conditions for earlier, _ in cells):
             resolved = resolved.model_copy(update={"evaluate": resolved.evaluate.model_copy(update={"baselines": []})})
         cells.append((cell, resolved))
+    check_questions(resolved for _, resolved in cells)
     grid = Grid(folder, axes, tuple(cells))
     _claim(grid, load_recipe(recipe, fixed))
     return grid
@@ -172,6 +176,12 @@ def further_measures(done: Sequence[tuple[Cell, Run]]) -> dict[str, tuple[Measur
     """The further measures of the finished runs and of their baselines, by group."""
     records = [read_run(finished.folder) for _, finished in done]
     return united_groups(further(record, system) for system in ("federated", *BASELINES) for record in records)
+
+
+def data_notes(done: Sequence[tuple[Cell, Run]]) -> list[str]:
+    """What must be said of the data of the finished runs, that it is made up, each once."""
+    manifests = [read_run(finished.folder).manifest for _, finished in done]
+    return look_alike_notes(dict.fromkeys(name for manifest in manifests for name in (manifest.get("data") or {}).get("licences", {})))
 
 
 def _means(system: str, runs: Sequence[tuple[Group, Run]], records: Mapping[Path, RunRecord]) -> list[Result]:

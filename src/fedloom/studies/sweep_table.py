@@ -53,15 +53,16 @@ def sweep_markdown(results: Sequence[Result], measures: Sequence[Measure]) -> st
     return "\n".join(lines) + "\n"
 
 
-def sweep_latex(results: Sequence[Result], measures: Sequence[Measure]) -> str:
-    """The same table in LaTeX, for the package booktabs."""
+def sweep_latex(results: Sequence[Result], measures: Sequence[Measure], title: str = HELD_OUT) -> str:
+    """The same table in LaTeX, for the package booktabs, with `title` as its caption."""
     columns = _columns(results, measures)
     places = "".join("l" if cells and not cells[0][1] else "r" for _, cells in columns)
-    lines = [rf"\begin{{tabular}}{{{places}}}", r"\toprule", " & ".join(_escaped(name) for name, _ in columns) + r" \\", r"\midrule"]
+    begin = [r"\begin{table}", r"\centering", rf"\caption{{{_escaped(title)}}}", rf"\begin{{tabular}}{{{places}}}"]
+    lines = [*begin, r"\toprule", " & ".join(_escaped(name) for name, _ in columns) + r" \\", r"\midrule"]
     for row in zip(*(cells for _, cells in columns), strict=True):
         cells = [rf"\textbf{{{_escaped(text)}}}" if style == "best" else _escaped(text) for text, style in row]
         lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
 
 
 def _escaped(text: str) -> str:
@@ -112,14 +113,23 @@ def sweep_figure(results: Sequence[Result], measures: Sequence[Measure]) -> Figu
 
 
 def write_sweep(
-    results: Sequence[Result], measures: Sequence[Measure], groups: Mapping[str, Sequence[Measure]], folder: Path
+    results: Sequence[Result],
+    measures: Sequence[Measure],
+    groups: Mapping[str, Sequence[Measure]],
+    folder: Path,
+    notes: Sequence[str] = (),
 ) -> tuple[Path, Path, Path]:
     """Write sweep.md, sweep.tex, sweep.csv and sweep.png into `folder`: the held-out `measures`, and but for the picture the further
-    `groups`."""
+    `groups`. `notes` stand above the tables and in their captions."""
     table, values, picture = (folder / f"sweep.{suffix}" for suffix in ("md", "csv", "png"))
     parts = [f"\n## {title}\n\n{sweep_markdown(_with_any(results, some), some)}" for title, some in groups.items()]
-    table.write_text(sweep_markdown(results, measures) + "".join(parts), encoding="utf-8")
-    latex = [sweep_latex(results, measures), *(sweep_latex(_with_any(results, some), some) for some in groups.values())]
+    said = "".join(f"{capitalised(note)}.\n\n" for note in notes)
+    table.write_text(said + sweep_markdown(results, measures) + "".join(parts), encoding="utf-8")
+    captions = {title: ". ".join([title, *map(capitalised, notes)]) for title in (HELD_OUT, *groups)}
+    latex = [
+        sweep_latex(results, measures, captions[HELD_OUT]),
+        *(sweep_latex(_with_any(results, some), some, captions[title]) for title, some in groups.items()),
+    ]
     (folder / "sweep.tex").write_text("\n".join(latex), encoding="utf-8")
     values.write_text(sweep_csv(results, [*measures, *(one for some in groups.values() for one in some)]), encoding="utf-8")
     sweep_figure(results, measures).savefig(picture, dpi=150)
