@@ -13,7 +13,7 @@ from fedloom.data.conversations import kind_of
 from fedloom.data.formats import read_rows
 from fedloom.data.rows import Row
 from fedloom.errors import DataError, RecipeError
-from fedloom.evaluation.suite import Suite
+from fedloom.evaluation.suite import Suite, limited
 from fedloom.files import content_sha256, local_path
 from fedloom.registry import PLACE
 
@@ -36,7 +36,7 @@ class FileSuite(Suite):
     form: ClassVar[Form]
 
     data: Annotated[str, Field(json_schema_extra=PLACE, description="your copy of the benchmark's file")] = field(kw_only=True)
-    limit: Annotated[int | None, Field(ge=1, description="ask the first of them alone; null: all")] = None
+    limit: Annotated[int | None, Field(ge=1, description="ask so many, drawn; null: all")] = None
 
     def check(self) -> None:
         self.rows()
@@ -46,7 +46,15 @@ class FileSuite(Suite):
 
     def rows(self) -> Sequence[Row]:
         """The rows that are asked. Raises DataError for a file in another form."""
-        return benchmark_rows(self.data, self.form, f"{self.name}.data")[: self.limit]
+        return self.asked_of(benchmark_rows(self.data, self.form, f"{self.name}.data"))
+
+    def asked_of(self, rows: Sequence[Row]) -> list[Row]:
+        """Those of the file's rows that are asked."""
+        return limited(rows, self.limit, [self.group(row) for row in rows])
+
+    def group(self, row: Row) -> str:
+        """What a row belongs to, such as a category: of each as many rows are asked under a limit."""
+        return ""
 
 
 def benchmark_rows(place: str, form: Form, where: str) -> list[Row]:

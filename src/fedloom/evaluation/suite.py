@@ -5,9 +5,10 @@ A suite scores rows; what a table shows, means and their intervals, is computed 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from fedloom.data.records import Provenance
 from fedloom.evaluation.talker import Progress, Talker
 from fedloom.measures import Measure
 from fedloom.registry import Registry
+from fedloom.streams import numpy_stream
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,22 @@ class Suite:
     def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
         """The value of each measure when row i stands `counts[i]` times, (rows,). This one takes the mean of the values that are there."""
         return {measure.name: found for measure in self.measures if (found := mean_of(measure.name, rows, counts)) is not None}
+
+
+def limited(rows: Sequence[T], limit: int | None, groups: Sequence[str] = ()) -> list[T]:
+    """`limit` of the rows in their order, drawn by a fixed seed, so that every model is asked the same; None: all.
+
+    With the group of each row, such as its language, there are as many of each group as of the others, as far as it has them.
+    """
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    drawn: list[tuple[int, int, int]] = []
+    before: Counter[str] = Counter()
+    for place in map(int, numpy_stream(0, "limit").permutation(len(rows))):
+        group = groups[place] if groups else str(place)
+        drawn.append((before[group], len(drawn), place))
+        before[group] += 1
+    return [rows[place] for place in sorted(place for _, _, place in sorted(drawn)[:limit])]
 
 
 def mean_of(name: str, rows: Sequence[Scored], counts: np.ndarray) -> float | None:

@@ -14,7 +14,7 @@ from pydantic import Field
 from fedloom.data.evals_demo import REQUIREMENT
 from fedloom.data.records import Conversation
 from fedloom.evaluation.asking import rows_of
-from fedloom.evaluation.suite import Scored, Suite, mean_of, suites
+from fedloom.evaluation.suite import Scored, Suite, limited, mean_of, suites
 from fedloom.evaluation.talker import Progress, Talker
 from fedloom.measures import SHARE, Measure
 
@@ -35,7 +35,7 @@ class EvalsSets(Suite):
     )
 
     sets: Annotated[str | list[str], Field(description="names of sets, with commas between")] = field(kw_only=True)
-    limit: Annotated[int | None, Field(ge=1, description="ask the first of each set alone; null: all")] = None
+    limit: Annotated[int | None, Field(ge=1, description="ask so many of each set, drawn; null: all")] = None
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 32
 
     def check(self) -> None:
@@ -46,7 +46,7 @@ class EvalsSets(Suite):
         return {"package": REQUIREMENT}
 
     def score(self, talker: Talker, progress: Progress) -> Sequence[Scored]:
-        asked = [(name, place, row) for name in self._names() for place, row in enumerate(_rows(name)[: self.limit])]
+        asked = [(name, place, row) for name in self._names() for place, row in enumerate(limited(_rows(name), self.limit))]
         said = talker.answers([row.prompt for _, _, row in asked], self.max_new_tokens, progress=progress)
         return [
             Scored(f"{name}/{place}", scores(answer, [row.response, *row.alternatives]), name)

@@ -98,7 +98,7 @@ class Fpb(Sentiment):
 
     def rows(self) -> Sequence[Row]:
         path = local_path(self.data)
-        return phrase_bank(self.data)[: self.limit] if path.suffix == ".txt" and path.is_file() else super().rows()
+        return self.asked_of(phrase_bank(self.data)) if path.suffix == ".txt" and path.is_file() else super().rows()
 
     def label(self, row: Row) -> str:
         return self.one_of(row, "label", {"0": NEGATIVE, "1": NEUTRAL, "2": POSITIVE, **{name: name for name in LABELS}})

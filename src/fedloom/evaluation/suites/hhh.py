@@ -15,7 +15,7 @@ from fedloom.data.pair_columns import SPEAKERS
 from fedloom.data.records import Turn
 from fedloom.errors import DataError, RecipeError
 from fedloom.evaluation.preference import answer_log_probs
-from fedloom.evaluation.suite import Scored, Suite, suites
+from fedloom.evaluation.suite import Scored, Suite, limited, suites
 from fedloom.evaluation.talker import Progress, Talker
 from fedloom.files import content_sha256, local_path
 from fedloom.measures import SHARE, Measure
@@ -50,7 +50,7 @@ class Hhh(Suite):
     data: Annotated[
         str, Field(json_schema_extra=PLACE, description="your copy of BIG-bench's hhh_alignment: its folder, or a task.json in it")
     ] = field(kw_only=True)
-    limit: Annotated[int | None, Field(ge=1, description="take the first of each task alone; null: all")] = None
+    limit: Annotated[int | None, Field(ge=1, description="take so many of each task, drawn; null: all")] = None
 
     def check(self) -> None:
         self._pairs()
@@ -67,7 +67,7 @@ class Hhh(Suite):
         ]
 
     def _pairs(self) -> list[Pair]:
-        return [pair for path in _files(self.data) for pair in _read(path)[: self.limit]]
+        return [pair for path in _files(self.data) for pair in limited(_read(path), self.limit)]
 
 
 def _values(likelihoods: Sequence[float], answers: Sequence[str]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from fedloom.errors import RecipeError
 from fedloom.evaluation.answers import rouge_l, squad_words, token_f1
 from fedloom.evaluation.asking import check_like, rows_of
-from fedloom.evaluation.suite import Scored, Suite, suites
+from fedloom.evaluation.suite import Scored, Suite, limited, suites
 from fedloom.evaluation.talker import Progress, Talker
 from fedloom.files import version_of
 from fedloom.measures import SHARE, Measure
@@ -35,7 +35,7 @@ class Questions(Suite):
         kw_only=True
     )
     like: Annotated[str | None, Field(description="named set whose columns the source has")] = None
-    limit: Annotated[int | None, Field(ge=1, description="ask the first of them alone; null: all")] = None
+    limit: Annotated[int | None, Field(ge=1, description="ask so many, drawn; null: all")] = None
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 64
 
     def check(self) -> None:
@@ -47,7 +47,7 @@ class Questions(Suite):
         return {"source": version_of(self.source)}
 
     def score(self, talker: Talker, progress: Progress) -> Sequence[Scored]:
-        rows = rows_of(self.source, self.like, WHERE)[: self.limit]
+        rows = limited(rows_of(self.source, self.like, WHERE), self.limit)
         said = talker.answers([row.prompt for row in rows], self.max_new_tokens, progress=progress)
         return [Scored(str(place), _scores(answer, row.response)) for place, (answer, row) in enumerate(zip(said, rows, strict=True))]
 

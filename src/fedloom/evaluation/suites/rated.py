@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from fedloom.data.records import Provenance
+from fedloom.data.rows import Row
 from fedloom.evaluation.benchmark_file import FileSuite
 from fedloom.evaluation.judging import (
     JudgeSetting,
@@ -46,6 +47,9 @@ class RatedSuite(FileSuite):
 
     def warnings(self, rows: Sequence[Scored]) -> Sequence[str]:
         return self.panel.warnings(rows)
+
+    def group(self, row: Row) -> str:
+        return str(row.columns["category"])
 
     @property
     def panel(self) -> Panel:

@@ -14,7 +14,7 @@ from fedloom.errors import RecipeError
 from fedloom.evaluation.asking import check_like, rows_of
 from fedloom.evaluation.judges import SCORE, Turns, filled
 from fedloom.evaluation.judging import SCORE_MEASURES, JudgeSetting, Panel, SecondSetting, said_so_far, scores_summary
-from fedloom.evaluation.suite import Scored, Suite, mean_of, suites
+from fedloom.evaluation.suite import Scored, Suite, limited, mean_of, suites
 from fedloom.evaluation.talker import Progress, Talker
 from fedloom.files import version_of
 from fedloom.measures import Measure
@@ -61,7 +61,7 @@ class RefGpt4(Suite):
     like: Annotated[str | None, Field(description="named set whose columns the source has")] = None
     by: Annotated[str | None, Field(description="column whose values are the groups; null: one group")] = "language"
     reference: Annotated[bool, Field(description="whether the judge is shown the row's own answer")] = True
-    limit: Annotated[int | None, Field(ge=1, description="ask the first of them alone; null: all")] = None
+    limit: Annotated[int | None, Field(ge=1, description="ask so many, drawn, as many of each group; null: all")] = None
     max_new_tokens: Annotated[int, Field(ge=1, description="length of an answer in tokens")] = 512
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class RefGpt4(Suite):
 
     def check(self) -> None:
         check_like(self.like, "ref_gpt4")
-        rows = self._rows()
+        rows = self._all()
         if not rows:
             raise RecipeError(f"ref_gpt4.source: {self.source} has no request with an answer")
         if self.by is not None and any(self.by not in row.fields for row in rows):
@@ -103,8 +103,12 @@ class RefGpt4(Suite):
     def _panel(self) -> Panel:
         return Panel.of("ref_gpt4", self.judge, self.second_judge)
 
+    def _all(self) -> list[Conversation]:
+        return rows_of(self.source, self.like, "ref_gpt4.source")
+
     def _rows(self) -> list[Conversation]:
-        return rows_of(self.source, self.like, "ref_gpt4.source")[: self.limit]
+        rows = self._all()
+        return limited(rows, self.limit, [row.fields[self.by] for row in rows] if self.by else ())
 
     def _asked(self, row: Conversation, answer: str) -> Turns:
         request = said_so_far(row.prompt)
