@@ -41,6 +41,7 @@ from fedloom.registry import nearest
 from fedloom.safety.red_team import MaliciousClients, malicious_clients, with_changed_rows
 from fedloom.state import State
 from fedloom.tasks import tasks
+from fedloom.tasks.encoding import without_untrainable
 
 SMALL_MODEL = 5_000_000
 """Parameters below which worker processes, and a second thread, cost more than they save."""
@@ -123,6 +124,10 @@ def open_local(
     data = with_changed_rows(data, recipe, malicious)
     plan = bench_plan(recipe)
     bench = make_bench(plan)
+    if not recipe.prepare:  # prepare steps make other rows
+        data = without_untrainable(tasks.get(recipe.task.kind)(**recipe.task.settings), data, bench.encoder)
+        names = [client.name for client in data.clients]
+        _check_counts(recipe, names)
     sites_folder = _sites_folder(folder)
     shown, places = shown_field(recipe.data, data.clients), places_of(recipe)
     start = bench.parameters.state()
@@ -134,7 +139,9 @@ def open_local(
     workers = _workers(recipe, plan, bench, sites, count, threads)
     try:
         models = ClientModels(folder.path / "clients", recipe.federation.rounds) if needs_updates(recipe) else None
-        yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious), models, progress)
+        yield LocalRun(
+            recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious) & set(names), models, progress
+        )
     finally:
         workers.close()
         torch.set_num_threads(before)

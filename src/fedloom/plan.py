@@ -27,10 +27,11 @@ def make_plan(local: LocalRun, task: Task, opened: Opened) -> Plan:
     steps = sorted(task.steps_for(int(report.get("train", 0))) for report in opened.prepared.values())
     mean_steps = sum(steps) / len(steps)
     trained = f"LoRA rank {recipe.model.adapter.rank}" if recipe.model.adapter else "all weights"
+    lacking = f"; {counted(len(local.data.untrainable), 'client')} without a row to train on left out" if local.data.untrainable else ""
     clients, batch = counted(owners, "client"), counted(task.batch_size * task.accumulation, "row")
     lines = (
         ("model", f"{local.bench.id}, {recipe.model.dtype}, {trained} ({numel:,} trained values)"),
-        ("data", f"{local.data.origin}: {trained_on}, {opened.rows('held_out'):,} measured, held by {clients}"),
+        ("data", f"{local.data.origin}: {trained_on}, {opened.rows('held_out'):,} measured, held by {clients}{lacking}"),
         ("task", f"{recipe.task.kind}: {_steps(steps)} of {batch} a client and round"),
         ("algorithm", f"{recipe.algorithm.name}, {counted(federation.rounds, 'round')} of {drawn} of {clients}, codec {federation.codec}"),
         ("privacy", promised(recipe.privacy)),

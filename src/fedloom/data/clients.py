@@ -45,7 +45,7 @@ class FederatedData:
     """All clients of a federation, with records of one `kind`.
 
     `left_out` rows of the source belong to no client, because the partition kept the largest clients. `unread` and `unanswered` are those
-    of the source's records.
+    of the source's records. `untrainable` are clients that were left out because nothing of their rows can be trained on.
     """
 
     clients: tuple[ClientData, ...]
@@ -57,6 +57,7 @@ class FederatedData:
     unread: tuple[str, ...] = ()
     unanswered: int = 0
     notes: tuple[str, ...] = ()
+    untrainable: tuple[str, ...] = ()
 
 
 def build_clients(data: DataRecipe, clients: int | None, seed: int) -> FederatedData:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fedloom.data.clients import FederatedData
 from fedloom.data.record_sequence import Records, kind_of_records
-from fedloom.data.records import Picture, Record
+from fedloom.data.records import Conversation, Picture, Record
+from fedloom.data.row_notes import NAMED
 from fedloom.errors import DataError
 from fedloom.files import cache_folder
 from fedloom.tasks.base import Task
@@ -48,6 +50,27 @@ class EncodedClient:
             "left_out": self.train.left_out,
             "held_out_left_out": held_out.left_out if held_out else 0,
         }
+
+
+def without_untrainable(task: Task, data: FederatedData, encoder: Any) -> FederatedData:
+    """`data` without the clients nothing of whose conversations can be trained on, and a note that names them.
+
+    Where that is true of all of them all stay, and so does a client whose rows the task cannot take: `encode_client` says what is wrong.
+    """
+    lacking = [client.name for client in data.clients if data.kind == Conversation.kind and _is_untrainable(task, client.train, encoder)]
+    if not lacking or len(lacking) == len(data.clients):
+        return data
+    named = ", ".join(f"'{name}'" for name in lacking[:NAMED]) + (f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else "")
+    who = f"client {named} is left out, since it" if len(lacking) == 1 else f"{len(lacking)} clients are left out ({named}), since each"
+    kept = tuple(client for client in data.clients if client.name not in lacking)
+    return replace(data, clients=kept, untrainable=tuple(lacking), notes=(*data.notes, f"warning: {who} {task.why_untrainable}"))
+
+
+def _is_untrainable(task: Task, records: Sequence[Record], encoder: Any) -> bool:
+    try:
+        return not encode_learnable(task, records, encoder).records
+    except DataError:
+        return False
 
 
 def encode_client(task: Task, train: Sequence[Record], held_out: Sequence[Record], encoder: Any) -> EncodedClient:
