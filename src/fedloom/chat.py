@@ -12,7 +12,7 @@ from fedloom.data.records import Turn
 from fedloom.data.templates import render_prompt
 from fedloom.errors import ModelError
 from fedloom.federation.run_folder import RunFolder, existing_run
-from fedloom.handing_out import tuned_bench
+from fedloom.handing_out import check_whole, tuned_bench
 from fedloom.local_run import bench_plan
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.generate import stream
@@ -37,6 +37,7 @@ def open_chat(
     recipe = load_recipe(existing_run(run_folder) / "recipe.yaml")
     if not talks(recipe):
         raise ModelError(f"{run_folder}: was trained to choose a label ({recipe.task.kind}) and cannot talk; see `fedloom export`")
+    check_whole(recipe, run_folder)
     bench = tuned_bench(recipe, RunFolder(run_folder if repair is None else existing_repair(run_folder, repair)))
     encoder = bench.encoder
     assert isinstance(encoder, TextEncoder)

@@ -12,7 +12,7 @@ from fedloom.data.source_names import single_sources
 from fedloom.errors import RecipeError
 from fedloom.hooks import Behaviour, PrepareStep, behaviours, finish_steps, prepare_steps
 from fedloom.models.kinds import kinds
-from fedloom.recipe import Recipe
+from fedloom.recipe import EvaluateRecipe, Recipe
 from fedloom.registry import Registry, nearest
 from fedloom.tasks import tasks
 
@@ -78,10 +78,30 @@ def check_algorithm(recipe: Recipe, name: str, algorithm: Algorithm) -> None:
         check_drawn(name, algorithm, drawn)
     if algorithm.aggregate == "refactor" and recipe.task.settings.get("keep_optimizer"):
         raise RecipeError("task.keep_optimizer: moments do not fit factors that are made anew in every round (refactor); write false")
+    if algorithm.measured_with_memory:
+        _check_no_model_asked(recipe, name)
     if adapter is None and algorithm.aggregate != "average_factors":
         raise RecipeError(
             f"algorithm.aggregate: {algorithm.aggregate} joins LoRA factors, and model.adapter is null; write average_factors"
         )
+
+
+def _check_no_model_asked(recipe: Recipe, name: str) -> None:
+    """Raise RecipeError for what asks the model that is handed out, which is without the parts that the clients keep."""
+    asked = [key for key in ("suites", "probes") if getattr(recipe.evaluate, key)]
+    if samples_taken(recipe, measured_with_memory=True):
+        asked.append("samples")
+    for key in asked:
+        raise RecipeError(
+            f"evaluate.{key}: {name} leaves parts of the model with each client, and what is handed out is without them: there is no model"
+            f" to ask; write {'0' if key == 'samples' else '[]'}, or choose another algorithm"
+        )
+
+
+def samples_taken(recipe: Recipe, measured_with_memory: bool) -> int:
+    """`evaluate.samples`; of an algorithm that leaves parts with the clients 0 in place of the default."""
+    samples = recipe.evaluate.samples
+    return 0 if measured_with_memory and samples == EvaluateRecipe().samples else samples
 
 
 def check_drawn(name: str, algorithm: Algorithm, drawn: int) -> None:

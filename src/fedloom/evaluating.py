@@ -16,7 +16,7 @@ from fedloom.evaluation.suites import suites
 from fedloom.evaluation.talker import Progress, Talker, identity_of, silent
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import local_path
-from fedloom.handing_out import tuned_bench
+from fedloom.handing_out import check_whole, tuned_bench
 from fedloom.models.catalogue import catalogue
 from fedloom.models.encoders import TextEncoder
 from fedloom.models.load import load_model
@@ -89,6 +89,7 @@ def _systems(place: str, base: bool, public: bool) -> Iterator[tuple[str, Proven
     recipe = load_recipe(Path(place) / "recipe.yaml")
     if not talks(recipe):
         raise ModelError(f"{place}: was trained to choose a label ({recipe.task.kind}) and cannot talk, which suites ask for")
+    check_whole(recipe, Path(place))
     says = _base_says(recipe.model.id, public)
     if base:
         yield BASE, says, partial(_of_model, recipe)

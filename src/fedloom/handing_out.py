@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fedloom.algorithms import algorithms
 from fedloom.errors import ModelError, PartError
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import whole_folder
@@ -41,6 +42,28 @@ def tuned_bench(recipe: Recipe, folder: RunFolder) -> Bench:
     bench = make_bench(bench_plan(recipe))
     bench.parameters.load(adapter_state(bench, folder))
     return bench
+
+
+def leaves_parts_with_clients(recipe: Recipe) -> bool:
+    """Whether what the run hands out is no whole model, since each client keeps parts of it."""
+    return algorithms.get(recipe.algorithm.name).measured_with_memory
+
+
+def shared_alone(recipe: Recipe, handed_out: Path) -> str:
+    """What the reader of a run is told whose clients keep parts of the model."""
+    return (
+        f"{handed_out.parent} holds the shared parts alone: {recipe.algorithm.name} left the others with the clients, so no model was asked"
+        " for samples, and none can be chatted with or evaluated"
+    )
+
+
+def check_whole(recipe: Recipe, place: Path) -> None:
+    """Raise ModelError for the run in `place` when parts of its model are with its clients: there is no model to ask."""
+    if leaves_parts_with_clients(recipe):
+        raise ModelError(
+            f"{place}: {recipe.algorithm.name} left parts of the model with each client, and what was handed out is without them: there is"
+            " no model to ask; train with another algorithm, such as fedavg"
+        )
 
 
 def adapter_state(bench: Bench, folder: RunFolder) -> State:

@@ -250,7 +250,11 @@ class EvaluateRecipe(Part):
     max_rows: int | None = Field(None, ge=1, description="held-out rows used per client; null: all")
     batch_size: int = Field(16, ge=1, description="rows per forward pass")
     samples: int = Field(
-        1, ge=0, le=1000, description="answers per client (of up to 12) generated before and after, from PUBLIC data only, for the report"
+        1,
+        ge=0,
+        le=1000,
+        description="answers per client (of up to 12) generated before and after, from PUBLIC data only, for the report;"
+        " 0 in place of the default where the algorithm leaves parts of the model with the clients",
     )
     max_new_tokens: int = Field(32, ge=1, le=4096, description="length of such an answer")
     membership: bool = Field(

@@ -21,6 +21,7 @@ from fedloom.compatible import (
     check_privacy,
     check_probe_names,
     check_splits,
+    samples_taken,
 )
 from fedloom.errors import RecipeError
 from fedloom.files import local_path
@@ -179,6 +180,7 @@ def _complete(recipe: Recipe) -> Recipe:
         _refuse_missing_places(step, known, f"prepare.{i}")
     check_finish_kinds(plain["finish"])
     plain["data"]["held_out"] = _share_held_out(recipe)
+    plain["evaluate"]["samples"] = samples_taken(recipe, algorithm.measured_with_memory)
     plain["evaluate"]["source"] = _anchored(recipe.evaluate.source, known) if recipe.evaluate.source else None
     asked = recipe.evaluate.probes
     plain["evaluate"]["probes"] = [_completed(probe, probes, f"evaluate.probes.{i}", "kind", known) for i, probe in enumerate(asked)]

@@ -26,7 +26,7 @@ from fedloom.federation.rounds import Federation, run_rounds
 from fedloom.federation.run_folder import RunFolder, existing_run, locked
 from fedloom.files import remove, sha256_of, unfinished, write_atomic
 from fedloom.finishing import keep_samples, made_steps, take_finish_steps
-from fedloom.handing_out import hand_out
+from fedloom.handing_out import hand_out, leaves_parts_with_clients, shared_alone
 from fedloom.hooks import FinishStep, PrepareStep, Probe
 from fedloom.local_run import LocalRun, open_local
 from fedloom.manifest import check_same_data, described, holding_of, surroundings
@@ -94,6 +94,8 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         systems = {"base": local.start, "federated": joined} | ({"finished": state} if steps else {})
         ask_suites(asked, local.server, federation, systems, folder.path)
         keep_samples(recipe, folder, federation, local.start, state, not local.may_say_private_text)
+        if leaves_parts_with_clients(recipe):
+            watchers.note(shared_alone(recipe, handed_out))
         if failure:
             raise FedloomError(f"{failure} (the model without this step is in {handed_out.parent})") from failure
         forget_memories(local.sites.folder)

@@ -85,7 +85,8 @@ class Algorithm:
     coordinates every round, in which momentum, control variates and distances of the rounds before mean nothing."""
 
     measured_with_memory: ClassVar[bool] = False
-    """Whether a client is measured with something of its own memory: `at_client` puts it into the global state."""
+    """Whether a client is measured with something of its own memory: `at_client` puts it into the global state. What a run hands out is
+    without it: no whole model, which could be asked something."""
 
     variant: Variant = field(default="paper_code", kw_only=True)
     aggregate: Aggregate = field(default="average_factors", kw_only=True)
