@@ -136,7 +136,7 @@ def agree(recipe: Recipe, bench: Bench, clients: int) -> Agreed:
     content = {
         "version": VERSION,
         "task": task,
-        "algorithm": recipe.algorithm.model_dump(mode="json"),
+        "algorithm": recipe.algorithm.model_dump(mode="json", exclude={"defaults"}),
         "codec": recipe.federation.codec,
         "seed": recipe.seed,
         "evaluation": {"batch_size": recipe.evaluate.batch_size, "max_rows": recipe.evaluate.max_rows},

@@ -160,6 +160,11 @@ class AlgorithmRecipe(NamedPart):
     """How updates are joined."""
 
     name: str = Field("fedavg", description="a registered algorithm")
+    defaults: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="settings by the names of algorithms: when one of these is the chosen one, they hold where nothing stands beside its"
+        " name, as in {fedadam: {beta1: 0.5}}",
+    )
 
 
 class FederationRecipe(Part):

@@ -27,8 +27,8 @@ from fedloom.errors import RecipeError
 from fedloom.files import local_path
 from fedloom.overrides import override, part_of, with_floats
 from fedloom.plugins import load_plugin
-from fedloom.recipe import NamedPart, Recipe
-from fedloom.registry import checked_settings, nearest, one_line, places_in, with_values
+from fedloom.recipe import AlgorithmRecipe, NamedPart, Recipe
+from fedloom.registry import Registry, checked_settings, nearest, one_line, places_in, with_values
 from fedloom.yaml_text import YamlError, parse_yaml
 
 PRESETS = Path(__file__).parent / "recipes"
@@ -168,9 +168,11 @@ def _complete(recipe: Recipe) -> Recipe:
     check_lengths(plain["task"], plain["data"]["max_length"])
     plain["model"]["id"] = _anchored(recipe.model.id, known)
     name, short = split_name(recipe.algorithm.name)
-    chosen = recipe.algorithm.model_copy(update={"name": name, **short})
+    _check_defaults(recipe.algorithm.defaults, algorithms)
+    chosen = AlgorithmRecipe.model_validate({**recipe.algorithm.defaults.get(name, {}), **recipe.algorithm.settings, **short, "name": name})
     plain["algorithm"] = _completed(chosen, algorithms, "algorithm", "name", known)
     algorithm = algorithms.get(name)(**{key: value for key, value in plain["algorithm"].items() if key != "name"})
+    plain["algorithm"]["defaults"] = recipe.algorithm.defaults
     check_algorithm(recipe, name, algorithm)
     plain["prepare"] = [_completed(step, prepare_steps, f"prepare.{i}", "kind", known) for i, step in enumerate(recipe.prepare)]
     plain["finish"] = [_completed(step, finish_steps, f"finish.{i}", "kind", known) for i, step in enumerate(recipe.finish)]
@@ -210,6 +212,13 @@ def _known_names() -> list[str]:
 def _check_name(name: str, registry: Any, where: str) -> None:
     if name not in registry:
         raise RecipeError(f"{where}: unknown {registry.kind} '{name}'{nearest(name, registry.names())}")
+
+
+def _check_defaults(defaults: Mapping[str, Mapping[str, Any]], algorithms: Registry[Any]) -> None:
+    """Raise RecipeError for settings of an algorithm that is not there, or does not have them."""
+    for name, settings in defaults.items():
+        _check_name(name, algorithms, "algorithm.defaults")
+        checked_settings(algorithms.get(name), settings, f"algorithm.defaults.{name}")
 
 
 def _completed(part: NamedPart, registry: Any, where: str, key: str, known: Container[str]) -> dict[str, Any]:

@@ -10,18 +10,51 @@ from fedloom.studies.sweep import Result
 from fedloom.studies.sweep_table import sweep_latex
 
 
-def test_every_method_has_a_cell_for_each_seed_and_the_published_momentum(tmp_path):
+def test_every_method_has_a_cell_for_each_seed(tmp_path):
     grid = plan_methods("tiny", METHODS, [1, 2], ["rounds=1"], tmp_path)
     assert [(cell.values["algorithm.name"], cell.values["seed"]) for cell, _ in grid.cells] == [
         (method, seed) for method in METHODS[1:] for seed in (1, 2)
     ]
-    beta1 = {cell.values["algorithm.name"]: recipe.algorithm.settings.get("beta1") for cell, recipe in grid.cells}
-    assert beta1 == {
-        "fedavg": None, "fedprox": None, "scaffold": None, "fedadagrad": None, "fedavgm": 0.5, "fedyogi": 0.5, "fedadam": 0.5,
-    }  # fmt: skip
     first, *others = [recipe.evaluate.baselines for _, recipe in grid.cells[::2]]
     assert first == ["base", "local"]
     assert all(other == [] for other in others)
+
+
+@pytest.mark.parametrize(("words", "beta1"), [([], 0.5), (["algorithm.beta1=0.7", "algorithm.variant=textbook"], 0.7)])
+def test_methods_with_momentum_have_the_published_one_or_that_of_the_command(tmp_path, words, beta1):
+    grid = plan_methods("fed_aya_small", METHODS, [1], words, tmp_path)
+    found = {cell.values["algorithm.name"]: recipe.algorithm.settings for cell, recipe in grid.cells}
+    assert {name: settings["beta1"] for name, settings in found.items() if "beta1" in settings} == {
+        "fedavgm": beta1, "fedyogi": beta1, "fedadam": beta1,
+    }  # fmt: skip
+    assert {settings["variant"] for settings in found.values()} == {"textbook" if words else "paper_code"}
+
+
+@pytest.mark.parametrize("preset", ["fed_aya", "fed_chatbot_it", "fed_wildchat", "fed_chatbot_pa"])
+@pytest.mark.parametrize("size", ["", "_small"])
+def test_momentum_is_the_published_one_in_every_run_of_a_preset(preset, size):
+    def beta1(**chosen):
+        return load_recipe(f"{preset}{size}", chosen).algorithm.settings.get("beta1")
+
+    assert [beta1(**{"algorithm.name": name}) for name in ("fedavgm", "fedyogi", "fedadam", "fedavg")] == [0.5, 0.5, 0.5, None]
+    assert beta1(**{"algorithm.name": "fedadam", "algorithm.beta1": 0.9}) == 0.9
+
+
+def test_a_resolved_recipe_keeps_the_settings_of_other_algorithms_and_resolves_to_itself():
+    recipe = load_recipe("fed_aya", {"algorithm.name": "fedadam"})
+    assert load_recipe(recipe) == recipe
+
+
+@pytest.mark.parametrize(
+    ("defaults", "message"),
+    [
+        ({"fedadm": {}}, r"algorithm\.defaults: unknown algorithm 'fedadm'; did you mean 'fedadam'\?"),
+        ({"fedadam": {"bta1": 0.5}}, r"algorithm\.defaults\.fedadam\.bta1: unknown key; did you mean 'beta1'"),
+    ],
+)
+def test_settings_of_an_algorithm_that_is_not_there_are_refused(defaults, message):
+    with pytest.raises(RecipeError, match=f"^{message}"):
+        load_recipe("tiny", {"algorithm.defaults": defaults})
 
 
 @pytest.mark.parametrize(("methods", "message"), [(["local"], "name an algorithm beside local"), (["fedavg"] * 2, "names a method twice")])

@@ -25,7 +25,8 @@ def bench_run(
 ) -> None:
     """Run methods and seeds on a federation of FedLLM-Bench, and write methods x measures: a table, LaTeX, CSV and a picture.
 
-    RECIPE is one of fed_aya, fed_chatbot_it, fed_wildchat, fed_chatbot_pa, their _small siblings, or your own. beta1 is 0.5, as published.
+    RECIPE is one of fed_aya, fed_chatbot_it, fed_wildchat, fed_chatbot_pa, their _small siblings, or your own. A setting that only some of
+    the methods have, such as algorithm.beta1=0.9, holds for those; the presets have the published 0.5.
     Suites that the recipe names in evaluate.suites stand in the tables, too.
 
     Example: `fedloom bench run fed_aya_small --methods local,fedavg,scaffold --seeds 1,2 --out runs/aya`

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from fedloom.algorithms import algorithms as known
 from fedloom.errors import RecipeError
+from fedloom.registry import settings_of
 from fedloom.studies.sweep import Grid, plan_sweep
 
 METHODS = ("local", "fedavg", "fedprox", "scaffold", "fedavgm", "fedadagrad", "fedyogi", "fedadam")
 """The methods of the published tables."""
-
-WITH_MOMENTUM = ("fedavgm", "fedyogi", "fedadam")
-MOMENTUM = 0.5
-"""beta1 of these in the published runs, where OpenFedLLM has 0.9."""
 
 
 def plan_methods(recipe: str, methods: Sequence[str], seeds: Sequence[int], words: Sequence[str], folder: Path) -> Grid:
@@ -31,9 +28,15 @@ def plan_methods(recipe: str, methods: Sequence[str], seeds: Sequence[int], word
         raise RecipeError("--methods: name an algorithm beside local, such as local,fedavg; each client alone is its baseline")
     baselines = ["evaluate.baselines=[base, local]" if "local" in methods else "evaluate.baselines=[base]"]
     axes = {"algorithm.name": algorithms, "seed": seeds}
-    return plan_sweep(recipe, [*baselines, *words], folder, _published, axes)
+    further = [one for word in words for one in _for_those_that_have_it(word, algorithms)]
+    return plan_sweep(recipe, [*baselines, *further], folder, axes)
 
 
-def _published(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """The published setting of the algorithm of a cell, where it differs from that of OpenFedLLM."""
-    return {"algorithm.beta1": MOMENTUM} if chosen.get("algorithm.name") in WITH_MOMENTUM else {}
+def _for_those_that_have_it(word: str, names: Sequence[str]) -> list[str]:
+    """`algorithm.KEY=VALUE` of a setting that some of the algorithms `names` do not have, as the default of those that do."""
+    part, _, rest = word.partition(".")
+    key, _, value = rest.partition("=")
+    having = [name for name in names if name in known and key in {setting.name for setting in settings_of(known.get(name))}]
+    if part != "algorithm" or not having or len(having) == len(names):
+        return [word]
+    return [f"algorithm.defaults.{name}.{key}={value}" for name in having]

@@ -92,14 +92,10 @@ class Result:
 
 
 def plan_sweep(
-    recipe: str | Path | Mapping[str, Any],
-    words: Sequence[str],
-    folder: Path,
-    beside: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda chosen: {},
-    given: Mapping[str, Sequence[Any]] | None = None,
+    recipe: str | Path | Mapping[str, Any], words: Sequence[str], folder: Path, given: Mapping[str, Sequence[Any]] | None = None
 ) -> Grid:
     """Check every cell of the grid before any is run. `words` are key=value; several values with commas between make an axis: seed=1,2,3.
-    `beside` gives further overrides of a cell, from its values. `given` are axes, too, of one value or several.
+    `given` are axes, too, of one value or several.
 
     Of the cells that differ in the algorithm alone, only the first measures baselines. Raises RecipeError for a wrong key in any cell,
     or when `folder` holds another sweep, and what a suite raises that cannot be asked.
@@ -120,7 +116,7 @@ def plan_sweep(
     cells: list[tuple[Cell, Recipe]] = []
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
-        cell, resolved = Cell(chosen, folder / "cells" / _cell_name(chosen)), load_recipe(recipe, {**fixed, **chosen, **beside(chosen)})
+        cell, resolved = Cell(chosen, folder / "cells" / _cell_name(chosen)), load_recipe(recipe, {**fixed, **chosen})
         if any(cell.conditions == earlier.conditions for earlier, _ in cells):
             resolved = resolved.model_copy(update={"evaluate": resolved.evaluate.model_copy(update={"baselines": []})})
         cells.append((cell, resolved))
