@@ -38,7 +38,7 @@ def battle(judge, winner, a=("q", "answer a"), b=("q", "answer b"), language="En
 
 
 def chat(user, *texts, first="user", language="English"):
-    """A row of WildChat."""
+    """A row of WildChat-1M."""
     turns = [turn | {"language": language, "redacted": False, "toxic": False} for turn in talk(*texts, first=first)]
     return {
         "conversation_hash": "0" * 32,

@@ -13,6 +13,9 @@ from fedloom.data.sources import load_records
 from fedloom.errors import DataError, RecipeError
 from fedloom.recipe import DataRecipe
 
+WITHOUT_USERS = {key: value for key, value in chat("u", "hi", "hello").items() if key != "hashed_ip"}
+"""A row of the first release of WildChat."""
+
 
 def built(folder, name, rows, **settings):
     """What the built file holds, and its sheet."""
@@ -156,6 +159,7 @@ def test_a_large_source_is_never_held(tmp_path):
     [
         ("fed-aya", [battle("u", "tie")], {}, r"source.jsonl:1: has no column 'inputs'; fed-aya is built from CohereForAI/aya_dataset"),
         ("fed-chatbot-it", [battle("u", "both")], {}, r"source.jsonl:1: column 'winner' should be model_a, model_b, tie"),
+        ("fed-wildchat", [WITHOUT_USERS], {}, r":1: has no column 'hashed_ip'; fed-wildchat is built from allenai/WildChat-1M, with the"),
         ("fed-wildchat", [chat("u") | {"conversation": "secret"}], {}, r":1: column 'conversation' should be a list of turns .* not text"),
         ("fed-aya", aya("u", count=3), {"min_rows": 9}, r"no client has 9 rows, the largest has 3; give more files, or a lower --min-rows"),
         ("fed-aya", aya("u", "swh"), {}, r"no client has 1 rows, the largest has 0 \(left out: 1 rows in another language\)"),

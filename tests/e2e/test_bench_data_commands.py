@@ -33,4 +33,6 @@ def test_a_federation_is_built_with_a_table_and_the_wrong_file_is_one_line(tmp_p
     assert list(json.loads((tmp_path / "a.json").read_text())) == ["u0-en", "u1-en"]
     refused = fedloom("bench", "build", "fed-wildchat", "--from", "0.jsonl", "--out", "b.json", cwd=tmp_path)
     assert refused.returncode == 2
-    assert error_line(refused.stderr).startswith("error: 0.jsonl:1: has no column 'hashed_ip'; fed-wildchat is built from allenai/WildChat")
+    assert error_line(refused.stderr).startswith(
+        "error: 0.jsonl:1: has no column 'hashed_ip'; fed-wildchat is built from allenai/WildChat-1M, "
+    )

@@ -1,7 +1,7 @@
 """The rows of the public sets that FedLLM-Bench's federations are built from: whose each is, and what it becomes, or why it is left out.
 
-aya_dataset (Singh et al. 2024, arXiv 2402.06619), chatbot_arena_conversations (Zheng et al. 2023, arXiv 2306.05685) and WildChat (Zhao et
-al. 2024, arXiv 2405.01470), by the columns that they are published with.
+aya_dataset (Singh et al. 2024, arXiv 2402.06619), chatbot_arena_conversations (Zheng et al. 2023, arXiv 2306.05685) and WildChat-1M (Zhao
+et al. 2024, arXiv 2405.01470), by the columns that they are published with. The first release of WildChat names no users.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def wildchat_conversation(row: Row) -> Taken | str:
 
 
 ARENA_COLUMNS = ("judge", "winner", "conversation_a", "conversation_b")
-ARENA, WILDCHAT = "lmsys/chatbot_arena_conversations", "allenai/WildChat"
+ARENA, WILDCHAT = "lmsys/chatbot_arena_conversations", "allenai/WildChat-1M"
 WILDCHAT_COLUMNS = ("hashed_ip", "conversation")
 
 PUBLIC_SETS = {
