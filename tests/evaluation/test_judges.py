@@ -22,7 +22,16 @@ def test_words_are_read_as_asked_for_and_anything_else_is_unparsed():
         None,
         None,
     ]
-    assert [read_score(text) for text in ("Good. Rating: [[7]]", "[[3]] no, [[ 4.5 ]]", "7", "[[11]]")] == [7.0, 4.5, None, None]
+    assert [read_score(text) for text in ("Good. Rating: [[7]]", "[[4.5]] no, [[3]]", "7", "[[]]")] == [7.0, 4.5, None, None]
+    assert [read_score(text) for text in ("Rating: [6]", "of [3] and [4]", "[2] points, or [[9]]")] == [6.0, 3.0, 9.0]
+    assert [read_score(text) for text in ("[[0]]", "[[0.9]]", "[[1]]", "[[10]]", "[[10.5]]", "[[11]]")] == [
+        None,
+        None,
+        1.0,
+        10.0,
+        None,
+        None,
+    ]
     assert [read_winner(text) for text in ("[[A]]", "x [[B]]", "[[C]]", "A")] == [1.0, 0.0, 0.5, None]
 
 

@@ -27,7 +27,7 @@ from fedloom.models.weights import weights_of
 from fedloom.recipe import ModelRecipe
 from fedloom.registry import PLACE, Registry
 
-VERSION = "3"
+VERSION = "4"
 """Changes when a judge's prompt or parsing changes: part of the cache's key."""
 
 Item = tuple[str, str]
@@ -36,8 +36,8 @@ Item = tuple[str, str]
 Turns = Sequence[dict[str, str]]
 """A conversation as servers and chat templates take it: {role, content}."""
 
-WORDS = 256
-"""Tokens that a verdict may have."""
+WORDS, RATING_WORDS = 256, 2048
+"""Tokens that a verdict may have, and a rating in a suite, as in FastChat."""
 
 SIDE_BY_SIDE = 8
 """Verdicts that a judge which runs here writes at once."""
@@ -179,7 +179,10 @@ class LlmJudge:
     endpoint_model: Annotated[str | None, Field(description="name of the model at the endpoint")] = None
     key_variable: Annotated[str, Field(description="environment variable that holds the endpoint's key")] = "OPENAI_API_KEY"
     private_on_loopback: OnLoopback = False
-    max_new_tokens: Annotated[int, Field(ge=1, description="length of a verdict in tokens")] = WORDS
+    max_new_tokens: Annotated[
+        int | None,
+        Field(ge=1, description=f"length of a verdict in tokens; null: {RATING_WORDS} of a rating in a suite, {WORDS} of any other"),
+    ] = None
 
     def __post_init__(self) -> None:
         _check_asked(self, "llm")
@@ -193,14 +196,16 @@ class LlmJudge:
         asked = {"endpoint": self.endpoint, "model": self.endpoint_model} if self.model is None else asdict(weights_of(self.model, None))
         return {**asked, "max_new_tokens": self.max_new_tokens, "version": VERSION}
 
-    def replies(self, conversations: Sequence[Turns], says: Provenance, progress: Progress = silent) -> list[str]:
-        """What it answers to each conversation, in which is what a model `says`. Raises what `allow` raises."""
+    def ratings(self, conversations: Sequence[Turns], says: Provenance, progress: Progress = silent) -> list[str]:
+        """How it rates in a suite, in its own words: what it answers to each conversation, in which is what a model `says`. Raises what
+        `allow` raises."""
         self.allow(says)
-        return cached(_asker(self, self.max_new_tokens), conversations, progress)
+        return cached(_asker(self, self.max_new_tokens or RATING_WORDS), conversations, progress)
 
     def judge(self, items: Sequence[Item]) -> list[Verdict]:
         prompts = [filled(SCORE, request=request, answer=answer) for request, answer in items]
-        return [Verdict(score=read_score(said)) for said in cached(_asker(self, self.max_new_tokens), [_asked(one) for one in prompts])]
+        said = cached(_asker(self, self.max_new_tokens or WORDS), [_asked(one) for one in prompts])
+        return [Verdict(score=read_score(one)) for one in said]
 
     def compare(self, pairs: Sequence[tuple[str, str, str]], progress: Progress = silent) -> list[float | None]:
         """For each (request, first answer, second answer): 1 when the first is better, 0 when the second is, .5 for a tie.
@@ -208,7 +213,7 @@ class LlmJudge:
         Each pair is asked in both orders and counts as the mean of the two; None when one of them could not be read.
         """
         prompts = [_pair(request, *answers) for request, a, b in pairs for answers in ((a, b), (b, a))]
-        said = cached(_asker(self, self.max_new_tokens), [_asked(prompt) for prompt in prompts], progress)
+        said = cached(_asker(self, self.max_new_tokens or WORDS), [_asked(prompt) for prompt in prompts], progress)
         results: list[float | None] = []
         for forth, back in zip(map(read_winner, said[::2]), map(read_winner, said[1::2]), strict=True):
             results.append(None if forth is None or back is None else (forth + 1 - back) / 2)
@@ -259,9 +264,10 @@ def read_safe(said: str) -> bool | None:
 
 
 def read_score(said: str) -> float | None:
-    """The number 1 to 10 in double brackets, the last one; None where there is none."""
-    found = re.findall(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]", said)
-    return float(found[-1]) if found and 1 <= float(found[-1]) <= 10 else None
+    """The first number in double brackets, else the first one in single brackets, as FastChat reads it. None where there is none, and where
+    it is not from 1 to 10, which FastChat takes."""
+    found = re.search(r"\[\[(\d+\.?\d*)\]\]", said) or re.search(r"\[(\d+\.?\d*)\]", said)
+    return float(found[1]) if found and 1 <= float(found[1]) <= 10 else None
 
 
 def read_winner(said: str) -> float | None:

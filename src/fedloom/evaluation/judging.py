@@ -79,7 +79,7 @@ class Panel:
         """For each prompt the `score` of the answer in it, from 1 to 10, and `second_score`; each left out where it could not be read."""
         found: list[dict[str, float]] = [{} for _ in asked]
         for name, one in self._all().items():
-            for values, said in zip(found, one.replies(asked, says, progress), strict=True):
+            for values, said in zip(found, one.ratings(asked, says, progress), strict=True):
                 if (score := read_score(said)) is not None:
                     values[f"{name}score"] = score
         return found

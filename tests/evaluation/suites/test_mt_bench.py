@@ -43,6 +43,28 @@ def test_the_judge_is_shown_references_to_math_reasoning_and_coding_where_they_a
     assert "[Reference answer]\nsorted(x)" in asked[4]
 
 
+def test_reference_answers_of_fastchats_file_are_shown_in_the_guided_categories_alone(tmp_path, serve):
+    categories = ["writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities"]
+    questions = [{"question_id": n, "category": name, "turns": [f"{name}?", "More?"]} for n, name in enumerate(categories)]
+    answers = [{"question_id": n, "choices": [{"index": 0, "turns": [f"right {n}", f"again {n}"]}]} for n in range(len(categories))]
+    file = rows_file(tmp_path / "gpt-4.jsonl", answers)
+    server = serve(lambda _: "[[5]]")
+    suite = MtBench(data=rows_file(tmp_path / "question.jsonl", questions), judge=judge(server), references=file)
+    suite.check()
+    suite.score(ScriptedTalker(answered), quiet)
+    asked = [body["messages"][0]["content"] for _, _, body in server.asked]
+    shown = {categories[place // 2] for place, text in enumerate(asked) if "right" in text.replace("rightly", "").replace("right,", "")}
+    assert shown == {"reasoning", "math", "coding"}
+    assert "[Reference answer]\nright 3" in asked[6]
+    assert "[First reference answer]\nright 3" in asked[7]
+    assert "[Second reference answer]\nagain 3" in asked[7]
+    assert server.asked[0][2]["max_tokens"] == 2048
+    assert "references_sha256" in suite.described()
+    rows_file(tmp_path / "gpt-4.jsonl", answers[:4])
+    with pytest.raises(DataError, match=r"^mt_bench\.references: .*gpt-4\.jsonl has no two answers to question 4; expected FastChat's"):
+        suite.check()
+
+
 def test_scores_are_means_over_verdicts_and_prose_is_counted_apart(questions, serve):
     said = {"Write a poem.": "[[4]]", "Make it shorter.": "It is fine.", "2 + 2?": "Rating: [[9]]", "And doubled?": "[[7]]"}
     server = serve(lambda turns: next((verdict for asked, verdict in said.items() if f"<{asked}>" in last(turns)), "no rating at all"))
