@@ -97,3 +97,16 @@ def test_mild_news_is_neutral(tmp_path):
     other = rows_file(tmp_path / "other.jsonl", [{"news": "n", "label": "bullish"}])
     with pytest.raises(DataError, match=r"other\.jsonl:1: column 'label' should be one of strong negative, .*; this file has sha256"):
         Nwgi(data=other).check()
+
+
+def test_posts_of_fiqa_are_asked_about_as_tweets_and_all_else_as_news(tmp_path):
+    rows = [{"sentence": f"up {form}", "sentiment_score": 0.5, "format": form} for form in ("post", "headline")]
+    rows.append({"sentence": "up", "sentiment_score": 0.5})
+    talker = ScriptedTalker(lambda turns: "positive")
+    FiqaSa(data=rows_file(tmp_path / "fiqa.jsonl", rows)).score(talker, quiet)
+    choose = "Please choose an answer from {negative/neutral/positive}."
+    assert [turns[0][1] for turns in talker.asked] == [
+        f"What is the sentiment of this tweet? {choose} up post",
+        f"What is the sentiment of this news? {choose} up headline",
+        f"What is the sentiment of this news? {choose} up",
+    ]

@@ -20,7 +20,7 @@ from fedloom.files import content_sha256, local_path
 from fedloom.measures import SHARE, Measure
 
 LABELS = NEGATIVE, NEUTRAL, POSITIVE = ("negative", "neutral", "positive")
-VERSION = "1"
+VERSION = "2"
 """Changes when a question below changes."""
 
 NEWS = "What is the sentiment of this news? Please choose an answer from {negative/neutral/positive}."
@@ -55,9 +55,8 @@ class Sentiment(FileSuite):
 
     def score(self, talker: Talker, progress: Progress) -> Sequence[Scored]:
         rows = self.rows()
-        asked = [
-            [Turn("user", f"{self.question} {row.columns[self.column]}")] for row in rows
-        ]  # as an instruction and its input in training
+        # as an instruction and its input in training
+        asked = [[Turn("user", f"{self.question_of(row)} {row.columns[self.column]}")] for row in rows]
         said = talker.answers(asked, self.max_new_tokens, progress=progress)
         return [
             _scored(place, self.label(row), said_sentiment(answer, self.looked_for))
@@ -68,6 +67,10 @@ class Sentiment(FileSuite):
         right, said = (np.array([int(row.values[name]) for row in rows]) for name in ("right", "said"))
         found = confusion(right, said, counts, len(LABELS))
         return {"accuracy": accuracy(found), "macro_f1": macro_f1(found), "weighted_f1": weighted_f1(found)}
+
+    def question_of(self, row: Row) -> str:
+        """What is asked of a row."""
+        return self.question
 
     def label(self, row: Row) -> str:
         """The sentiment that is right. Raises DataError for a label that the benchmark does not have."""
@@ -107,11 +110,17 @@ class Fpb(Sentiment):
 @suites.register("fiqa_sa")
 @dataclass(frozen=True)
 class FiqaSa(Sentiment):
-    """FiQA sentiment analysis (Maia et al. 2018): news and posts, whose score is neutral from -0.1 up to 0.1."""
+    """FiQA sentiment analysis (Maia et al. 2018): news and posts, whose score is neutral from -0.1 up to 0.1.
+
+    Rows whose column format is post are asked about as tweets, all others as news.
+    """
 
     name = "fiqa_sa"
     form = Form("FiQA's sentiment set", {"sentence": str, "sentiment_score": object})
     column = "sentence"
+
+    def question_of(self, row: Row) -> str:
+        return TWEET if row.columns.get("format") == "post" else NEWS
 
     def label(self, row: Row) -> str:
         try:
