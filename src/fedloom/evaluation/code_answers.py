@@ -6,16 +6,19 @@ import re
 
 
 def code_in(answer: str) -> str:
-    """The first block between fences of three backticks; the whole answer where there is none, or where its block is not closed."""
-    fenced = re.search(r"```[\w+-]*[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", answer, re.DOTALL)
-    return (fenced[1] if fenced else answer).strip("\n")
+    """The first block between fences of three backticks, whatever stands behind the opening ones; to the end of the answer where it is not
+    closed, and the whole answer where there is none."""
+    lines = answer.replace("\r\n", "\n")
+    fenced = re.search(r"```[^`\n]*\n(.*?)(?:^[ \t]*```|\Z)", lines, re.DOTALL | re.MULTILINE)
+    return (fenced[1] if fenced else lines).strip("\n")
 
 
 def code_tokens(code: str, split_case: bool = False) -> list[str]:
-    """Words and single other signs; quotes of both kinds are one. `split_case`: fooBar is two words, as CoNaLa's evaluation has it."""
+    """Words of A-Z, a-z, 0-9 and _, and every other sign alone; quotes of both kinds are one. `split_case`: fooBar is two words. Both as
+    CoNaLa's evaluation has it (Ling et al. 2016)."""
     if split_case:
         code = re.sub(r"([a-z])([A-Z])", r"\1 \2", code)
-    return re.findall(r"\w+|[^\w\s]", code.replace('"', "`").replace("'", "`"))
+    return re.findall(r"[A-Za-z0-9_]+|[^A-Za-z0-9_\s]", code.replace('"', "`").replace("'", "`"))
 
 
 def with_function(answer: str, declaration: str, name: str) -> str:

@@ -45,8 +45,14 @@ def test_code_is_read_out_of_fences_and_cut_into_words_and_signs():
     assert code_in("Sure:\n```python\nx = 1\n```\nThat is it.") == "x = 1"
     assert code_in("```\nx = 1") == "x = 1"
     assert code_in("x = 1\n") == "x = 1"
+    assert code_in("Sure:\r\n```python\r\nx = 1\r\ny = 2\r\n```\r\nDone.") == "x = 1\ny = 2"
+    assert code_in('```Python 3 title="a.py"\nx = 1\n```') == "x = 1"
+    assert code_in("```c++\n```\nThat was empty.") == ""
+    assert code_in("Use ``` for code: x = 1") == "Use ``` for code: x = 1"
     assert code_tokens("a['k']=fooBar(1)") == ["a", "[", "`", "k", "`", "]", "=", "fooBar", "(", "1", ")"]
     assert code_tokens('"fooBar"', split_case=True) == ["`", "foo", "Bar", "`"]
+    assert code_tokens("naïve_x = año2B", split_case=True) == ["na", "ï", "ve_x", "=", "a", "ñ", "o2B"]
+    assert code_tokens("éA aÉ 中文", split_case=True) == ["é", "A", "a", "É", "中", "文"]
 
 
 def test_conala_and_concode_are_scored_against_their_references(tmp_path):

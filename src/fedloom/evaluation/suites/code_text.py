@@ -20,7 +20,7 @@ from fedloom.evaluation.talker import Progress, Talker
 from fedloom.files import content_sha256, local_path
 from fedloom.measures import SHARE, Measure
 
-VERSION = "1"
+VERSION = "2"
 """Changes when a prompt or the way in which code is cut into tokens changes."""
 
 FIELD_SEPARATORS = {"concode_field_sep": "\n", "concode_elem_sep": " "}
