@@ -14,8 +14,8 @@ from fedloom.report.text import with_unit
 WIDTH = 100
 """Width in letters that the table of results fits into."""
 
-TITLES, NARROWEST = 24, 6
-"""Letters that the first column and the others keep on a narrow screen; longer names go on in the next line."""
+NARROW, NARROWEST = 77, 6
+"""Width of a narrow screen without its margins, and of a column: where they do not fit, titles of rows and names of clients are broken."""
 
 
 def probes_table(record: RunRecord) -> Table | None:
@@ -52,10 +52,12 @@ def results_table(record: RunRecord) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, min_width=len(title))
     titles = [text for block in found.blocks for text in (with_unit(block.measure), *(f"  {row.title}" for row in block.rows))]
     first = max(map(len, titles), default=0)
-    table.add_column("", overflow="fold", min_width=min(first, TITLES))
-    width = max(NARROWEST, (WIDTH - first - 4) // len(found.columns) - 2)
+    fits = first + (NARROWEST + 3) * len(found.columns) < NARROW
+    table.add_column("", overflow="fold", no_wrap=fits)
+    width = (WIDTH - first - 4) // len(found.columns) - 2 if fits else NARROWEST
     for column in found.columns:
-        table.add_column(Text(column), justify="right", overflow="fold", min_width=NARROWEST, max_width=width)
+        broken = "\n".join(column[begin : begin + width] for begin in range(0, len(column), width))
+        table.add_column(Text(broken), justify="right", overflow="fold")
     table.add_row("rows", *(Text("–" if count is None else str(count)) for count in found.held_out_rows), style="dim", end_section=True)
     for block in found.blocks:
         table.add_row(Text(with_unit(block.measure), style="italic"))

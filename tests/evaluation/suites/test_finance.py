@@ -74,8 +74,8 @@ def test_fiqas_scores_are_cut_at_a_tenth(tmp_path):
 
 
 def test_tweets_are_bearish_bullish_and_neutral_and_called_tweets(tmp_path):
-    (tmp_path / "valid.csv").write_text("text,label\na,0\nb,1\nc,2\n")
-    suite, talker = Tfns(data=str(tmp_path / "valid.csv"), limit=2), ScriptedTalker(lambda turns: "")
+    (tmp_path / "valid.csv").write_text("text,label\na,0\nb,1\n")
+    suite, talker = Tfns(data=str(tmp_path / "valid.csv")), ScriptedTalker(lambda turns: "")
     rows = suite.score(talker, quiet)
     assert [suite.label(row) for row in suite.rows()] == ["negative", "positive"]
     assert talker.asked[0][0][1].startswith("What is the sentiment of this tweet?")

@@ -106,11 +106,11 @@ def test_fastchats_own_prompts_are_asked_from_its_file(questions, tmp_path, serv
     prompts = [{"name": name, "system_prompt": "be fair", "prompt_template": text} for name, text in zip(names, texts, strict=True)]
     file = rows_file(tmp_path / "judge_prompts.jsonl", prompts)
     server = serve(lambda _: "[[5]]")
-    suite = MtBench(data=questions, judge=judge(server), prompts=file, limit=2)
+    suite = MtBench(data=questions, judge=judge(server), prompts=file)
     suite.check()
     suite.score(ScriptedTalker(answered), quiet)
     assert server.asked[0][2]["messages"][0] == {"role": "system", "content": "be fair"}
-    assert [body["messages"][1]["content"] for _, _, body in server.asked] == [
+    assert [body["messages"][1]["content"] for _, _, body in server.asked[:4]] == [
         "Q Write a poem. A answer to <Write a poem.>",
         "Q2 Make it shorter. A2 answer to <Make it shorter.>",
         "R four A answer to <2 + 2?>",
