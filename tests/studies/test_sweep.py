@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from fedloom.errors import RecipeError
+from fedloom.cli.sweeps import run_and_tell
+from fedloom.errors import FedloomError, RecipeError
 from fedloom.federation.messages import Expected, decode
 from fedloom.federation.observer import Observer
 from fedloom.measures import SHARE, Measure
@@ -218,3 +219,11 @@ def test_one_repetition_has_no_spread(tmp_path):
         assert result.runs == 1
         assert set(result.spread.values()) == {None}
         assert all(math.isfinite(value) for value in result.mean.values())
+
+
+def test_a_sweep_of_which_every_cell_fails_writes_no_table(tmp_path, monkeypatch):
+    grid = plan_sweep("tiny", ["seed=1,2", *SMALL], tmp_path / "study")
+    monkeypatch.setattr("fedloom.studies.sweep.run_sweep", lambda *_: [])
+    with pytest.raises(FedloomError, match=r"^all 2 cells failed, and no table is written"):
+        run_and_tell(grid, as_json=False)
+    assert [path.name for path in (tmp_path / "study").iterdir()] == ["sweep.json"]
