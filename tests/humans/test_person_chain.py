@@ -58,7 +58,7 @@ def test_an_untrained_field_gives_the_hull_which_encloses_the_person(surface):
     assert surface.colours.shape == surface.vertices.shape
 
 
-def test_refinement_brings_the_surface_nearer_and_is_the_same_every_time(field, capture):
+def test_refinement_moves_the_surface_and_is_the_same_every_time(field, capture):
     views = views_of(capture)
     scene = load_field(field).scene(views)
     made = []

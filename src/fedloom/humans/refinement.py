@@ -51,10 +51,7 @@ class FittedPerson(nn.Module):
     def __init__(self, grid: DistanceGrid, places: Tensor, looks: Tensor, sharpness: float) -> None:
         super().__init__()
         self.distances, self.looks_of = nn.Parameter(grid.distances), nn.Parameter(looks)
-        last = nn.Linear(16, 3)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.correction = nn.Sequential(nn.Linear(FEATURES + 3, 16), nn.ReLU(), last)
+        self.correction = _no_correction()
         self.sharpening = nn.Parameter(torch.zeros(1))
         self._grid, self._places, self._sharpness = grid, places, sharpness
 
@@ -93,6 +90,17 @@ class FittedPerson(nn.Module):
             numbers.append(self._places[z, y, x])
             weights.append(torch.where(base.new_tensor(corner).bool(), part, 1 - part).prod(dim=1))
         return embedding_bag(torch.stack(numbers, 1), self.looks_of, per_sample_weights=torch.stack(weights, 1), mode="sum")
+
+
+@torch.no_grad()
+def _no_correction() -> nn.Sequential:
+    """The network that corrects colours, and changes nothing yet: its last layer is zero, the first is drawn from a stream of its own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(0, "correction"))
+        first, last = nn.Linear(FEATURES + 3, 16), nn.Linear(16, 3)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(first, nn.ReLU(), last)
 
 
 @torch.no_grad()
