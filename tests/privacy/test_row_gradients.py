@@ -14,7 +14,11 @@ from fedloom.privacy.row_gradients import HookedRows, LinearRows, SingleRows, ro
 from fedloom.tasks import tasks
 from fedloom.tasks.gradients import PlainGradients
 
-ALONE = [name for name in tasks.names() if tasks.get(name).__module__.startswith("fedloom.") and not tasks.get(name).couples_rows]
+ALONE = [
+    name
+    for name in tasks.names()
+    if tasks.get(name).__module__.startswith("fedloom.") and name != "radiance" and not tasks.get(name).couples_rows
+]
 WAYS = {kind: HookedRows if kind in ("classify_pictures", "classify_text") else LinearRows for kind in ALONE}
 
 

@@ -10,7 +10,7 @@ from fedloom.tasks import KTO, SFT, tasks
 from fedloom.tasks.base import Task
 from fedloom.tasks.row_losses import row_losses
 
-OWN = [name for name in tasks.names() if tasks.get(name).__module__.startswith("fedloom.")]
+OWN = [name for name in tasks.names() if tasks.get(name).__module__.startswith("fedloom.") and name != "radiance"]
 ALONE = [name for name in OWN if not tasks.get(name).couples_rows]
 
 
