@@ -13,10 +13,14 @@ from fedloom.data.capture_rows import cached_captures, load_captures
 from fedloom.data.captures import capture_rows, read_captures
 from fedloom.data.records import PARSING, Provenance
 from fedloom.errors import DataError
-from fedloom.models.encoders import CaptureEncoder
+from fedloom.local_run import bench_plan
+from fedloom.models.bench import make_bench
+from fedloom.models.encoders import PictureEncoder
 from fedloom.models.kinds.field import FIELD_NETWORKS
 from fedloom.models.networks.base import draw_weights
+from fedloom.privacy.row_gradients import SingleRows, row_gradients
 from fedloom.recipe import FieldsRecipe
+from fedloom.resolve import load_recipe
 from fedloom.tasks.radiance import LARGEST_PSNR, Radiance, psnr, split_views
 
 TASK = Radiance(sources=4, rays=64, samples=16)
@@ -32,7 +36,7 @@ def people(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(people, tmp_path_factory):
-    return TASK.load(TASK.encode(people, CaptureEncoder(), tmp_path_factory.mktemp("rows")))
+    return TASK.load(TASK.encode(people, PictureEncoder(), tmp_path_factory.mktemp("rows")))
 
 
 @pytest.fixture
@@ -108,6 +112,29 @@ def test_measures_come_of_sums_that_add_up_over_clients(field, rows):
     assert TASK.values(by_hand | areas) == {"psnr": 25.0, "psnr_foreground": 20.0, "loss": 0.25, "miou": 0.5}
 
 
+def test_sums_of_each_person_add_up_to_the_sums_of_all(field, people, rows, tmp_path):
+    whole = TASK.evaluate(field, rows, [0, 1], 8)
+    parts = [TASK.evaluate(field, TASK.load(TASK.encode([one], PictureEncoder(), tmp_path)), [0], 8) for one in people]
+    assert {name: parts[0][name] + parts[1][name] for name in whole} == pytest.approx(whole)
+
+
+def test_the_gradient_of_a_row_is_that_of_a_batch_of_that_row_alone(rows):
+    bench = make_bench(bench_plan(load_recipe("usr_tiny")))
+    with row_gradients(bench.model, bench.parameters) as way, torch.random.fork_rng():
+        assert isinstance(way, SingleRows)
+        torch.manual_seed(1)
+        of_rows = [found.clone() for found, _ in way.of(TASK, rows, [0, 1])]
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for row, found in zip((0, 1), of_rows, strict=True):
+            bench.model.zero_grad()
+            (part,) = TASK.losses(bench.model, rows, [row])
+            part.loss.backward()
+            plain = {name: weight.grad.flatten() for name, weight in bench.model.named_parameters()}
+            for name, (start, end, _) in bench.parameters.layout.slices.items():
+                assert torch.allclose(found[0, start:end], plain[name], atol=1e-6), name
+
+
 def test_psnr_is_ten_times_the_logarithm_of_one_over_the_squared_error():
     assert psnr(torch.tensor(0.01)) == pytest.approx(20.0)
     assert psnr(torch.tensor(0.0)) == LARGEST_PSNR
@@ -133,16 +160,16 @@ def test_files_that_do_not_fit_are_named_in_one_line(tmp_path, spoil, problem):
     spoil(tmp_path / "people" / "ann")
     with pytest.raises(DataError, match=problem):
         TASK.encode(
-            read_captures(capture_rows(str(tmp_path / "people")).rows, FieldsRecipe(), Provenance.PRIVATE), CaptureEncoder(), tmp_path
+            read_captures(capture_rows(str(tmp_path / "people")).rows, FieldsRecipe(), Provenance.PRIVATE), PictureEncoder(), tmp_path
         )
 
 
 def test_too_few_views_and_a_missing_mask_say_what_to_do(people, tmp_path):
     with pytest.raises(DataError, match=r"person-0: has 6 views; 8 at least are needed"):
-        Radiance(sources=7).encode(people, CaptureEncoder(), tmp_path)
+        Radiance(sources=7).encode(people, PictureEncoder(), tmp_path)
     bare = [replace(people[0], views=tuple(replace(view, mask=None) for view in people[0].views))]
     with pytest.raises(DataError, match=r"image0\.png: has no mask of the person; make one with `fedloom humans capture import"):
-        TASK.encode(bare, CaptureEncoder(), tmp_path)
+        TASK.encode(bare, PictureEncoder(), tmp_path)
 
 
 def resize(path):

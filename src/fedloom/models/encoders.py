@@ -55,19 +55,8 @@ class TextEncoder:
 
 @dataclass(frozen=True)
 class PictureEncoder:
-    """Pictures go into a network as they are: bytes as values in 0..1. `size` is what they were scaled to, None: they were not."""
-
-    size: int | None = None
-
-    @property
-    def terms(self) -> dict[str, Any]:
-        """What server and clients have to agree on, as plain JSON."""
-        return {} if self.size is None else {"picture_size": self.size}
-
-
-@dataclass(frozen=True)
-class CaptureEncoder:
-    """Photographs of a person go into a field as they are. `size` is what they are scaled to, None: they are not."""
+    """Pictures, and the photographs of captures, go into a network as they are: bytes as values in 0..1. `size` is what they are scaled to,
+    None: they are not."""
 
     size: int | None = None
 
@@ -89,4 +78,4 @@ class WordEncoder:
         return {"max_length": self.max_length}
 
 
-Encoder = TextEncoder | PictureEncoder | CaptureEncoder | WordEncoder
+Encoder = TextEncoder | PictureEncoder | WordEncoder

@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy
 from fedloom.data.capture_rows import UNKNOWN, CaptureRows, Views, cached_captures, load_captures
 from fedloom.data.records import PARSING, Capture
 from fedloom.measures import SHARE, Measure
-from fedloom.models.encoders import CaptureEncoder
+from fedloom.models.encoders import PictureEncoder
 from fedloom.models.radiance.field import RadianceField
 from fedloom.models.radiance.person import Person
 from fedloom.models.radiance.rays import rays_through
@@ -73,7 +73,7 @@ class Radiance(Task):
     def labels_of_head(self) -> tuple[str, ...]:
         return PARSING
 
-    def encode(self, records: Sequence[Capture], encoder: CaptureEncoder, cache: Path) -> Path:
+    def encode(self, records: Sequence[Capture], encoder: PictureEncoder, cache: Path) -> Path:
         return cached_captures(records, encoder.size, self.sources + 1, cache)
 
     def load(self, path: Path) -> Rows:

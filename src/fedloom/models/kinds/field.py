@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fedloom.models.encoders import CaptureEncoder
+from fedloom.models.encoders import PictureEncoder
 from fedloom.models.kinds.base import BuiltModel, ModelKind, kinds
 from fedloom.models.kinds.drawn import built_network
 from fedloom.models.networks import NetworkEntry
@@ -29,11 +29,11 @@ class FieldKind(ModelKind):
     takes_adapter: ClassVar[bool] = False
     unused: ClassVar[tuple[str, ...]] = ("revision", "quantization", "gradient_checkpointing")
 
-    def encoder(self, model: ModelRecipe, data: DataRecipe) -> CaptureEncoder:
-        return CaptureEncoder(data.picture_size)
+    def encoder(self, model: ModelRecipe, data: DataRecipe) -> PictureEncoder:
+        return PictureEncoder(data.picture_size)
 
     def build(self, model: ModelRecipe, data: DataRecipe, labels: Sequence[str] | None, seed: int) -> BuiltModel:
         return built_network(FIELD_NETWORKS, "photographs of people", self.encoder(model, data), model, labels, seed)
 
-    def save(self, model: Any, encoder: CaptureEncoder, folder: Path) -> None:
+    def save(self, model: Any, encoder: PictureEncoder, folder: Path) -> None:
         save_network(model, folder)
