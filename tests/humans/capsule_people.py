@@ -6,8 +6,8 @@ import numpy as np
 
 from fedloom.data.cameras import Camera
 from fedloom.humans.mesh import LAYERS
+from fedloom.humans.rays import RayScene
 from fedloom.humans.surface import isosurface
-from fedloom.humans.visibility import Scene
 
 BODY, HAIR, UPPER, LOWER, SHOES = range(len(LAYERS))
 
@@ -73,16 +73,15 @@ def person_mesh(voxel=0.01):
 def parsing_of(cameras):
     """The parsing of the person in each camera's picture, as numbers of `PARSING`: exact but for the mesh that it is cast at."""
     mesh = person_mesh()
-    scene = Scene(mesh)
+    scene = RayScene([mesh])
     return [_parsing(scene, mesh, camera) for camera in cameras]
 
 
 def _parsing(scene, mesh, camera):
     directions = camera.rays(camera.pixel_centres())
-    faces, weights, _ = scene.hits(np.broadcast_to(camera.centre, directions.shape), directions)
-    found = np.zeros(len(faces), dtype=np.int64)
-    hit = faces >= 0
-    found[hit] = clothes(np.einsum("nc,ncd->nd", weights[hit], mesh.vertices[mesh.faces[faces[hit]]])) + 1
+    met = scene.first(np.broadcast_to(camera.centre, directions.shape), directions)
+    found, hit = np.zeros(len(directions), dtype=np.int64), met.mesh >= 0
+    found[hit] = clothes(np.einsum("nc,ncd->nd", met.weights[hit], mesh.vertices[mesh.faces[met.face[hit]]])) + 1
     return found.reshape(camera.height, camera.width)
 
 

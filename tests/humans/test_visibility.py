@@ -8,6 +8,7 @@ from capsule_people import looking_at
 
 from fedloom.errors import MissingExtraError
 from fedloom.humans.mesh import Mesh
+from fedloom.humans.rays import RayScene
 from fedloom.humans.visibility import Scene, visible_part
 
 SQUARE = np.array([[-1, 0, -1], [1, 0, -1], [1, 0, 1], [-1, 0, 1]], dtype=float)
@@ -23,11 +24,10 @@ def walls(*depths):
 
 
 def test_rays_hit_the_first_wall_at_known_weights():
-    scene = Scene(walls(1, 2))
-    faces, weights, distances = scene.hits(np.array([[0.5, -1, -0.5], [3, -1, 0]]), np.array([[0, 2.0, 0], [0, 1, 0]]))
-    assert faces.tolist() == [0, -1]
-    assert distances.tolist() == [1, np.inf]  # in lengths of the direction
-    assert weights[0] @ walls(1).vertices[FACES[0]] == pytest.approx([0.5, 1, -0.5])
+    found = RayScene([walls(1, 2)]).first(np.array([[0.5, -1, -0.5], [3, -1, 0]]), np.array([[0, 2.0, 0], [0, 1, 0]]))
+    assert (found.mesh.tolist(), found.face[0]) == ([0, -1], 0)
+    assert found.distance.tolist() == [1, np.inf]  # in lengths of the direction
+    assert found.weights[0] @ walls(1).vertices[FACES[0]] == pytest.approx([0.5, 1, -0.5])
 
 
 def test_a_camera_sees_what_faces_it_in_its_picture_and_is_not_hidden():

@@ -51,12 +51,13 @@ class RayScene:
             np.where(met, found["tfar"], np.inf),
         )
 
-    def blocked(self, origins: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Whether anything lies between each of `origins` (n, 3) and `target` (3,): bool (n,)."""
+    def blocked(self, origins: np.ndarray, target: np.ndarray, until: np.ndarray | None = None) -> np.ndarray:
+        """Whether anything lies between each of `origins` (n, 3) and `target` (3,) or (n, 3): bool (n,). Only the share `until` (n,) of the
+        way is looked at; null: all of it."""
         if not self._numbers or not len(origins):
             return np.zeros(len(origins), dtype=bool)
-        one = np.ones(len(origins), dtype=np.float32)
-        found: np.ndarray = self._scene.run(_floats(origins), _floats(target - origins), dists=one, query="OCCLUDED")
+        shares = _floats(np.ones(len(origins)) if until is None else until)
+        found: np.ndarray = self._scene.run(_floats(origins), _floats(target - origins), dists=shares, query="OCCLUDED")
         return found >= 0
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from fedloom.data.cameras import Camera, looking_at
-from fedloom.errors import MissingExtraError
 from fedloom.humans.mesh import LAYERS, Mesh
+from fedloom.humans.rays import RayScene
 
 SEE_THROUGH = 0.5
 """Where a texture's alpha is below this, a ray goes on: hair is strips of it."""
@@ -88,8 +87,7 @@ class Scene:
 
     def __init__(self, surfaces: Sequence[Surface]) -> None:
         self.surfaces = tuple(surfaces)
-        self._tree = _tree([surface.mesh for surface in surfaces])
-        self._firsts = np.cumsum([0, *(len(surface.mesh.faces) for surface in surfaces)])
+        self._rays = RayScene([surface.mesh for surface in surfaces])
         self._normals = [surface.mesh.normals for surface in surfaces]
 
     def view(self, camera: Camera, light: Light) -> RenderedView:
@@ -125,7 +123,7 @@ class Scene:
             for direction in directions:
                 left = np.flatnonzero(~seen)
                 away = np.broadcast_to(direction, (len(left), 3))
-                seen[left] = self._tree.run(_float32(centres[left] + STEP * away), _float32(away)) < 0
+                seen[left] = self._rays.first(centres[left] + STEP * away, away).mesh < 0
             found.append(seen & (surface.colours_at(np.arange(len(centres)), middles)[:, 3] >= SEE_THROUGH))
         return found
 
@@ -156,13 +154,9 @@ class Scene:
 
     def _first(self, rays: np.ndarray, origins: np.ndarray, directions: np.ndarray, gone: np.ndarray) -> _Hits:
         starts = origins[rays] + gone[rays, None] * directions[rays]
-        answer = self._tree.run(_float32(starts), _float32(directions[rays]), output=True)
-        hit = np.flatnonzero(answer["primID"] >= 0)
-        faces = answer["primID"][hit].astype(np.int64)
-        surfaces = np.searchsorted(self._firsts, faces, side="right") - 1
-        u, v = answer["u"][hit].astype(np.float64), answer["v"][hit].astype(np.float64)
-        shares = np.stack([1 - u - v, u, v], axis=1)
-        return _Hits(rays[hit], surfaces, faces - self._firsts[surfaces], shares, answer["tfar"][hit] + gone[rays[hit]])
+        found = self._rays.first(starts, directions[rays])
+        hit = np.flatnonzero(found.mesh >= 0)
+        return _Hits(rays[hit], found.mesh[hit], found.face[hit], found.weights[hit], found.distance[hit] + gone[rays[hit]])
 
     def _colours(self, hits: _Hits) -> np.ndarray:
         found = np.zeros((len(hits.rays), 4))
@@ -225,21 +219,6 @@ def _ring_camera(
     up = heights[number % len(heights)] * height / 2 + rng.uniform(-0.04, 0.04)
     eye = centre + np.array([distance * np.sin(angle), -distance * np.cos(angle), up])
     return looking_at(eye, centre + rng.uniform(-0.02, 0.02, 3), size * 1.45, size, size)
-
-
-def _tree(meshes: Sequence[Mesh]) -> Any:
-    try:
-        from embreex.mesh_construction import TriangleMesh
-        from embreex.rtcore_scene import EmbreeScene
-    except ImportError:
-        raise MissingExtraError("embreex", "humans", "rendering people") from None
-    scene = EmbreeScene()
-    TriangleMesh(scene, _float32(np.concatenate([mesh.vertices[mesh.faces] for mesh in meshes])))
-    return scene
-
-
-def _float32(values: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(values, dtype=np.float32)
 
 
 def _chosen(hits: _Hits, which: np.ndarray) -> _Hits:
