@@ -243,3 +243,8 @@ def test_captures_of_any_layout_are_a_source_as_long_as_lines_are_straight(tmp_p
     nerf(tmp_path / "ann", {**shared, "k1": 0.1}, *({"file_path": name} for name in names))
     with pytest.raises(DataError, match=r"a\.png: its lens bends straight lines.*fedloom humans capture import .* --out FOLDER"):
         load_records(DataRecipe(source=f"captures:{tmp_path}"), seed=7)
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(DataError, match=r"nobody: no such folder; name a person's folder of photographs"):
+        read_person(tmp_path / "nobody")

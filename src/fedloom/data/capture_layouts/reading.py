@@ -14,6 +14,8 @@ LAYOUTS = (own, nerf, colmap, opencv_yaml)
 
 def read_person(person: Path) -> PersonFolder:
     """What the folder of a person holds. Raises DataError in one line for a layout that is not known, and for what is missing or wrong."""
+    if not person.is_dir():
+        raise DataError(f"{person}: no such folder; name a person's folder of photographs")
     for layout in LAYOUTS:
         if cameras := layout.cameras_in(person):
             return layout.read(person, cameras)
