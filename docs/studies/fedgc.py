@@ -175,7 +175,7 @@ def _factors() -> Iterator[tuple[str, dict[str, Any] | None]]:
         yield f"total-{total}", {"total": total}
     yield "weight-private", {"weight": "private"}
     yield "generated-only", {"train_on": "generated"}
-    for strength in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9):
+    for strength in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
         yield f"strength-{strength}", {"strength": strength}
 
 

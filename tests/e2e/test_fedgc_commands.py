@@ -62,7 +62,7 @@ def test_prepare_writes_pictures_for_their_owner_that_can_be_read_again(desk):
         ("prepare.0.total=3", "prepare: fedgc: total 3 is less than one row for each of 10 clients; raise it"),
         (
             "prepare.0={kind: fedgc, generator: {kind: principal}, guidance: real, strength: 0.2, total: 400}",
-            "are nearer to an own row than own rows of their class are to one another",
+            "are nearer to the own row that guided them than own rows of their class are to one another",
         ),
         ("prepare.0.budget=waterfilling", "prepare.0.budget: input should be"),
         ("prepare.0.generator.source=tiny-demo", "generator.source: tiny-demo holds conversations"),

@@ -8,7 +8,7 @@ import signal
 import pytest
 from commands import all_gone, error_line, fedloom, result, started, wait_for, workers_of
 
-WORDS = ("tiny", "rounds=3", "evaluate.baselines=[local]", "evaluate.samples=0")
+WORDS = ("tiny", "rounds=12", "evaluate.baselines=[local]", "evaluate.samples=0")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_ctrl_c_in_a_round_and_a_polite_kill_in_a_baseline_lose_nothing(undistur
     said = _stop(("run", *WORDS, "--out", folder, "--json"), folder, desk, signal.SIGINT, first_round)
     assert said["status"] == "stopped"
     said = _stop(("resume", folder, "--json"), folder, desk, signal.SIGTERM, _there(folder / "baselines" / "local-1" / "checkpoints"))
-    assert said["rounds"] == 3
+    assert said["rounds"] == 12
     _same(result(fedloom("resume", folder, "--json", cwd=desk)), undisturbed)
 
 

@@ -104,7 +104,10 @@ def test_counts_are_those_of_the_own_rows_and_the_plan_adds_up_to_the_total():
 
 
 def test_rows_that_come_too_near_own_ones_are_refused_with_their_share(few):
-    refused = r"100% of the guided rows of client 'ann' are nearer .* \(at most 5% may be\); raise strength \(it is 0.05\)"
+    refused = (
+        r"100% of the guided rows of client 'ann' are nearer to the own row that guided them .* \(at most 5% may be\);"
+        r" raise strength \(it is 0.05\)"
+    )
     for share in (0.05, 0.0):
         with pytest.raises(DataError, match=refused.replace("5%", f"{share:.0%}")):
             done(step(strength=0.05, near_copies=share))

@@ -1,17 +1,16 @@
-"""How near generated content comes to a client's own: what tells a new row from a copy.
+"""How near generated content comes to a client's own: what tells a new row from a copy of its guide.
 
 The floor is how near the different rows of one client come to one another anyway: of the distances of each of n own rows to the nearest
-other one, the r-th smallest, r being 5% of n and 1 at the least. A held-out row would be as near as that in r of n + 1 cases; the held-out
-rows themselves are left alone, since nothing that is trained on should depend on them. A generated row below the floor is a near copy.
+other one, the r-th smallest, r being 5% of n and 1 at the least. The held-out rows are left alone, since nothing that is trained on should
+depend on them. A generated row that is nearer to its guide than the floor is a near copy of it. That it is near to other own rows says
+nothing: generated pictures are smooth, and lie nearer to many own ones than these to one another, whichever guided them.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from math import lgamma
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,119 +19,123 @@ QUANTILE = 0.05
 LEAST_OWN = round(1 / QUANTILE)
 """Different own rows of a class below which nothing can be said of a share of 5% of them: what is near to one of them cannot be told."""
 CHANCE = 0.005
-"""How probable it is that a client is refused whose generated rows are as near to its own as these are to one another."""
+"""How probable it is that a client is refused whose generated rows do not depend on their guides."""
 MOST_OWN = 2000
 """Own rows from which the floor is measured, at the most."""
-BLOCK = 512
+BLOCK = 256
 """Rows whose distances are computed together."""
 GRAM = 5
 """Letters of a piece of text that is compared."""
 ONE_LEVEL = 1 / 255
-"""A picture that is no further away than one level of grey is a copy, whatever the floor."""
+"""A picture that is no further from an own one than one level of grey is a copy, whatever the floor."""
+
+Distances = Callable[[np.ndarray], np.ndarray]
+"""The numbers of rows (b,) -> their distances to all n own rows (b, n)."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Of each generated row, the distance to the nearest own row and which one that is. `floor` is the `rank`-th smallest of the distances
-    of `measured` own rows to one another. What is no further than `least` is a copy, whatever the floor."""
+    """Generated rows beside own ones.
 
-    distance: np.ndarray
-    own: np.ndarray
-    floor: float
-    rank: int
-    measured: int
-    least: float = 0.0
-
-    def is_near(self, rows: np.ndarray) -> np.ndarray:
-        """For each of `rows` (their numbers), whether it is a near copy."""
-        found: np.ndarray = (self.distance[rows] < self.floor) | (self.distance[rows] <= self.least)
-        return found
-
-    def chances(self, rows: int) -> np.ndarray:
-        """P(K = k) for k = 0 .. `rows` (rows + 1,): how many of so many rows, that are no nearer than own ones, are near copies by chance.
-
-        The number K below the r-th of n own ones is beta-binomial, P(K = k) = C(m, k) B(k + a, m - k + b) / B(a, b), with a = r and
-        b = n - r + 1 for distances that do not depend on one another. Two own rows that are nearest to each other share theirs: half of
-        both is taken.
-        """
-        a, b = self.rank / 2, (self.measured - self.rank + 1) / 2
-        return np.exp([_log_choose(rows, k) + _log_beta(k + a, rows - k + b) - _log_beta(a, b) for k in range(rows + 1)])
-
-
-@dataclass(frozen=True)
-class NearestOfClasses:
-    """Generated rows of several classes, each beside the client's own rows of its class.
-
-    A class has a floor of its own: shoes are nearer to one another than bags. `distance` (m,) and `own` (m,), the place of the nearest own
-    row, of m generated rows; NaN and -1 in a class of which it cannot be told. `parts` hold of the other classes their rows' numbers.
+    Of each: the `distance` to the nearest own row and which one that is (`own`, its place), whether it is a near copy (`copied`), and the
+    `chance` that it were one if any other own row had been its guide: the share of own rows that are as near to it. `floor` is the distance
+    below which a row is a near copy of its guide. NaN, -1 and False of a row of which it cannot be told.
     """
 
     distance: np.ndarray
     own: np.ndarray
-    parts: Sequence[tuple[np.ndarray, Nearest]]
+    copied: np.ndarray
+    chance: np.ndarray
+    floor: float
 
     def near(self, rows: np.ndarray) -> np.ndarray:
         """Those of `rows`, their numbers, that are near copies."""
-        found = [numbers[nearest.is_near(np.arange(len(numbers)))] for numbers, nearest in self.parts]
-        return np.intersect1d(rows, np.concatenate(found)) if found else np.zeros(0, dtype=int)
+        return rows[self.copied[rows]]
 
     def too_many(self, rows: np.ndarray, share: float) -> bool:
-        """Whether of `rows` more than `share` are near copies, and more than chance makes of rows that are no nearer than own ones: of the
-        numbers in each class added up, P(K >= near) < `CHANCE`. Of a share of 0 one is too many."""
+        """Whether of `rows` more than `share` are near copies, and more than chance makes of rows that do not depend on their guides: the
+        number of these is a sum of independent trials with `chance`, and P(K >= near) < `CHANCE`. Of a share of 0 one is too many."""
         near = len(self.near(rows))
         if near <= share * len(rows) or share == 0:
             return near > share * len(rows)
         chances = np.ones(1)
-        for numbers, nearest in self.parts:
-            chances = np.convolve(chances, nearest.chances(int(np.isin(numbers, rows).sum())))
+        for chance in self.chance[rows]:
+            chances = np.convolve(chances, [1 - chance, chance])
         return bool(chances[near:].sum() < CHANCE)
-
-    @property
-    def floor(self) -> float:
-        """The least floor of a class."""
-        return min(nearest.floor for _, nearest in self.parts)
 
 
 def of_classes(
-    own: Mapping[str, Sequence[int]], made: Mapping[str, Sequence[int]], compare: Callable[[Sequence[int], Sequence[int]], Nearest]
-) -> NearestOfClasses | None:
+    own: Mapping[str, Sequence[int]],
+    made: Mapping[str, Sequence[int]],
+    guides: Sequence[int | None],
+    compare: Callable[[Sequence[int], Sequence[int], np.ndarray], Nearest],
+) -> Nearest | None:
     """Each class of `made`, class -> numbers of generated rows, beside the class of `own`, class -> places of `LEAST_OWN` or more different
-    own rows. `compare` tells of own places and generated numbers how near they are. None where there is nothing to compare."""
+    own rows; `guides` holds of each generated row the place of its guide. None where there is nothing to compare.
+
+    A class has a floor of its own, since shoes are nearer to one another than bags; `floor` is the least of them. `compare` takes own
+    places, numbers of generated rows, and for each of these where its guide stands among the own places (-1: it has none).
+    """
     shared = [label for label in made if label in own]
     if not shared:
         return None
-    count = sum(map(len, made.values()))
-    distance, place, parts = np.full(count, np.nan), np.full(count, -1), []
+    count, floors = len(guides), []
+    found = Nearest(np.full(count, np.nan), np.full(count, -1), np.zeros(count, dtype=bool), np.zeros(count), np.nan)
     for label in shared:
-        numbers, nearest = np.array(made[label]), compare(own[label], made[label])
-        distance[numbers], place[numbers] = nearest.distance, np.array(own[label])[nearest.own]
-        parts.append((numbers, nearest))
-    return NearestOfClasses(distance, place, parts)
+        numbers, places = np.array(made[label]), list(own[label])
+        among = {place: number for number, place in enumerate(places)}
+        nearest = compare(places, made[label], np.array([among.get(guides[number], -1) for number in numbers]))
+        found.distance[numbers], found.own[numbers] = nearest.distance, np.array(places)[nearest.own]
+        found.copied[numbers], found.chance[numbers] = nearest.copied, nearest.chance
+        floors.append(nearest.floor)
+    return replace(found, floor=min(floors))
 
 
-def of_pictures(own: np.ndarray, made: np.ndarray) -> Nearest:
+def of_pictures(own: np.ndarray, made: np.ndarray, guides: np.ndarray) -> Nearest:
     """`own` (n, ...), two different ones at the least, and `made` (m, ...) uint8 of one size; the distance is the root mean square of the
-    difference, in shares of white."""
+    difference, in shares of white. `guides` (m,) are places among the own ones, -1: none."""
     rows, others = (pixels.reshape(len(pixels), -1) for pixels in (own, made))
-    distance, place = _nearest_pixels(others, rows)
-    different = rows[_different([row.tobytes() for row in rows])]
-    some = _spread(len(different))
-    return _with_floor(distance, place, _nearest_pixels(different[some], different, some)[0], ONE_LEVEL)
+    return _compared(
+        _different([row.tobytes() for row in rows]), guides, _pixel_distances(rows, rows), _pixel_distances(others, rows), ONE_LEVEL
+    )
 
 
-def of_texts(own: Sequence[str], made: Sequence[str]) -> Nearest:
+def of_texts(own: Sequence[str], made: Sequence[str], guides: np.ndarray) -> Nearest:
     """The distance of two texts is the share of the pieces of five letters of the shorter one that the other does not have, whatever stands
-    between words: 0 where one holds the other. There are two different own ones at the least."""
+    between words: 0 where one holds the other. There are two different own ones at the least. `guides` as for pictures."""
     grams = [_grams(text) for text in own]
-    distance, place = _nearest_grams([_grams(text) for text in made], grams)
-    different = [grams[i] for i in _different(grams)]
-    some = _spread(len(different))
-    return _with_floor(distance, place, _nearest_grams([different[i] for i in some], different, some)[0], 0.0)
+    of_made = _gram_distances([_grams(text) for text in made], grams)
+    return _compared(_different(grams), guides, _gram_distances(grams, grams), of_made, 0.0)
 
 
-def _with_floor(distance: np.ndarray, place: np.ndarray, apart: np.ndarray, least: float) -> Nearest:
-    rank = max(1, round(QUANTILE * len(apart)))
-    return Nearest(distance, place, float(np.sort(apart)[rank - 1]), rank, len(apart), least)
+def _compared(different: Sequence[int], guides: np.ndarray, of_own: Distances, of_made: Distances, least: float) -> Nearest:
+    """Own rows, of which those at the places `different` are so, and generated ones. One no further than `least` from any own row is a copy
+    whatever the floor."""
+    floor, parts = _floor(np.array(different), of_own), []
+    for block in _blocks(np.arange(len(guides))):
+        apart, guide = of_made(block), guides[block]
+        from_guide = np.where(guide >= 0, apart[np.arange(len(block)), guide], np.inf)
+        place = apart.argmin(axis=1)
+        nearest = apart[np.arange(len(block)), place]
+        parts.append((nearest, place, (from_guide < floor) | (nearest <= least), ((apart < floor) | (apart <= least)).mean(axis=1)))
+    distance, own, copied, chance = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Nearest(distance, own, copied, chance, floor)
+
+
+def _floor(different: np.ndarray, of_own: Distances) -> float:
+    """Up to `MOST_OWN` of the different own rows, evenly apart, are measured against all of them."""
+    some = different[np.linspace(0, len(different) - 1, min(len(different), MOST_OWN)).round().astype(int)]
+    nearest = []
+    for block in _blocks(some):
+        apart = of_own(block)[:, different]
+        apart[block[:, None] == different[None, :]] = np.inf
+        nearest.append(apart.min(axis=1))
+    return float(np.sort(np.concatenate(nearest))[max(1, round(QUANTILE * len(some))) - 1])
+
+
+def _blocks(numbers: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(numbers), BLOCK):
+        yield numbers[start : start + BLOCK]
 
 
 def _different(rows: Sequence[Hashable]) -> list[int]:
@@ -140,61 +143,37 @@ def _different(rows: Sequence[Hashable]) -> list[int]:
     return list({row: place for place, row in reversed(list(enumerate(rows)))}.values())[::-1]
 
 
-def _spread(count: int) -> np.ndarray:
-    """Up to `MOST_OWN` places of `count`, evenly apart."""
-    return np.linspace(0, count - 1, min(count, MOST_OWN)).round().astype(int)
+def _pixel_distances(rows: np.ndarray, own: np.ndarray) -> Distances:
+    """Squares are whole numbers, which fp64 holds exactly up to 2^53, so that a copy is at 0."""
+    others = own.astype(np.float64)
+    squared = np.square(others).sum(1)
+
+    def distances(numbers: np.ndarray) -> np.ndarray:
+        some = rows[numbers].astype(np.float64)
+        squares = np.square(some).sum(1)[:, None] - 2 * some @ others.T + squared[None, :]
+        return np.sqrt(squares / max(others.shape[1], 1)) / 255
+
+    return distances
 
 
-def _nearest_pixels(rows: np.ndarray, others: np.ndarray, itself: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(distance, place) of the nearest of `others` for each of `rows`. `itself` is where each stands among them, and does not count."""
-    distance, place = np.full(len(rows), np.inf), np.zeros(len(rows), dtype=int)
-    for start in range(0, len(rows), BLOCK):
-        some = np.arange(start, min(start + BLOCK, len(rows)))
-        for begin in range(0, len(others), BLOCK):
-            squares = _squares(rows[some], others[begin : begin + BLOCK])
-            if itself is not None:
-                here = (itself[some] >= begin) & (itself[some] < begin + squares.shape[1])
-                squares[here, itself[some][here] - begin] = np.inf
-            nearest = squares.argmin(axis=1)
-            found = squares[np.arange(len(nearest)), nearest]
-            nearer = found < distance[some]
-            distance[some], place[some] = np.where(nearer, found, distance[some]), np.where(nearer, begin + nearest, place[some])
-    return np.sqrt(distance / max(rows.shape[1], 1)) / 255, place
+def _gram_distances(texts: Sequence[frozenset[str]], own: Sequence[frozenset[str]]) -> Distances:
+    holders: dict[str, list[int]] = {}
+    for place, grams in enumerate(own):
+        for gram in grams:
+            holders.setdefault(gram, []).append(place)
+    pieces = np.array([len(grams) for grams in own])
 
+    def distances(numbers: np.ndarray) -> np.ndarray:
+        shared = np.zeros((len(numbers), len(own)))
+        for row, number in enumerate(numbers):
+            for gram in texts[number]:
+                shared[row, holders.get(gram, [])] += 1
+        lengths = np.array([len(texts[number]) for number in numbers])
+        return 1 - shared / np.minimum(lengths[:, None], pieces[None, :])
 
-def _squares(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The squared distance of each of `rows` to each of `others`. Whole numbers up to 2^53 are exact in fp64, so that a copy is at 0."""
-    a, b = rows.astype(np.float64), others.astype(np.float64)
-    found: np.ndarray = np.square(a).sum(1)[:, None] - 2 * a @ b.T + np.square(b).sum(1)[None, :]
-    return found
+    return distances
 
 
 def _grams(text: str) -> frozenset[str]:
     words = re.sub(r"\W+", " ", f" {text.lower()} ")
     return frozenset(words[i : i + GRAM] for i in range(max(len(words) - GRAM + 1, 1)))
-
-
-def _nearest_grams(
-    texts: Sequence[frozenset[str]], others: Sequence[frozenset[str]], itself: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    holders: dict[str, list[int]] = {}
-    for number, grams in enumerate(others):
-        for gram in grams:
-            holders.setdefault(gram, []).append(number)
-    distance, place = np.ones(len(texts)), np.zeros(len(texts), dtype=int)
-    for number, grams in enumerate(texts):
-        own = -1 if itself is None else int(itself[number])
-        shared = Counter(other for gram in grams for other in holders.get(gram, ()) if other != own)
-        shares = {other: count / min(len(grams), len(others[other])) for other, count in shared.items()}
-        if shares:
-            best = min(shares, key=lambda other: (-shares[other], other))
-            distance[number], place[number] = 1 - shares[best], best
-    return distance, place
-
-
-def _log_choose(n: int, k: int) -> float:
-    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
-
-
-def _log_beta(a: float, b: float) -> float:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)

@@ -7,7 +7,7 @@ that guides it, and they are trained on beside its own rows. Then any algorithm 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -26,7 +26,7 @@ from fedloom.synthesis import copies
 from fedloom.synthesis.budgets import Budget, allocate
 from fedloom.synthesis.content import Asked, Content, made_pictures, made_texts
 from fedloom.synthesis.content_prompts import ContentPrompts, Prompts, load_prompts
-from fedloom.synthesis.copies import Nearest, NearestOfClasses
+from fedloom.synthesis.copies import Nearest
 from fedloom.synthesis.generator import Generator, generators, picture_generator_of, writer_of
 from fedloom.tasks import tasks
 from fedloom.tasks.classify import Labels
@@ -52,7 +52,7 @@ MEASURES = (
     counted("guided", "of them guided by an own row"),
     counted("filled", "classes without an own row that got some"),
     Measure("seconds", "seconds of generation", "s", "neither"),
-    Measure("near_copies", "guided rows nearer to an own row than the floor", SHARE),
+    Measure("near_copies", "guided rows nearer to their guide than the floor", SHARE),
     Measure(
         "guide_nearest",
         "guided rows whose nearest own row is their guide",
@@ -61,7 +61,7 @@ MEASURES = (
         note="many guided rows are variants of their guide; give pictures more strength, or write guidance: prompt",
     ),
     Measure("distance", "distance of a generated row to the nearest own one, median", "", "higher"),
-    Measure("floor", "distance below which a row is a near copy", "", "neither"),
+    Measure("floor", "distance from its guide below which a row is a near copy", "", "neither"),
 )
 
 
@@ -94,7 +94,7 @@ class FedGC(PrepareStep):
     ] = "mixed"  # fmt: skip
     strength: Annotated[
         float, Field(gt=0, le=1, description="of guided pictures: noise that the own one gets, from 0 (none) to 1 (nothing of it is left)")
-    ] = 0.8
+    ] = 0.9
     near_copies: Annotated[
         float, Field(ge=0, le=1, description="share of guided rows that may be near copies of own rows; above, the step is refused")
     ] = 0.05
@@ -251,26 +251,26 @@ class FedGC(PrepareStep):
             return {label: count for label, count in wanted.items() if label in known}
         return wanted
 
-    def _pictures(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, NearestOfClasses | None]:
+    def _pictures(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, Nearest | None]:
         generator = picture_generator_of(self.generator, f"{WHERE}: generator.kind")
         own = self._one_size(records)
         content = made_pictures(generator, asked, records, own.shape[1:], self.strength, context.bench.lent, context.progress)
         made = [record.pixels for record in content.records if isinstance(record, Picture)]
 
-        def compare(places: Sequence[int], numbers: Sequence[int]) -> Nearest:
-            return copies.of_pictures(own[list(places)], np.stack([made[number] for number in numbers]))
+        def compare(places: Sequence[int], numbers: Sequence[int], guides: np.ndarray) -> Nearest:
+            return copies.of_pictures(own[list(places)], np.stack([made[number] for number in numbers]), guides)
 
-        return content, copies.of_classes(_comparable(records), _places(content.records), compare)
+        return content, _compared(records, content, compare)
 
-    def _texts(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, NearestOfClasses | None]:
+    def _texts(self, context: PrepareContext, records: Sequence[Any], asked: Sequence[Asked]) -> tuple[Content, Nearest | None]:
         writer = writer_of(self.generator, f"{WHERE}: generator.kind")
         content = made_texts(writer, asked, records, self._prompts(Conversation.kind), self.system, context.bench.lent, context.progress)
         own, made = ([one.prompt[-1].content for one in rows] for rows in (records, content.records))
 
-        def compare(places: Sequence[int], numbers: Sequence[int]) -> Nearest:
-            return copies.of_texts([own[place] for place in places], [made[number] for number in numbers])
+        def compare(places: Sequence[int], numbers: Sequence[int], guides: np.ndarray) -> Nearest:
+            return copies.of_texts([own[place] for place in places], [made[number] for number in numbers], guides)
 
-        return content, copies.of_classes(_comparable(records), _places(content.records), compare)
+        return content, _compared(records, content, compare)
 
     def _one_size(self, records: Sequence[Any]) -> np.ndarray:
         """The pixels of a client's pictures, uint8 (n, height, width, channels). With guidance prompt, no own one may decide whether the
@@ -284,7 +284,7 @@ class FedGC(PrepareStep):
         except DataError as error:
             raise DataError(f"{WHERE}: {error}") from None
 
-    def _without_near_copies(self, context: PrepareContext, content: Content, nearest: NearestOfClasses) -> Content:
+    def _without_near_copies(self, context: PrepareContext, content: Content, nearest: Nearest) -> Content:
         """`content` without the guided rows that are near copies. Raises DataError where these are too many of them; under privacy nothing
         tells of that."""
         guided = content.guided
@@ -293,14 +293,12 @@ class FedGC(PrepareStep):
             pictures = _are_pictures(content.records)
             mend = f"raise strength (it is {self.strength:g})" if pictures and self.strength < 1 else "write guidance: prompt"
             raise DataError(
-                f"{WHERE}: {len(near) / len(guided):.0%} of the guided rows of client '{context.client}' are nearer to an own row than own"
-                f" rows of their class are to one another (at most {self.near_copies:.0%} may be); {mend}"
+                f"{WHERE}: {len(near) / len(guided):.0%} of the guided rows of client '{context.client}' are nearer to the own row that"
+                f" guided them than own rows of their class are to one another (at most {self.near_copies:.0%} may be); {mend}"
             )
         return content.without(near.tolist(), "near_copy")
 
-    def _measured(
-        self, context: PrepareContext, asked: Sequence[Asked], content: Content, nearest: NearestOfClasses | None
-    ) -> dict[str, float]:
+    def _measured(self, context: PrepareContext, asked: Sequence[Asked], content: Content, nearest: Nearest | None) -> dict[str, float]:
         known, guided = {one.label for one in described(context.records)}, content.guided
         found = {
             "wanted": len(asked),
@@ -334,6 +332,12 @@ def _comparable(records: Sequence[Record]) -> dict[str, list[int]]:
     """class -> the places of its rows, of the classes with enough different ones to say what is near to one of them."""
     known = list(digests(records))
     return {label: places for label, places in _places(records).items() if len({known[i] for i in places}) >= copies.LEAST_OWN}
+
+
+def _compared(
+    records: Sequence[Record], content: Content, compare: Callable[[Sequence[int], Sequence[int], np.ndarray], Nearest]
+) -> Nearest | None:
+    return copies.of_classes(_comparable(records), _places(content.records), [one.guide for one in content.asked], compare)
 
 
 def _are_pictures(records: Sequence[Record]) -> bool:
