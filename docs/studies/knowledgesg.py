@@ -59,6 +59,7 @@ def main() -> None:
     if not (data / "complete").exists():
         write_data(data, given.medquad, SEEDS)
     try:
+        run_once(given.out / "base", base_recipe(data))
         run_once(given.out / "expert", expert_recipe(data))
         for seed in given.seeds:
             for method in given.methods:
@@ -70,6 +71,14 @@ def main() -> None:
     table = "\n".join((*tables(given.out, given.methods, given.seeds), "", *audit_table(given.out, AUDITED, given.seeds)))
     (given.out / "tables.md").write_text(table + "\n", encoding="utf-8")
     print(table)
+
+
+def base_recipe(data: Path) -> dict[str, Any]:
+    """SmolLM2 as it is, measured before one step, which is not used."""
+    recipe = _recipe("base", 1, data / "expert.jsonl", data)
+    recipe["task"]["steps"], recipe["federation"]["rounds"] = 1, 1
+    recipe["evaluate"] |= {"every": 1, "baselines": ["base"]}
+    return recipe
 
 
 def expert_recipe(data: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def tables(out: Path, methods: Sequence[str], seeds: Sequence[int]) -> Iterator[
     """Markdown lines: a row for the base, the expert and every method, means over the seeds that are finished."""
     yield f"| method | {' | '.join(SHOWN)} | distance of questions | seeds |"
     yield "|---|" + "---|" * (len(SHOWN) + 2)
-    yield _row("base", [out / "expert"], "base")
+    yield _row("base", [out / "base"], "base")
     yield _row("expert", [out / "expert"], "federated")
     for method in methods:
         folders = [folder for seed in seeds if (folder := out / f"{method}-{seed}").exists()]

@@ -60,6 +60,7 @@ def test_no_private_pair_is_about_a_subject_that_is_held_out_and_names_are_in_si
 
 def test_every_recipe_of_the_study_is_valid_and_asks_whom_its_method_says(study, data):
     made, _, _ = study
+    assert load_recipe(made.base_recipe(data)).evaluate.baselines == ["base"]
     assert load_recipe(made.expert_recipe(data)).privacy is None
     for method in made.METHODS:
         recipe = load_recipe(made.recipe_of(method, 1, data, data / "expert"))
@@ -87,7 +88,7 @@ def test_a_run_in_which_a_client_failed_is_refused(study, tmp_path):
 def test_the_table_has_means_and_ranges_of_what_the_runs_wrote(study, tmp_path, monkeypatch):
     from knowledgesg_tables import tables
 
-    for name, loss in (("expert", 2.2), ("dp-1", 2.6), ("dp-2", 2.4), ("knowledgesg-1", 2.3)):
+    for name, loss in (("base", 9.9), ("expert", 2.2), ("dp-1", 2.6), ("dp-2", 2.4), ("knowledgesg-1", 2.3)):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "manifest.json").write_text('{"seconds": 60}')
