@@ -18,7 +18,6 @@ from fedloom.humans.layering import layered_person
 from fedloom.humans.mesh import LAYERS
 from fedloom.humans.person_files import load_labels, load_person, load_surface, save_person, save_surface
 from fedloom.humans.reconstruction import load_field, reconstruct
-from fedloom.humans.refinement import Refining, fitted, refine
 from fedloom.humans.wearing import reposed, reshaped, swapped, wearing
 from fedloom.models.kinds.field import FIELD_NETWORKS
 from fedloom.models.networks.base import draw_weights
@@ -56,19 +55,6 @@ def test_an_untrained_field_gives_the_hull_which_encloses_the_person(surface):
     assert np.median(distances) < 0.03
     assert (distances > -0.02).all()
     assert surface.colours.shape == surface.vertices.shape
-
-
-def test_refinement_moves_the_surface_and_is_the_same_every_time(field, capture):
-    views = views_of(capture)
-    scene = load_field(field).scene(views)
-    made = []
-    for _ in range(2):
-        one = fitted(scene, 0.03)
-        before = one.distances.detach().clone()
-        refine(one, views, Refining(cell=0.03, steps=6, rays=64, samples=12), seed=1)
-        made.append(one.distances.detach().clone())
-        assert not torch.equal(before, made[-1])
-    assert torch.equal(*made)
 
 
 def test_a_person_in_layers_is_kept_and_read_again(person, surface, tmp_path):

@@ -62,6 +62,12 @@ def test_colour_follows_lamberts_law_before_a_plain_wall(view):
     assert np.median(wrong) < 1
 
 
+def test_nothing_of_the_wall_is_in_a_pixel_of_the_person_nor_of_the_person_in_one_of_the_wall(view):
+    orange = view.rgb[view.mask].astype(int)
+    assert orange[:, 1] == pytest.approx(orange[:, 0] / 2, abs=1)
+    assert (view.rgb[~view.mask] == [0, 255, 0]).all()
+
+
 def test_a_texture_is_looked_up_with_its_origin_at_the_lower_left():
     texture = np.zeros((2, 2, 4), dtype=np.uint8)
     texture[..., 3] = 255

@@ -12,7 +12,7 @@ from torch import Tensor
 from fedloom.data.capture_rows import Views
 from fedloom.errors import DataError
 from fedloom.humans.mesh import Mesh
-from fedloom.humans.refinement import Refining, fitted, refine
+from fedloom.humans.refinement import Refining, on_grid, refine
 from fedloom.humans.surface import isosurface
 from fedloom.models.kinds.field import FIELD_NETWORKS
 from fedloom.models.networks.folder import load_network
@@ -50,8 +50,7 @@ def reconstruct(
     with torch.no_grad():
         person: Person = (scene := field.scene(views))
     if refining is not None:
-        person = fitted(scene, refining.cell)
-        refine(person, views, refining, progress=progress)
+        person = refine(on_grid(scene, refining.cell), views, refining, progress=progress)
     return surface_of(person, voxel)
 
 

@@ -1,10 +1,14 @@
 """Refinement of one person: a surface on a grid and its looks, fitted to the photographs of that person alone.
 
 It begins with what a field of many people says. What is fitted is that person, and never leaves its owner.
+
+What is fitted of the surface are changes that are smoothed before they are added to it, as in Nicolet et al. 2021, "Large steps in inverse
+rendering of geometry": single distances that each follow their own few rays make a surface of noise.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -24,6 +28,8 @@ KEPT = 3.0
 """Cells around the first surface whose points have looks of their own."""
 BAND = 3.0
 """Cells before and behind the surface in which samples of rays are placed."""
+SMOOTH = 1.5
+"""Cells of the standard deviation with which changes of the distances are smoothed."""
 FEATURES = 4
 """Numbers of a point of the grid from which, with the direction of the ray, its colour is corrected."""
 LIKELY = 4.0
@@ -42,34 +48,30 @@ class Refining:
     samples: int = 24
 
 
-class FittedPerson(nn.Module):
-    """A surface and its looks on a grid: distances at all points, and of those near the surface a colour, classes and features.
+class Refined(nn.Module):
+    """A surface and its looks on a grid: changes of the distances at all points, and of those near the surface a colour, classes and
+    features.
 
     What lies between the points of the grid is interpolated trilinearly.
     """
 
-    def __init__(self, grid: DistanceGrid, places: Tensor, looks: Tensor, sharpness: float) -> None:
+    def __init__(self, start: DistanceGrid, places: Tensor, looks: Tensor, sharpness: float) -> None:
         super().__init__()
-        self.distances, self.looks_of = nn.Parameter(grid.distances), nn.Parameter(looks)
+        self.changes, self.looks_of = nn.Parameter(torch.zeros_like(start.distances)), nn.Parameter(looks)
         self.correction = _no_correction()
         self.sharpening = nn.Parameter(torch.zeros(1))
-        self._grid, self._places, self._sharpness = grid, places, sharpness
+        self._start, self._places, self._sharpness = start, places, sharpness
+        self._smoothing = [gaussian(count, SMOOTH).to(looks) for count in start.distances.shape]
+
+    def person(self) -> FittedPerson:
+        """The person as it is now."""
+        along_z, along_y, along_x = self._smoothing
+        smoothed = torch.einsum("zi,ijk->zjk", along_z, along_y @ self.changes @ along_x)
+        return FittedPerson(replace(self._start, distances=self._start.distances + smoothed), self._sharpness * self._sharper, self.looks)
 
     @property
-    def sharpness(self) -> Tensor:
-        return self._sharpness * torch.exp(10 * self.sharpening)
-
-    @property
-    def grid(self) -> DistanceGrid:
-        return replace(self._grid, distances=self.distances)
-
-    @property
-    def near(self) -> Band:
-        reach = BAND * self._grid.cell
-        return Band(replace(self._grid, distances=self.distances.detach()), reach, reach)
-
-    def sdf(self, points: Tensor) -> Tensor:
-        return self.grid.at(points)
+    def _sharper(self) -> Tensor:
+        return torch.exp(10 * self.sharpening)
 
     def looks(self, points: Tensor, rays: Tensor) -> Tensor:
         values = self._interpolated(points)
@@ -80,7 +82,7 @@ class FittedPerson(nn.Module):
 
     def _interpolated(self, points: Tensor) -> Tensor:
         """The looks at `points` (N, 3) from the eight points of the grid around each: (N, 3 + classes + FEATURES)."""
-        steps = (points - self._grid.origin) / self._grid.cell
+        steps = (points - self._start.origin) / self._start.cell
         shape = torch.tensor(self._places.shape[::-1], device=points.device)
         base = torch.minimum(steps.floor().long().clamp(min=0), shape - 2)
         part = (steps - base).clamp(0, 1)
@@ -90,6 +92,31 @@ class FittedPerson(nn.Module):
             numbers.append(self._places[z, y, x])
             weights.append(torch.where(base.new_tensor(corner).bool(), part, 1 - part).prod(dim=1))
         return embedding_bag(torch.stack(numbers, 1), self.looks_of, per_sample_weights=torch.stack(weights, 1), mode="sum")
+
+
+@dataclass(frozen=True)
+class FittedPerson:
+    """A person whose surface is where the distances of `grid` are 0."""
+
+    grid: DistanceGrid
+    sharpness: Tensor
+    looks: Callable[[Tensor, Tensor], Tensor]
+
+    @property
+    def near(self) -> Band:
+        reach = BAND * self.grid.cell
+        return Band(replace(self.grid, distances=self.grid.distances.detach()), reach, reach)
+
+    def sdf(self, points: Tensor) -> Tensor:
+        return self.grid.at(points)
+
+
+def gaussian(count: int, sigma: float) -> Tensor:
+    """The matrix (count, count) that smooths `count` values in a row: Gaussian weights of standard deviation `sigma`, in places, which sum
+    to 1; beyond the ends stand zeros."""
+    apart = torch.arange(count)[:, None] - torch.arange(count)[None, :]
+    every = torch.arange(-math.ceil(8 * sigma), math.ceil(8 * sigma) + 1)
+    return torch.exp(-0.5 * (apart / sigma) ** 2) / torch.exp(-0.5 * (every / sigma) ** 2).sum()
 
 
 @torch.no_grad()
@@ -104,7 +131,7 @@ def _no_correction() -> nn.Sequential:
 
 
 @torch.no_grad()
-def fitted(scene: Scene, cell: float) -> FittedPerson:
+def on_grid(scene: Scene, cell: float) -> Refined:
     """The person of `scene` on a grid of `cell` metres, as its field knows it."""
     low, high = scene.hull.origin, scene.hull.top
     shape = [int(n) for n in ((high - low) / cell).ceil().long().flip(0) + 1]
@@ -118,20 +145,20 @@ def fitted(scene: Scene, cell: float) -> FittedPerson:
     places = torch.zeros(len(points), dtype=torch.long, device=points.device)
     places[kept] = torch.arange(1, len(kept) + 1, device=points.device)
     looks = torch.cat([looks.mean(dim=0, keepdim=True), looks])  # the first row is that of points far from the surface
-    return FittedPerson(grid, places.reshape(shape), looks, max(float(scene.sharpness), 1 / cell))
+    return Refined(grid, places.reshape(shape), looks, max(float(scene.sharpness), 1 / cell))
 
 
 def refine(
-    person: FittedPerson, views: Views, settings: Refining, seed: int = 0, progress: Callable[[int, int], None] = lambda done, total: None
-) -> None:
-    """Fit `person` to `views`, in place: `settings.steps` steps of Adam on the loss of the task radiance, one view a step.
+    refined: Refined, views: Views, settings: Refining, seed: int = 0, progress: Callable[[int, int], None] = lambda done, total: None
+) -> FittedPerson:
+    """The person of `refined` fitted to `views`, in place: `settings.steps` steps of Adam on the loss of the task radiance, one view each.
 
     The same seed gives the same person on the same machine. `progress` is told the steps that are done, and all.
     """
     groups = [
-        {"params": [person.distances], "lr": 0.1 * settings.cell},
-        {"params": [person.looks_of], "lr": 0.05},
-        {"params": [*person.correction.parameters(), person.sharpening], "lr": 2e-3},
+        {"params": [refined.changes], "lr": 0.1 * settings.cell},
+        {"params": [refined.looks_of], "lr": 0.05},
+        {"params": [*refined.correction.parameters(), refined.sharpening], "lr": 2e-3},
     ]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
@@ -140,10 +167,11 @@ def refine(
         for step in range(settings.steps):
             target = int(torch.randint(len(views), (1,)))
             optimizer.zero_grad()
-            view_loss(person, views, target, settings.rays, settings.samples).backward()
+            view_loss(refined.person(), views, target, settings.rays, settings.samples).backward()
             optimizer.step()
             schedule.step()
             progress(step + 1, settings.steps)
+    return refined.person()
 
 
 def _looks(scene: Scene, grid: DistanceGrid, points: Tensor) -> Tensor:

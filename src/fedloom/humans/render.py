@@ -91,7 +91,8 @@ class Scene:
         self._normals = [surface.mesh.normals for surface in surfaces]
 
     def view(self, camera: Camera, light: Light) -> RenderedView:
-        """What `camera` sees. Colours at edges are means of four rays; labels, depth and normals are of the ray of the pixel's centre."""
+        """What `camera` sees. Colours at edges are means of those of four rays that hit, so that nothing of the wall is in the person's
+        pixels; labels, depth and normals are of the ray of the pixel's centre."""
         pixels = self._within(camera)
         hits = self._cast(np.broadcast_to(camera.centre, (len(pixels), 3)), camera.rays(pixels))
         places = _numbers(pixels[hits.rays], camera)
@@ -106,8 +107,8 @@ class Scene:
         normals.reshape(-1, 3)[places] = facing
         rgb = np.tile(np.array(light.wall), (*size, 1))
         rgb.reshape(-1, 3)[places] = self._shaded(hits, facing, light)
-        edges = np.flatnonzero(_is_edge(surface, depth))
-        rgb.reshape(-1, 3)[edges] = self._smoothed(edges, camera, light)
+        edges = np.flatnonzero(_is_edge(surface, depth) & (surface >= 0))
+        rgb.reshape(-1, 3)[edges] = self._smoothed(edges, rgb.reshape(-1, 3)[edges], camera, light)
         return RenderedView((rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8), parsing, depth, normals)
 
     def visible_faces(self, directions: np.ndarray) -> list[np.ndarray]:
@@ -182,15 +183,15 @@ class Scene:
         sky = 0.85 + 0.15 * facing[:, 2]
         return self._colours(hits)[:, :3] * (light.ambient * sky + (1 - light.ambient) * lamp)[:, None]
 
-    def _smoothed(self, places: np.ndarray, camera: Camera, light: Light) -> np.ndarray:
-        """Colours (n, 3) of the pixels numbered `places`: means of four rays."""
+    def _smoothed(self, places: np.ndarray, centres: np.ndarray, camera: Camera, light: Light) -> np.ndarray:
+        """Colours (n, 3) of the pixels numbered `places`: means of those of four rays that hit, and of their `centres` (n, 3) where none
+        does."""
         pixels = (camera.pixel_centres()[places][:, None] + CORNERS).reshape(-1, 2)
         directions = camera.rays(pixels)
         hits = self._cast(np.broadcast_to(camera.centre, directions.shape), directions)
-        found = np.tile(np.array(light.wall), (len(pixels), 1))
-        found[hits.rays] = self._shaded(hits, self._facing(hits, directions[hits.rays]), light)
-        smoothed: np.ndarray = found.reshape(-1, len(CORNERS), 3).mean(axis=1)
-        return smoothed
+        sums, counts = np.zeros_like(centres), np.bincount(hits.rays // len(CORNERS), minlength=len(places))[:, None]
+        np.add.at(sums, hits.rays // len(CORNERS), self._shaded(hits, self._facing(hits, directions[hits.rays]), light))
+        return np.where(counts > 0, sums / np.maximum(counts, 1), centres)
 
 
 def render(surfaces: Sequence[Surface], cameras: Sequence[Camera], light: Light | None = None) -> list[RenderedView]:
