@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from fedloom.cli.humans import humans_app
 from fedloom.cli.parts import AsJson, err, out, say, stoppable
 from fedloom.errors import RecipeError
+from fedloom.measures import Measure
 
 OutFolder = Annotated[Path, typer.Option("--out", help="The person's folder: readable by its owner alone.")]
 PersonArgument = Annotated[Path, typer.Argument(metavar="PERSON", help="A folder that `fedloom humans separate` completed.")]
@@ -113,21 +115,23 @@ def dress(
 
 @humans_app.command()
 def evaluate(
-    folder: PersonArgument,
+    folder: Annotated[
+        Path, typer.Argument(metavar="PERSON|RUN", help="A folder that `fedloom humans separate` completed; with --people, a field.")
+    ],
     truth: Annotated[Path, typer.Option(help="The synthetic capture it was made of; default: the one that the folder names.")] = Path(),
+    people: Annotated[
+        Path | None, typer.Option(help="Captures with truth: measures what the run's field shows of these people, means over them.")
+    ] = None,
+    views: Annotated[int, typer.Option(help="With --people: views of each person that the field sees.", min=3, max=99)] = 6,
+    refine: Annotated[int, typer.Option(help="With --people: steps of fitting to each person's views; 0: none.", min=0, max=100_000)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a reconstructed person against the truth of a synthetic capture.
+    """Measure a reconstructed person against the truth of a synthetic capture, or a field on people that it was not trained on.
 
-    Example: `fedloom humans evaluate anna`
+    Example: `fedloom humans evaluate anna`; `fedloom humans evaluate runs/usr --people unseen`
     """
-    from fedloom.humans.person_evaluation import person_errors
-    from fedloom.humans.person_files import load_surface
-
-    _, made_of = load_surface(folder)
-    capture = truth if truth != Path() else Path(made_of["capture"])
-    with err.status("measuring"), stoppable():
-        found = person_errors(folder, capture)
+    with err.status("measuring") as status, stoppable():
+        found = _of_person(folder, truth) if people is None else _of_field(folder, people, views, refine, status.update)
     if as_json:
         print(json.dumps({measure.name: value for measure, value in found}))
         return
@@ -135,6 +139,27 @@ def evaluate(
     for measure, value in found:
         table.add_row(measure.title, f"{measure.shown(value)} {'' if measure.is_share else measure.unit}".strip())
     out.print(table)
+
+
+def _of_person(folder: Path, truth: Path) -> list[tuple[Measure, float]]:
+    from fedloom.humans.person_evaluation import person_errors
+    from fedloom.humans.person_files import load_surface
+
+    _, made_of = load_surface(folder)
+    return person_errors(folder, truth if truth != Path() else Path(made_of["capture"]))
+
+
+def _of_field(run: Path, people: Path, views: int, refine: int, tell: Callable[[str], None]) -> list[tuple[Measure, float]]:
+    from fedloom.humans.field_evaluation import Looking, field_errors, mean_errors, people_in
+    from fedloom.humans.reconstruction import load_field
+    from fedloom.humans.refinement import Refining
+
+    net, looking, found = load_field(run), Looking(views, refining=Refining(steps=refine) if refine else None), []
+    captures = people_in(people)
+    for number, capture in enumerate(captures, start=1):
+        tell(f"person {number} of {len(captures)}")
+        found.append(field_errors(net, capture, looking))
+    return mean_errors(found)
 
 
 def _numbers(text: str) -> dict[int, float]:

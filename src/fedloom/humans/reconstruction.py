@@ -40,18 +40,27 @@ def reconstruct(
     refining: Refining | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Mesh:
-    """The surface of the person in `views`, on a grid of `voxel` metres, in the colours that the person shows from outside.
+    """The surface of the person in `views`, on a grid of `voxel` metres, in the colours that the person shows from outside. The rest as
+    `person_of`."""
+    return surface_of(person_of(field, views, refining, progress), voxel)
 
-    With `refining`, the person is fitted to its own photographs from there on; `progress` is told the steps. Raises DataError for fewer
-    than three views and for views that see no common volume.
+
+def person_of(
+    field: RadianceField,
+    views: Views,
+    refining: Refining | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Person:
+    """The person in `views`, as `field` knows it; with `refining`, fitted to its own photographs from there on, and `progress` is told the
+    steps.
+
+    Raises DataError for fewer than three views and for views that see no common volume.
     """
     if len(views) < LEAST:
         raise DataError(f"a surface needs {LEAST} views, and there are {len(views)}")
     with torch.no_grad():
-        person: Person = (scene := field.scene(views))
-    if refining is not None:
-        person = refine(on_grid(scene, refining.cell), views, refining, progress=progress)
-    return surface_of(person, voxel)
+        scene = field.scene(views)
+    return scene if refining is None else refine(on_grid(scene, refining.cell), views, refining, progress=progress)
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from fedloom.humans.truth import FACTS, Truth, write_truth
 from fedloom.humans.wardrobe import licences, wardrobe
 from fedloom.streams import numpy_stream, stream_seed
 
-FORMAT = 1
+FORMAT = 2
 """Counted up when the same settings give other bytes."""
 
 DIRECTIONS, STEEPEST = 48, 0.8
