@@ -21,6 +21,7 @@ SCRIPTS = (
     "throughput",
     "generation",
     "picture_generation",
+    "humans",
     "hostile_messages",
 )
 

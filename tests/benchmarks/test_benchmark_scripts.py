@@ -15,6 +15,7 @@ SCRIPTS = (
     "dp_step",
     "generation",
     "picture_generation",
+    "humans",
     "hostile_messages",
     "robust_rules",
     "memory_clients",

@@ -1,0 +1,205 @@
+"""People from photographs against the goals of USR: a field of many people on people that it has not seen, refinement, layers and latency.
+
+Synthetic people, photographs of 256 pixels, one thread. The field is trained once, on 40 people in one place, and kept with the people in
+runs/benchmark-humans: half an hour of one core, and the clothes are fetched once (89 MB). Then minutes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from promise import Promise, script
+from timing import seconds
+
+FOLDER = Path("runs/benchmark-humans")
+STEPS, PARSER_STEPS = 2000, 1000
+MOST = 4
+"""Unseen people that are refined and separated."""
+
+
+def measure(tiny: bool) -> Iterator[Promise]:
+    import torch
+
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    folder = FOLDER / "tiny" if tiny else FOLDER
+    people, unseen = captures(folder, tiny)
+    field, parser = trained(folder, people, tiny), trained_parser(folder, people, tiny)
+    yield from of_the_field(field, unseen, tiny)
+    yield from refined(field, unseen[: 1 if tiny else MOST], tiny)
+    yield from separated(field, parser, unseen[: 1 if tiny else MOST], folder, tiny)
+
+
+def goal(name: str, value: float, unit: str, limit: float, better: str, beside: str, tiny: bool) -> Promise:
+    """A figure against its goal; `beside` is what it is compared with in the same run."""
+    return Promise(name, f"{value:.3g} {unit}", f"goal {limit:g} {unit}; {beside}", value / limit, better, None if tiny else 1.0)  # type: ignore[arg-type]
+
+
+def captures(folder: Path, tiny: bool) -> tuple[Path, list[Path]]:
+    from fedloom.humans.field_evaluation import people_in
+    from fedloom.humans.synthetic import SyntheticCaptures, make_captures
+
+    count, others, size = (4, 1, 64) if tiny else (40, 8, 256)
+    print("synthetic people, made once; their clothes are fetched from registry.npmjs.org once (89 MB)", file=sys.stderr)
+    make_captures(SyntheticCaptures(count, 8 if tiny else 16, size, 11, None, 4), folder / "people")
+    make_captures(SyntheticCaptures(others, 18 if tiny else 24, size, 999, None, 4), folder / "unseen")
+    return folder / "people", people_in(folder / "unseen")
+
+
+def trained(folder: Path, people: Path, tiny: bool) -> Any:
+    import fedloom
+    from fedloom.humans.reconstruction import load_field
+    from fedloom.report.live import LiveView
+
+    changes = {
+        "model.id": "usr-field-tiny" if tiny else "usr-field",
+        "data.source": f"captures:{people}",
+        "algorithm.name": "centralized",
+        "task.steps": 1 if tiny else STEPS // 20,
+        "task.rays": 64 if tiny else 512,
+        "federation.rounds": 1 if tiny else 20,
+        "federation.deadline": "12h",
+        "evaluate": {"every": 0, "baselines": [], "samples": 0},
+    }
+    with LiveView() as view:
+        if (folder / "field" / "manifest.json").exists():
+            fedloom.resume(folder / "field", observer=view)
+        else:
+            fedloom.run("usr", folder / "field", view, **changes)
+    return load_field(folder / "field")
+
+
+def trained_parser(folder: Path, people: Path, tiny: bool) -> Any:
+    from fedloom.data.captures import read_capture
+    from fedloom.humans.field_evaluation import people_in
+    from fedloom.humans.parser import Parser
+    from fedloom.humans.parser_training import ParserTraining, train_parser
+
+    place = folder / "parser"
+    if place.exists():
+        return Parser.of(place)
+    print("training a parser", file=sys.stderr)
+    training = ParserTraining(steps=1, size=64) if tiny else ParserTraining(steps=PARSER_STEPS)
+    return train_parser([read_capture(path) for path in people_in(people)], training, place)
+
+
+def of_the_field(field: Any, unseen: Sequence[Path], tiny: bool) -> Iterator[Promise]:
+    from fedloom.data.capture_rows import views_of
+    from fedloom.data.captures import read_capture
+    from fedloom.humans.field_evaluation import Looking, field_errors
+    from fedloom.humans.reconstruction import reconstruct
+    from fedloom.tasks.radiance import split_views
+
+    known, hull = (means([field_errors(one, path, Looking()) for path in unseen]) for one in (field, untrained(field)))
+    beside = f"hull {hull['psnr_foreground']:.1f} dB"
+    yield goal("PSNR of unseen people, 6 views", known["psnr_foreground"], "dB", 27, ">=", beside, tiny)
+    yield goal("surface error of unseen people, 6 views", known["p2s"], "cm", 0.7, "<=", f"hull {hull['p2s']:.2f} cm", tiny)
+    views = views_of(read_capture(unseen[0]))
+    views = views.chosen(split_views(len(views), 6, 0)[0])
+    reconstruct(field, views, 0.02)
+    least = min(seconds(lambda: reconstruct(field, views, 0.02)) for _ in range(1 if tiny else 5))
+    finer = seconds(lambda: reconstruct(field, views, 0.015))
+    yield goal("from 6 photographs to a surface of 2 cm", 1000 * least, "ms", 100, "<=", f"of 1.5 cm {1000 * finer:.0f} ms", tiny)
+
+
+def refined(field: Any, unseen: Sequence[Path], tiny: bool) -> Iterator[Promise]:
+    from fedloom.humans.field_evaluation import Looking, field_errors
+
+    before, after = (means([field_errors(field, path, looking) for path in unseen]) for looking in (Looking(16), fitting(tiny)))
+    beside = f"unrefined {before['psnr_foreground']:.1f} dB"
+    yield goal("PSNR refined, 16 views", after["psnr_foreground"], "dB", 30, ">=", beside, tiny)
+    yield goal("surface error refined, 16 views", after["p2s"], "cm", 0.45, "<=", f"unrefined {before['p2s']:.2f} cm", tiny)
+    yield Promise("seconds to a refined surface", f"{after['seconds']:.0f} s", "goal 40 s", after["seconds"] / 40)
+
+
+def fitting(tiny: bool) -> Any:
+    from fedloom.humans.field_evaluation import Looking
+    from fedloom.humans.refinement import Refining
+
+    return Looking(16, voxel=0.012, refining=Refining(0.03, 1, 64, 12) if tiny else Refining())
+
+
+def separated(field: Any, parser: Any, unseen: Sequence[Path], folder: Path, tiny: bool) -> Iterator[Promise]:
+    """The refined people in layers, with labels that the parser gives."""
+    found = [layers_of(field, parser, path, folder / "parsings" / path.name, tiny) for path in unseen]
+    told = means(found)
+    yield goal(
+        "vertices in the right layer, parsed labels", told["accuracy"], "", 0.96, ">=", f"least {min_of(found, 'accuracy'):.3f}", tiny
+    )
+    yield goal("surface error of garments", told["garments"], "cm", 0.5, "<=", f"highest {max_of(found, 'garments'):.2f} cm", tiny)
+    yield goal("error of the body beneath", told["body"], "cm", 1.0, "<=", f"highest {max_of(found, 'body'):.2f} cm", tiny)
+
+
+def layers_of(field: Any, parser: Any, person: Path, parsings: Path, tiny: bool) -> dict[str, float]:
+    import numpy as np
+
+    from fedloom.data.capture_rows import views_of
+    from fedloom.data.captures import read_capture
+    from fedloom.humans.body.packaged import packaged_body
+    from fedloom.humans.body_measures import body_error
+    from fedloom.humans.layering import layered_person
+    from fedloom.humans.measures import layer_errors, true_labels, vertex_accuracy
+    from fedloom.humans.person_evaluation import visible_truth
+    from fedloom.humans.reconstruction import reconstruct
+    from fedloom.humans.truth import read_truth
+    from fedloom.tasks.radiance import split_views
+
+    truth, capture, looking = read_truth(person), parsed(read_capture(person), parser, parsings), fitting(tiny)
+    capture = replace(capture, views=tuple(capture.views[number] for number in split_views(len(capture.views), looking.sources, 0)[0]))
+    surface, body, seen = reconstruct(field, views_of(capture), looking.voxel, looking.refining), packaged_body(), visible_truth(truth)
+    made = layered_person(surface, capture, body, texture=None)
+    posed, used = body.posed(made.fitted.shape, made.fitted.pose, made.fitted.translation).numpy(), np.unique(body.faces)
+    errors = layer_errors(made.layered, seen, np.random.default_rng(0))
+    return {
+        "accuracy": vertex_accuracy(made.separated.labels, true_labels(surface.vertices, seen)),
+        "garments": fmean(errors[name].p2s for name in ("upper", "lower") if name in errors),
+        "body": body_error(posed[used], truth.layers["body"].vertices[used]),
+    }
+
+
+def parsed(capture: Any, parser: Any, folder: Path) -> Any:
+    """`capture` with what `parser` sees in the place of its true parsing."""
+    import numpy as np
+
+    from fedloom.data.capture_pictures import colours_of, mask_of
+    from fedloom.humans.capture_import import save_picture
+
+    folder.mkdir(parents=True, exist_ok=True)
+    views = []
+    for number, view in enumerate(capture.views):
+        place = folder / f"{number:02}.png"
+        save_picture(parser.parse(colours_of(view), mask_of(view)).argmax(axis=2).astype(np.uint8), place)
+        views.append(replace(view, parsing=place))
+    return replace(capture, views=tuple(views))
+
+
+def untrained(field: Any) -> Any:
+    """A field like `field` whose surface is the hull."""
+    from fedloom.data.records import PARSING
+    from fedloom.models.kinds.field import FIELD_NETWORKS
+    from fedloom.models.networks.base import draw_weights
+
+    net = FIELD_NETWORKS[field.network].empty(len(PARSING))
+    draw_weights(net, 0)
+    return net.eval().requires_grad_(False)
+
+
+def means(people: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: fmean(one[name] for one in people if name in one) for name in people[0]}
+
+
+def min_of(people: Sequence[dict[str, float]], name: str) -> float:
+    return min(one[name] for one in people)
+
+
+def max_of(people: Sequence[dict[str, float]], name: str) -> float:
+    return max(one[name] for one in people)
+
+
+if __name__ == "__main__":
+    script(measure, __doc__)
