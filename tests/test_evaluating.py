@@ -28,7 +28,7 @@ def asked(tmp_path):
 def test_a_run_is_scored_beside_its_base_and_written_into_its_folder(finished, asked):
     (found,) = evaluate(str(finished), asked)
     assert list(found.systems) == ["base", "tuned"]
-    assert [row.row for row in found.rows["tuned"]] == ["0", "1"]
+    assert [row.row for row in found.scored["tuned"][0]] == ["0", "1"]
     assert found.difference["f1"].value == found.systems["tuned"]["f1"].value - found.systems["base"]["f1"].value
     assert not found.difference["f1"].told_apart  # two rows tell nothing apart
     kept = json.loads((finished / "evaluations" / "questions.json").read_text())

@@ -1,6 +1,7 @@
 """Where the answers of an evaluated model may go: what a run trained on decides it."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -8,6 +9,7 @@ from fedloom import run
 from fedloom.data.records import Provenance
 from fedloom.errors import PrivateDataError
 from fedloom.evaluating import chosen_suites, evaluate
+from fedloom.evaluation.intervals import Interval
 from fedloom.models.catalogue import fetch
 
 JUDGE = "{kind: llm, endpoint: 'http://judge.example/v1', endpoint_model: j}"
@@ -40,8 +42,9 @@ def test_a_run_on_public_rows_and_a_model_by_name_may_be(runs, asked, serve, tmp
     judge = f"{{kind: llm, endpoint: '{server.url}', endpoint_model: j}}"
     (found,) = evaluate(str(runs["public"]), asked(judge))
     assert {name: one["score"].value for name, one in found.systems.items()} == {"base": 6.0, "tuned": 6.0}
-    assert found.groups["c1"]["tuned"]["score"] == 6.0
-    assert json.loads((runs["public"] / "evaluations" / "vicuna.json").read_text())["groups"]["c2"]["base"]["score"] == 6.0
+    assert found.groups["c1"]["tuned"]["score"] == Interval(6.0, None, None)
+    kept = json.loads((runs["public"] / "evaluations" / "vicuna.json").read_text())
+    assert kept["groups"]["c2"]["base"]["score"] == asdict(Interval(6.0, None, None))
     evaluate("tiny-llama", asked(judge), tmp_path / "out")
 
 

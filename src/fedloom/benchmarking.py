@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fedloom.errors import RecipeError
 from fedloom.evaluation.asking import text_encoder
-from fedloom.evaluation.evaluated import FOLDER, evaluated, keep
-from fedloom.evaluation.suite import Scored, Suite
+from fedloom.evaluation.evaluated import FOLDER, Evaluated, evaluated, keep
+from fedloom.evaluation.suite import Scored, Suite, named_in
 from fedloom.evaluation.suites import suites
 from fedloom.evaluation.talker import Talker, identity_of
 from fedloom.federation.rounds import Federation
@@ -44,29 +44,35 @@ def check_suites(chosen: Mapping[str, Suite], server: ServerSide) -> None:
 
 
 def suite_measures(chosen: Mapping[str, Suite]) -> list[Measure]:
-    """Their measures, as SUITE/NAME."""
-    measures = [(name, measure) for name, suite in chosen.items() for measure in suite.measures]
-    return [measure.named(f"{name}/{measure.name}", f"{name}: {measure.title}") for name, measure in measures]
+    """Their measures, as SUITE/NAME, as far as they are known before rows are scored."""
+    return [named_in(name, measure) for name, suite in chosen.items() for measure in suite.measures]
 
 
-def ask_suites(chosen: Mapping[str, Suite], server: ServerSide, federation: Federation, systems: Mapping[str, State], folder: Path) -> None:
-    """Score each of `systems` (name -> state) in every suite; recorded as probe/SYSTEM/SUITE/NAME, and row by row in `folder`."""
-    found: dict[str, dict[str, Sequence[Scored]]] = {name: {} for name in chosen}
-    for system, state in systems.items() if chosen else ():
-        talker = _talker(server, state, base=system == BASE)
-        for name, suite in chosen.items():
-            rows = suite.score(talker, partial(_tell, server, f"{name}, {system}"))
-            if not rows:
-                raise RecipeError(f"evaluate.suites: {name} has no row to score")
-            found[name][system] = rows
+def ask_suites(
+    chosen: Mapping[str, Suite], server: ServerSide, federation: Federation, systems: Mapping[str, Sequence[State]], folder: Path
+) -> None:
+    """Score each of `systems` (name -> its models) in every suite; recorded as probe/SYSTEM/SUITE/NAME, and row by row in `folder`."""
+    found: dict[str, dict[str, list[Sequence[Scored]]]] = {name: {} for name in chosen}
+    for system, states in systems.items() if chosen else ():
+        for number, state in enumerate(states, start=1):
+            talker = _talker(server, state, base=system == BASE)
+            model = f"{system} {number} of {len(states)}" if len(states) > 1 else system
+            for name, suite in chosen.items():
+                rows = suite.score(talker, partial(_tell, server, f"{name}, {model}"))
+                if not rows:
+                    raise RecipeError(f"evaluate.suites: {name} has no row to score")
+                found[name].setdefault(system, []).append(rows)
     for name, suite in chosen.items():
-        result = evaluated(name, suite, found[name])
-        keep(result, folder / FOLDER)
-        for text in result.warnings:
-            federation.observer.note(f"warning: {text}")
-        for system, values in result.systems.items():
-            for measure, interval in values.items():
-                federation.metric(federation.terms.rounds, None, f"probe/{system}/{name}/{measure}", interval.value)
+        _record(evaluated(name, suite, found[name]), federation, folder)
+
+
+def _record(result: Evaluated, federation: Federation, folder: Path) -> None:
+    keep(result, folder / FOLDER)
+    for text in result.warnings:
+        federation.observer.note(f"warning: {text}")
+    for system, values in result.systems.items():
+        for measure, interval in values.items():
+            federation.metric(federation.terms.rounds, None, f"probe/{system}/{result.suite}/{measure}", interval.value)
 
 
 def _tell(server: ServerSide, stage: str, done: int, total: int) -> None:

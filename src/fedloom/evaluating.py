@@ -11,7 +11,7 @@ from fedloom.chat import talks
 from fedloom.data.records import Provenance
 from fedloom.errors import ModelError, RecipeError
 from fedloom.evaluation.evaluated import FOLDER, Evaluated, evaluated, keep
-from fedloom.evaluation.suite import Scored, Suite
+from fedloom.evaluation.suite import Models, Suite
 from fedloom.evaluation.suites import suites
 from fedloom.evaluation.talker import Progress, Talker, identity_of, silent
 from fedloom.federation.run_folder import RunFolder
@@ -63,7 +63,7 @@ def evaluate(
     its answers may be sent to a judge elsewhere. Raises ModelError for a run that is not finished or whose model does not talk,
     PrivateDataError when a suite would send away what a model may say of private rows.
     """
-    found: dict[str, dict[str, Sequence[Scored]]] = {name: {} for name in chosen}
+    found: dict[str, dict[str, Models]] = {name: {} for name in chosen}
     systems = list(_systems(place, base, public))
     for _, says, _ in systems:
         for suite in chosen.values():
@@ -71,8 +71,8 @@ def evaluate(
     for system, says, opened in systems:
         talker = opened(batch_size, says)
         for name, suite in chosen.items():
-            found[name][system] = suite.score(talker, progress(system, name))
-            if not found[name][system]:
+            found[name][system] = [suite.score(talker, progress(system, name))]
+            if not found[name][system][0]:
                 raise RecipeError(f"{name}: has no row to score")
     results = [evaluated(name, suite, found[name]) for name, suite in chosen.items()]
     if target := folder or (RunFolder(Path(place)).path / FOLDER if _is_run(place) else None):

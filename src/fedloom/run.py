@@ -91,7 +91,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         handed_out = hand_out(local.bench, folder, state)
         folder.update_manifest(adapter_sha256=sha256_of(handed_out))
         compare(local, folder, federation, joined)
-        systems = {"base": local.start, "federated": joined} | ({"finished": state} if steps else {})
+        systems = {"base": [local.start], "federated": [joined], "finished": [state] if steps else []}
         ask_suites(asked, local.server, federation, systems, folder.path)
         keep_samples(recipe, folder, federation, local.start, state, not local.may_say_private_text)
         if leaves_parts_with_clients(recipe):

@@ -21,7 +21,7 @@ def scored(right):
 
 
 def a_run(folder, suite, right, base=0):
-    keep(evaluated("questions", suite, {"base": scored([base] * len(right)), "tuned": scored(right)}), folder / "evaluations")
+    keep(evaluated("questions", suite, {"base": [scored([base] * len(right))], "tuned": [scored(right)]}), folder / "evaluations")
     return folder
 
 

@@ -27,7 +27,7 @@ def test_refusals_are_measured_before_and_in_every_measured_round(attacked):
     assert [number for number, _ in lines_of(attacked, "probe/federated/refusal")] == [1]
     assert {"federated/refusal", "federated/refusal_legacy", "federated/over_refusal"} <= set(attacked.metrics)
     assert all(0 <= value <= 1 for name, value in attacked.metrics.items() if "refusal" in name)
-    assert "<h2>Probes</h2>" in (attacked.folder / "report.html").read_text()
+    assert "<h2>Probes and suites</h2>" in (attacked.folder / "report.html").read_text()
 
 
 def test_refusal_is_measured_at_the_start_without_the_baseline_base_so_that_a_fall_is_seen(tmp_path):

@@ -84,8 +84,7 @@ class _Bar:
 def _table(result: Evaluated) -> Table:
     from fedloom.report.text import counted, with_interval
 
-    rows = counted(len(next(iter(result.rows.values()))), "row")
-    table = Table(Column("measure"), title=f"{result.suite}, {rows}", title_justify="left")
+    table = Table(Column("measure"), title=f"{result.suite}, {counted(result.rows, 'row')}", title_justify="left")
     for system in result.systems:
         table.add_column(system, justify="right")
     if result.difference:
@@ -96,7 +95,8 @@ def _table(result: Evaluated) -> Table:
         table.add_row(measure.title, *[Text(with_interval(measure, one)) for one in found], *gained)
     for group, systems in result.groups.items() if len(result.groups) <= MOST_GROUPS else ():
         first = result.measures[0]
-        table.add_row(f"{first.title}: {group or '(none)'}", *[first.shown(systems[system].get(first.name)) for system in result.systems])
+        found = [systems.get(system, {}).get(first.name) for system in result.systems]
+        table.add_row(f"{first.title}: {group or '(none)'}", *[Text(with_interval(first, one)) for one in found])
     table.caption = "In brackets: 95% intervals over rows."
     return table
 

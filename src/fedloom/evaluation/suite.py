@@ -34,11 +34,15 @@ class Scored:
     group: str = ""
 
 
+Models = Sequence[Sequence[Scored]]
+"""The rows of each model of a system, all asked the same: mostly of one; of several, such as those of single clients, the mean counts."""
+
+
 class Suite:
     """What a talker is asked, and how its answers are scored. A kind is a dataclass whose fields are its settings."""
 
     measures: ClassVar[tuple[Measure, ...]] = ()
-    """What `summary` gives, in the order in which it is shown."""
+    """What `summary` gives, in the order in which it is shown, as far as it is known before rows are scored."""
 
     def check(self) -> None:
         """Raise a FedloomError, before a model is loaded, when the suite cannot be run: a file that is not there, a missing extra."""
@@ -51,6 +55,10 @@ class Suite:
         in it are not compared."""
         return {}
 
+    def measures_of(self, rows: Sequence[Scored]) -> Sequence[Measure]:
+        """What `summary` gives of these rows."""
+        return self.measures
+
     def score(self, talker: Talker, progress: Progress) -> Sequence[Scored]:
         """The rows of the suite, each scored, in an order that is the same for every model."""
         raise NotImplementedError
@@ -62,6 +70,11 @@ class Suite:
     def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
         """The value of each measure when row i stands `counts[i]` times, (rows,). This one takes the mean of the values that are there."""
         return {measure.name: found for measure in self.measures if (found := mean_of(measure.name, rows, counts)) is not None}
+
+
+def named_in(suite: str, measure: Measure) -> Measure:
+    """A measure of the suite as it stands among those of others: SUITE/NAME."""
+    return measure.named(f"{suite}/{measure.name}", f"{suite}: {measure.title}")
 
 
 def limited(rows: Sequence[T], limit: int | None, groups: Sequence[str] = ()) -> list[T]:

@@ -172,8 +172,11 @@ def _probes(record: RunRecord) -> Html:
     rows = safety.probe_rows(record)
     if not rows:
         return Html()
-    content = table("what probes measured", ["measure", *safety.probe_titles(record)], [row(name, cells) for name, cells in rows])
-    return _section("Probes", tag("p", "Measured on the server; no row of a client is asked for."), content)
+    content = table(
+        "what probes and suites measured", ["measure", *safety.probe_titles(record)], [row(name, cells) for name, cells in rows]
+    )
+    said = f"Measured on the server; no row of a client is asked for. {safety.probe_caption(record)}".strip()
+    return _section("Probes and suites", tag("p", said), content)
 
 
 def _finish(record: RunRecord) -> Html:

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedloom.errors import FedloomError, RecipeError
+from fedloom.evaluation.evaluated import FOLDER
+from fedloom.evaluation.intervals import Interval
+from fedloom.evaluation.suite import named_in
 from fedloom.files import local_path, read_json
 from fedloom.measures import Measure
 from fedloom.report.undeclared import held_out_measures, probe_measures, unknown_measure
@@ -67,7 +70,7 @@ class RunRecord:
     """What one run folder holds. `pairs` were written from public documents: client, question, answer, text, file, place. `pictures` are
     own and generated ones of clients with public rows: client, label, made, size, pixels.
     `synthetic` are rows that finish steps made up and trained on, `rejected` those that they did not, with their `reason`. `audit` is what
-    `fedloom audit privacy` has found; empty: it was not audited.
+    `fedloom audit privacy` has found; empty: it was not audited. `suites` are the results of suites, by their names.
 
     `damaged` names the lines ("metrics.jsonl:12") that could not be read and are left out."""
 
@@ -83,6 +86,7 @@ class RunRecord:
     wire: WireTotals = WireTotals()
     damaged: tuple[str, ...] = ()
     audit: Mapping[str, Any] = field(default_factory=dict)
+    suites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def series(self, name: str, client: str | None = None) -> list[tuple[int, float]]:
         """(round, value) of a metric, sorted by round. A round that was repeated after a restart counts once, with its last value."""
@@ -110,7 +114,20 @@ class RunRecord:
     def probe_measures(self) -> tuple[Measure, ...]:
         """The measures of the probes, in the order of `measures`."""
         found = self._names("probe")
-        return self._declared("probes", found, probe_measures(found))
+        declared = self._declared("probes", found, probe_measures(found))
+        return tuple(self._of_suites.get(measure.name, measure) for measure in declared)
+
+    def interval(self, system: str, measure: str) -> Interval | None:
+        """The interval of the measure SUITE/NAME of `system`, where the value of the run is the one that the results of the suite hold."""
+        suite, _, name = measure.partition("/")
+        kept = self.suites.get(suite, {}).get("systems", {}).get(system, {}).get(name)
+        return Interval(**kept) if kept and kept["value"] == self.final(f"probe/{system}/{measure}") else None
+
+    @cached_property
+    def _of_suites(self) -> dict[str, Measure]:
+        """SUITE/NAME -> the measure as the results of the suite declare it: of some suites it is known only there."""
+        declared = [(name, Measure.from_plain(one)) for name, kept in self.suites.items() for one in kept.get("measures", ())]
+        return {(named := named_in(name, measure)).name: named for name, measure in declared}
 
     @cached_property
     def finish_measures(self) -> tuple[Measure, ...]:
@@ -194,8 +211,8 @@ class RunRecord:
 def read_run(path: str | Path) -> RunRecord:
     """Read the run in the folder `path`.
 
-    Raises RecipeError when the folder holds no run, FedloomError when its recipe, manifest or samples are damaged. Damaged lines of the
-    metrics are named in `damaged`; a torn last line, which a killed run leaves behind, is left out.
+    Raises RecipeError when the folder holds no run, FedloomError when its recipe, manifest, samples or suites are damaged. Damaged
+    lines of the metrics are named in `damaged`; a torn last line, which a killed run leaves behind, is left out.
     """
     folder = local_path(path)
     if not (folder / "recipe.yaml").is_file():
@@ -218,6 +235,7 @@ def read_run(path: str | Path) -> RunRecord:
         WireTotals(len(wire_lines), sum(int(line.get("bytes") or 0) for _, line in wire_lines)),
         tuple(damaged + no_events + damaged_wire + synthetic[1] + rejected[1]),
         _written(folder / AUDIT, dict),
+        {path.stem: read_json(path, dict) for path in sorted((folder / FOLDER).glob("*.json"))},
     )
 
 

@@ -11,7 +11,7 @@ from fedloom.measures import Measure
 from fedloom.report.drawing import MUTED, UP, frame, label, legend_below, line, percent, rounds_axis, run_look, styled
 from fedloom.report.record import RunRecord
 from fedloom.report.results import title
-from fedloom.report.text import with_unit
+from fedloom.report.text import with_interval, with_unit
 
 
 def alerts(record: RunRecord) -> list[str]:
@@ -35,15 +35,26 @@ def probe_rows(record: RunRecord) -> list[tuple[str, list[str]]]:
     """(title, a value per system) for every measure of the probes."""
     systems = record.systems("probe")
     return [
-        (with_unit(measure), [measure.shown(record.final(f"probe/{system}/{measure.name}")) for system in systems])
+        (with_unit(measure), [_value(record, system, measure) for system in systems])
         for measure in record.probe_measures
         if any(record.final(f"probe/{system}/{measure.name}") is not None for system in systems)
     ]
 
 
+def probe_caption(record: RunRecord) -> str:
+    """What the brackets in `probe_rows` are; empty where there are none."""
+    return "In brackets: 95% intervals over rows." if record.suites else ""
+
+
 def probe_titles(record: RunRecord) -> list[str]:
     """The titles of the systems that probes measured, in the order of the values in `probe_rows`."""
     return [title(record, system) for system in record.systems("probe")]
+
+
+def _value(record: RunRecord, system: str, measure: Measure) -> str:
+    """As text; of a suite with its 95% interval."""
+    found = record.interval(system, measure.name)
+    return with_interval(measure, found) if found else measure.shown(record.final(f"probe/{system}/{measure.name}"))
 
 
 def finish_rows(record: RunRecord) -> list[tuple[str, str, str]]:

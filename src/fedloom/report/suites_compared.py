@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from fedloom.errors import FedloomError
-from fedloom.evaluation.evaluated import FOLDER
+from fedloom.evaluation.evaluated import FOLDER, Kept, read_kept
 from fedloom.evaluation.intervals import Difference, Interval
-from fedloom.evaluation.suite import Scored, Suite
+from fedloom.evaluation.suite import Models, Suite
 from fedloom.evaluation.suite_intervals import differences, intervals, p_value
 from fedloom.evaluation.suites import suites
-from fedloom.files import read_json, whole_lines
 from fedloom.measures import Measure
 from fedloom.report.text import counted, with_interval
 
@@ -45,16 +43,15 @@ def suites_compared(folders: Sequence[Path]) -> tuple[list[Compared], list[str]]
     found: list[Compared] = []
     notes = []
     for name in sorted(set.intersection(*names)):
-        results = [_read(folder / FOLDER, name) for folder in folders]
+        results = [_handed_out(read_kept(folder / FOLDER, name)) for folder in folders]
         if reason := _unlike(results):
             notes.append(f"suite {name}: {reason}")
             continue
         try:
             suite = suites.get(name)(**results[0].described["settings"])
+            found += _measures(name, suite, results)
         except FedloomError as error:
             notes.append(f"suite {name}: cannot be compared row by row ({error})")
-            continue
-        found += _measures(name, suite, [result.rows for result in results])
     return found, notes
 
 
@@ -81,35 +78,39 @@ def suites_table(found: Sequence[Compared], names: Sequence[str]) -> Table:
 class _Result:
     """What a run scored in a suite."""
 
+    measures: Sequence[Measure]
     described: Mapping[str, Any]
-    rows: Sequence[Scored]
+    models: Models
+
+    @property
+    def rows(self) -> list[str]:
+        return [row.row for row in self.models[0]]
 
 
-def _read(folder: Path, name: str) -> _Result:
-    lines = [json.loads(line) for line in whole_lines(folder / f"{name}.rows.jsonl")]
-    systems = {line["system"] for line in lines}
-    system = next((known for known in SYSTEMS if known in systems), None)
-    rows = [Scored(line["row"], line["values"], line["group"]) for line in lines if line["system"] == system]
-    return _Result(read_json(folder / f"{name}.json", dict)["described"], rows)
+def _handed_out(kept: Kept) -> _Result:
+    """Of the model that the run handed out."""
+    models = next((kept.scored[system] for system in SYSTEMS if system in kept.scored), [[]])
+    return _Result(kept.measures, kept.described, models)
 
 
 def _unlike(results: Sequence[_Result]) -> str:
     """Why the results cannot be compared row by row; empty where they can."""
     if any(result.described != results[0].described for result in results):
         return "the runs were asked with other files or settings"
-    if any([row.row for row in result.rows] != [row.row for row in results[0].rows] for result in results):
+    if any(result.rows != results[0].rows for result in results):
         return "the runs were asked other rows"
     return ""
 
 
-def _measures(name: str, suite: Suite, runs: Sequence[Sequence[Scored]]) -> Iterator[Compared]:
-    values = [intervals(suite, rows) for rows in runs]
-    gains = [differences(suite, runs[0], rows) for rows in runs[1:]]
-    for measure in suite.measures:
+def _measures(name: str, suite: Suite, results: Sequence[_Result]) -> Iterator[Compared]:
+    measures, (first, *others) = results[0].measures, [result.models for result in results]
+    values = [intervals(suite, measures, models) for models in (first, *others)]
+    gains = [differences(suite, measures, first, models) for models in others]
+    for measure in measures:
         of = [value.get(measure.name) for value in values]
         if any(of):
-            p_values = [p_value(measure.name, runs[0], rows) for rows in runs[1:]]
-            yield Compared(name, len(runs[0]), measure, of, [gain.get(measure.name) for gain in gains], p_values)
+            p_values = [p_value(measure.name, first, models) for models in others]
+            yield Compared(name, len(results[0].rows), measure, of, [gain.get(measure.name) for gain in gains], p_values)
 
 
 def _difference(measure: Measure, found: Difference | None, p: float | None) -> Text:

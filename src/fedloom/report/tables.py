@@ -8,7 +8,7 @@ from rich.text import Text
 
 from fedloom.report.record import RunRecord
 from fedloom.report.results import results
-from fedloom.report.safety import finish_rows, probe_rows, probe_titles
+from fedloom.report.safety import finish_rows, probe_caption, probe_rows, probe_titles
 from fedloom.report.text import with_unit
 
 WIDTH = 100
@@ -23,7 +23,8 @@ def probes_table(record: RunRecord) -> Table | None:
     rows = probe_rows(record)
     if not rows:
         return None
-    table = Table(title="What probes measured", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title="What probes and suites measured", title_justify="left", box=SIMPLE_HEAD)
+    table.caption, table.caption_justify = probe_caption(record) or None, "left"
     table.add_column("measure")
     for name in probe_titles(record):
         table.add_column(name, justify="right")

@@ -11,9 +11,12 @@ import pytest
 
 from fedloom.errors import DataError, FedloomError, RecipeError
 from fedloom.evaluating import chosen_suites
+from fedloom.evaluation.evaluated import FOLDER, evaluated, keep
 from fedloom.evaluation.suites import suites
 from fedloom.models.load import load_model
 from fedloom.recipe import ModelRecipe
+from fedloom.report.record import Event, RunRecord
+from fedloom.report.suites_compared import suites_compared
 
 pytest.importorskip("lm_eval")
 
@@ -238,7 +241,9 @@ def test_no_program_runs_unless_it_is_allowed(name):
         chosen_suites([name], [])
 
 
-def test_any_task_of_your_own_has_the_harness_measures(run, tmp_path):
+@pytest.fixture
+def drinks(tmp_path):
+    """A group of two tasks of one's own, and the settings that name it."""
     (tmp_path / "own").mkdir()
     task = {
         "task": "tea",
@@ -255,12 +260,35 @@ def test_any_task_of_your_own_has_the_harness_measures(run, tmp_path):
         write(tmp_path / "sets" / f"{name}.jsonl", *({"ask": ask, "right": right} for ask, right in rows))
     group = {"group": "drinks", "task": ["tea", "milk"], "aggregate_metric_list": [{"metric": "acc", "weight_by_size": False}]}
     (tmp_path / "own" / "group.yaml").write_text(json.dumps(group))
-    says = {"Hot?": "yes", "Cold?": "no", "Wet?": "no", "White?": "yes"}
-    own = f"harness.include_path={tmp_path / 'own'}"
+    return f"harness.include_path={tmp_path / 'own'}"
+
+
+DRINKS = {"Hot?": "yes", "Cold?": "no", "Wet?": "no", "White?": "yes"}
+
+
+def test_any_task_of_your_own_has_the_harness_measures(run, drinks, tmp_path):
+    own, says = drinks, DRINKS
     assert run("harness", str(tmp_path / "sets"), says, "harness.task=tea", own)[0] == {"acc": 0.3333}
     assert run("harness", str(tmp_path / "sets"), says, "harness.task=drinks", own)[0] == {"acc": 0.6667}  # the mean of 1/3 and 1
     with pytest.raises(DataError, match=r"does not fit the task 'tea' \(UndefinedError: 'ask' is undefined\); give a copy of hub:none/tea"):
         run("harness", str(write(tmp_path / "x.jsonl", {"q": "one", "right": 0})), says, "harness.task=tea", own)
+
+
+def test_what_was_kept_of_any_task_is_compared_by_its_measures(run, drinks, tmp_path):
+    """They are known once rows are scored: results hold them, and a suite that is made anew does not."""
+    place, settings = str(tmp_path / "sets"), ["harness.task=drinks", drinks]
+    right = {**DRINKS, "Cold?": "yes", "Wet?": "yes"}
+    suite = chosen_suites(["harness"], [f"harness.data={place}", *settings])["harness"]
+    for folder, says in (("a", DRINKS), ("b", right)):
+        _, scored = run("harness", place, says, *settings)
+        keep(evaluated("harness", suite, {"tuned": [scored]}), tmp_path / folder / FOLDER)
+    (found,), notes = suites_compared([tmp_path / "a", tmp_path / "b"])
+    assert notes == []
+    assert (found.measure.name, found.measure.unit, found.measure.better) == ("acc", "share", "higher")
+    assert [round(value.value, 4) for value in found.values] == [0.6667, 1.0]
+    kept = {"harness": json.loads((tmp_path / "a" / FOLDER / "harness.json").read_text())}
+    record = RunRecord(tmp_path, {}, metrics=(Event(1, None, "probe/federated/harness/acc", 0.5),), suites=kept)
+    assert [(measure.title, measure.unit) for measure in record.probe_measures] == [("harness: acc", "share")]
 
 
 @pytest.mark.parametrize(

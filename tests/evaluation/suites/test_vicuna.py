@@ -28,7 +28,7 @@ def test_a_judge_that_says_nothing_of_use_gives_no_score(questions):
     suite = Vicuna(data=questions, judge={"kind": "llm", "model": "tiny-llama", "max_new_tokens": 4})
     rows = suite.score(ScriptedTalker(lambda turns: "an answer", says=Provenance.PRIVATE), quiet)  # to a judge that runs here it may go
     assert summary(suite, rows) == {"unparsed": 3.0}
-    found = evaluated("vicuna", suite, {"model": rows})
+    found = evaluated("vicuna", suite, {"model": [rows]})
     assert found.warnings == ["vicuna, model: no verdict of the judge could be read; give it more max_new_tokens, or take another one"]
     assert found.plain()["systems"]["model"] == {"score": None, "unparsed": {"value": 3.0, "low": None, "high": None}}
     assert [measure.name for measure in found.shown] == ["score", "unparsed"]

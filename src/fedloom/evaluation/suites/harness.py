@@ -114,7 +114,6 @@ class AnyTask(OfHarness):
 
     task: Annotated[str, Field(description="its name in the harness")] = field(kw_only=True)
     include_path: Annotated[str | None, Field(json_schema_extra=PLACE, description="folder of tasks of your own, in YAML")] = None
-    _scored: list[Scored] = field(default_factory=list, init=False, repr=False, compare=False)
     _combined: list[bool] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def check(self) -> None:
@@ -122,31 +121,25 @@ class AnyTask(OfHarness):
         if not self._means():
             raise RecipeError(f"harness.task: '{self.task}' has no measure that is a mean of rows, such as accuracy; choose another")
 
-    @property
-    def measures(self) -> tuple[Measure, ...]:  # type: ignore[override]
-        """METRIC,FILTER, or METRIC where the harness has no filter: known when rows are scored."""
+    def measures_of(self, rows: Sequence[Scored]) -> Sequence[Measure]:
+        """METRIC,FILTER, or METRIC where the harness has no filter."""
         values: dict[str, list[float]] = {}
-        for row in self._scored:
+        for row in rows:
             for name, value in row.values.items():
                 values.setdefault(name, []).append(value)
-        return tuple(self._measure(name, ones) for name, ones in values.items())
+        return [self._measure(name, ones) for name, ones in values.items()]
 
     def _measure(self, name: str, values: Sequence[float]) -> Measure:
         unit = SHARE if min(values) >= 0 and max(values) <= 1 else ""
         return Measure(name, name, unit, "higher" if self._means()[name.partition(",")[0]] else "lower")
 
-    def score(self, talker: Talker, progress: Progress) -> Sequence[Scored]:
-        rows = super().score(talker, progress)
-        self._scored.extend(rows)
-        return rows
-
     def summary(self, rows: Sequence[Scored], counts: np.ndarray) -> Mapping[str, float]:
         """Means over rows, or of the tasks' means for a group of which the harness says so."""
-        if not self._of_tasks():
-            return super().summary(rows, counts)
-        tasks = [row.row.rpartition("/")[0] for row in rows]
+        of_tasks = self._of_tasks()
+        tasks = [row.row.rpartition("/")[0] if of_tasks else "" for row in rows]
         alone = [counts * np.array([task == one for one in tasks]) for task in dict.fromkeys(tasks)]
-        found = {measure.name: [mean_of(measure.name, rows, part) for part in alone] for measure in self.measures}
+        names = dict.fromkeys(name for row in rows for name in row.values)
+        found = {name: [mean_of(name, rows, part) for part in alone] for name in names}
         return {name: fmean(known) for name, means in found.items() if (known := [one for one in means if one is not None])}
 
     def _of_tasks(self) -> bool:
