@@ -1,4 +1,5 @@
-"""The suites of a recipe, `evaluate.suites`: asked when the run is over, of the model that it started from and of the joined one."""
+"""The suites of a recipe, `evaluate.suites`: asked when the run is over, of the model that it started from, of some clients' own and of the
+joined one."""
 
 from __future__ import annotations
 

@@ -8,19 +8,21 @@ from fedloom.clusters import clusterings
 from fedloom.data.clients import ClientData
 from fedloom.data.record_sequence import provenances
 from fedloom.data.records import Provenance
-from fedloom.evaluation.baselines import Baseline, baseline_recipes, cluster_recipe, run_baselines
+from fedloom.evaluation.baselines import Baseline, baseline_folder, baseline_recipes, cluster_recipe, run_baselines
 from fedloom.evaluation.majority import record_majority
+from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.rounds import Federation, record_sums
 from fedloom.federation.run_folder import RunFolder
 from fedloom.local_run import LocalRun
 from fedloom.state import State
+from fedloom.streams import numpy_stream
 
 TRAINED = ("centralized", "local", "finetuned", "clustered")
 
 
-def compare(local: LocalRun, folder: RunFolder, federation: Federation, joined: State) -> None:
+def compare(local: LocalRun, folder: RunFolder, federation: Federation, joined: State) -> list[State]:
     """Measure the recipe's baselines, and record what they give; `joined` is the state after the last round. All need all owners' rows in
-    this process."""
+    this process. Gives the models of those clients alone that the suites are asked (`evaluate.local_clients`)."""
     wanted, measure = local.recipe.evaluate.baselines, federation.task.majority_measure
     if (privacy := federation.agreed.privacy) and (privacy.unit == "client" or not _is_public(local)):
         if left := [name for name in wanted if name in (*TRAINED, "majority")]:
@@ -28,7 +30,7 @@ def compare(local: LocalRun, folder: RunFolder, federation: Federation, joined: 
             federation.observer.note(
                 f"evaluate.baselines: {', '.join(left)} left out: under privacy each would be a further release {what}"
             )
-        return
+        return []
     if "majority" in wanted and measure is not None:
         record_majority(local.sites, measure, federation.metric)
     elif "majority" in wanted:
@@ -45,6 +47,7 @@ def compare(local: LocalRun, folder: RunFolder, federation: Federation, joined: 
         federation.metric(event["round"], event["client"], event["name"], event["value"])
     for label, sums in measured.own.items():
         record_sums(federation, federation.terms.rounds, label, sums)
+    return [_trained(folder, f"local-{number}") for number in _asked_alone(local)]
 
 
 def _baselines(local: LocalRun, kind: str, joined: State) -> Iterator[tuple[str, Baseline]]:
@@ -64,6 +67,20 @@ def _baselines(local: LocalRun, kind: str, joined: State) -> Iterator[tuple[str,
     start = joined if kind == "finetuned" else local.start
     for (name, recipe), owner in zip(recipes.items(), honest, strict=True):
         yield name, Baseline(kind, recipe, start, (owner,))
+
+
+def _asked_alone(local: LocalRun) -> list[int]:
+    """The places among the owners of the clients whose own models the suites are asked, drawn by the seed."""
+    honest = [number for number, name in enumerate(local.sites.owners) if name not in local.malicious]
+    count = min(local.recipe.evaluate.local_clients, len(honest)) if local.recipe.evaluate.suites else 0
+    return sorted(numpy_stream(local.recipe.seed, "local clients").choice(honest, count, replace=False).tolist())
+
+
+def _trained(folder: RunFolder, baseline: str) -> State:
+    """The state that a baseline which has finished ended with."""
+    checkpoint = last_checkpoint(baseline_folder(folder, baseline).checkpoints)
+    assert checkpoint is not None, "a baseline that is measured has been trained"
+    return checkpoint.state
 
 
 def check_clusters(local: LocalRun) -> None:

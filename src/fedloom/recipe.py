@@ -241,6 +241,12 @@ class EvaluateRecipe(Part):
         description="what the joined model is compared with: base, majority answer, each client alone, all data in one place; finetuned:"
         " each client tunes the joined model further, for its own rows; clustered: federations within `clusters`",
     )
+    local_clients: int = Field(
+        0,
+        ge=0,
+        description="of the baseline local: so many clients, drawn by the seed, are asked the suites, each with its own model; the mean"
+        " over them is the system `local`",
+    )
     finetune_steps: int = Field(10, ge=1, description="optimiser steps of each client for the baseline finetuned")
     clusters: HookRecipe | None = Field(None, description="which clients belong together, for the baseline clustered: by_field or by_text")
     source: str | None = Field(
@@ -271,13 +277,20 @@ class EvaluateRecipe(Part):
     probes: list[HookRecipe] = Field(default_factory=list, description="what else is measured of the joined model, on the server")
     suites: list[HookRecipe] = Field(
         default_factory=list,
-        description="benchmark suites that the base and the joined model are asked when the run is over; `fedloom evaluate` lists them",
+        description="benchmark suites that the base and the joined model are asked when the run is over, and `local_clients` of the clients"
+        " alone; `fedloom evaluate` lists them",
     )
 
     @model_validator(mode="after")
     def _clusters_told(self) -> EvaluateRecipe:
         if ("clustered" in self.baselines) != (self.clusters is not None):
             raise ValueError("clusters: belongs to the baseline clustered; set both, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _local_trained(self) -> EvaluateRecipe:
+        if self.local_clients and "local" not in self.baselines:
+            raise ValueError("local_clients: are of the baseline local; name local in baselines, or write 0")
         return self
 
     @model_validator(mode="after")

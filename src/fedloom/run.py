@@ -90,8 +90,8 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         state, failure = take_finish_steps(recipe, steps, local.server, federation, state)
         handed_out = hand_out(local.bench, folder, state)
         folder.update_manifest(adapter_sha256=sha256_of(handed_out))
-        compare(local, folder, federation, joined)
-        systems = {"base": [local.start], "federated": [joined], "finished": [state] if steps else []}
+        alone = compare(local, folder, federation, joined)
+        systems = {"base": [local.start], "local": alone, "federated": [joined], "finished": [state] if steps else []}
         ask_suites(asked, local.server, federation, systems, folder.path)
         keep_samples(recipe, folder, federation, local.start, state, not local.may_say_private_text)
         if leaves_parts_with_clients(recipe):

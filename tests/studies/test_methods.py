@@ -18,6 +18,16 @@ def test_every_method_has_a_cell_for_each_seed(tmp_path):
     first, *others = [recipe.evaluate.baselines for _, recipe in grid.cells[::2]]
     assert first == ["base", "local"]
     assert all(other == [] for other in others)
+    assert [recipe.evaluate.local_clients for _, recipe in grid.cells[:4]] == [3, 3, 0, 0]  # the two seeds of the first method
+
+
+@pytest.mark.parametrize(
+    ("methods", "words", "asked"),
+    [(["fedavg", "local"], ["evaluate.local_clients=1"], 1), (["fedavg"], [], 0)],
+)
+def test_as_many_clients_alone_are_asked_the_suites_as_the_user_says_and_none_without_local(tmp_path, methods, words, asked):
+    grid = plan_methods("tiny", methods, [1, 2], words, tmp_path)
+    assert grid.cells[0][1].evaluate.local_clients == asked
 
 
 @pytest.mark.parametrize(("words", "beta1"), [([], 0.5), (["algorithm.beta1=0.7", "algorithm.variant=textbook"], 0.7)])

@@ -102,7 +102,7 @@ def run_baselines(baselines: Mapping[str, Baseline], folder: RunFolder, open_bas
     """
 
     def one(name: str) -> _One:
-        federation = open_baseline(baselines[name], RunFolder(folder.path / "baselines" / name), name)
+        federation = open_baseline(baselines[name], baseline_folder(folder, name), name)
         return _train_and_measure(federation, baselines[name])
 
     if side_by_side is None:
@@ -122,6 +122,11 @@ def run_baselines(baselines: Mapping[str, Baseline], folder: RunFolder, open_bas
             sums = {client: done.sums[client] for client in done.baseline.own if client in done.sums}
             own.setdefault(OWN_ROWS[done.baseline.kind], {}).update(sums)
     return Measured(events, own)
+
+
+def baseline_folder(folder: RunFolder, name: str) -> RunFolder:
+    """The folder of a baseline in that of its run."""
+    return RunFolder(folder.path / "baselines" / name)
 
 
 @dataclass(frozen=True)

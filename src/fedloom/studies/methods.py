@@ -13,6 +13,9 @@ from fedloom.studies.sweep import Grid, plan_sweep
 METHODS = ("local", "fedavg", "fedprox", "scaffold", "fedavgm", "fedadagrad", "fedyogi", "fedadam")
 """The methods of the published tables."""
 
+LOCAL_CLIENTS = 3
+"""Clients whose own models the suites are asked, unless the user says otherwise."""
+
 
 def plan_methods(recipe: str, methods: Sequence[str], seeds: Sequence[int], words: Sequence[str], folder: Path) -> Grid:
     """A checked sweep of `recipe` over `methods` and `seeds`; `words` are further overrides. `local` is the baseline of every client alone.
@@ -26,7 +29,8 @@ def plan_methods(recipe: str, methods: Sequence[str], seeds: Sequence[int], word
         raise RecipeError("--seeds: names a seed twice; name each once")
     if not algorithms:
         raise RecipeError("--methods: name an algorithm beside local, such as local,fedavg; each client alone is its baseline")
-    baselines = ["evaluate.baselines=[base, local]" if "local" in methods else "evaluate.baselines=[base]"]
+    alone = ["evaluate.baselines=[base, local]", f"evaluate.local_clients={LOCAL_CLIENTS}"]
+    baselines = alone if "local" in methods else ["evaluate.baselines=[base]"]
     axes = {"algorithm.name": algorithms, "seed": seeds}
     further = [one for word in words for one in _for_those_that_have_it(word, algorithms)]
     return plan_sweep(recipe, [*baselines, *further], folder, axes)

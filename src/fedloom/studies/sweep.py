@@ -38,6 +38,9 @@ REPLICATE = "seed"
 ALGORITHM = "algorithm"
 """The part of the recipe on which baselines do not depend."""
 
+NO_BASELINES: dict[str, Any] = {"baselines": [], "clusters": None, "local_clients": 0}
+"""`evaluate` of a cell that shares its baselines with another one."""
+
 BASELINES = ("base", "majority", "local", "local_own", "clustered", "finetuned", "centralized")
 
 Group = tuple[tuple[str, str], ...]
@@ -118,7 +121,7 @@ def plan_sweep(
         chosen = dict(zip(axes, values, strict=True))
         cell, resolved = Cell(chosen, folder / "cells" / _cell_name(chosen)), load_recipe(recipe, {**fixed, **chosen})
         if any(cell.conditions == earlier.conditions for earlier, _ in cells):
-            resolved = resolved.model_copy(update={"evaluate": resolved.evaluate.model_copy(update={"baselines": []})})
+            resolved = resolved.model_copy(update={"evaluate": resolved.evaluate.model_copy(update=NO_BASELINES)})
         cells.append((cell, resolved))
     check_questions(resolved for _, resolved in cells)
     grid = Grid(folder, axes, tuple(cells))
