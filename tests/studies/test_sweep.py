@@ -206,10 +206,10 @@ def test_other_measures_stand_in_tables_of_their_own_and_all_values_in_one_file(
     (table,) = further_tables(results, {"Updates": [drift]})
     assert (table.title, table.row_count) == ("Updates", 1), "a baseline without a value has no row"
     assert sweep_csv(results, [LOSS, drift]).splitlines() == [
-        "system,algorithm.name,measure,unit,mean,spread,runs",
-        "federated,fedavg,loss,nats,0.5,0.125,2",
-        "federated,fedavg,update/drift,,3.0,1.0,2",
-        "centralized,,loss,nats,0.75,,1",
+        "system,algorithm.name,measure,unit,mean,spread,runs,low,high,beside_best",
+        "federated,fedavg,loss,nats,0.5,0.125,2,,,",
+        "federated,fedavg,update/drift,,3.0,1.0,2,,,",
+        "centralized,,loss,nats,0.75,,1,,,",
     ]
 
 

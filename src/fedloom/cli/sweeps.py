@@ -34,9 +34,8 @@ def run_and_tell(grid: Grid, as_json: bool) -> None:
     results, measures, groups = summarise(done), held_out_measures(done), further_measures(done)
     table, values, picture = write_sweep(results, measures, groups, grid.folder, data_notes(done))
     if as_json:
-        print(
-            json.dumps({"sweep": str(grid.folder), "cells": len(grid.cells), "finished": len(done), "results": [vars(r) for r in results]})
-        )
+        found = [result.plain() for result in results]
+        print(json.dumps({"sweep": str(grid.folder), "cells": len(grid.cells), "finished": len(done), "results": found}))
     else:
         for shown in (sweep_table(results, measures), *further_tables(results, groups)):
             out.print(shown)

@@ -52,10 +52,12 @@ def named_unit(measure: Measure) -> str:
 
 def with_interval(measure: Measure, found: Interval | None) -> str:
     """A value with its interval: 8.5% [3.5%, 14.0%]; alone where it has none, and a dash where there is no value."""
-    if found is None:
-        return measure.shown(None)
-    ends = "" if found.low is None else f" [{measure.shown(found.low)}, {measure.shown(found.high)}]"
-    return measure.shown(found.value) + ends
+    return measure.shown(None if found is None else found.value) + ends(measure, found)
+
+
+def ends(measure: Measure, found: Interval | None) -> str:
+    """An interval as it stands behind its value; empty where there is none."""
+    return "" if found is None or found.low is None else f" [{measure.shown(found.low)}, {measure.shown(found.high)}]"
 
 
 def with_direction(measure: Measure) -> str:

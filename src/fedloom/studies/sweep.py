@@ -10,8 +10,8 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -21,6 +21,7 @@ import yaml
 from fedloom.benchmarking import check_questions
 from fedloom.data.bench_sets import look_alike_notes
 from fedloom.errors import FedloomError, InterruptedRunError, RecipeError
+from fedloom.evaluation.intervals import Interval
 from fedloom.federation.observer import Observer
 from fedloom.files import read_json, write_atomic
 from fedloom.measures import Measure
@@ -31,6 +32,7 @@ from fedloom.report.further import by_name, further, united_groups
 from fedloom.report.record import RunRecord, read_run, united
 from fedloom.resolve import load_recipe
 from fedloom.run import resume, run
+from fedloom.studies.suite_rows import SuiteRows, rows_of
 
 REPLICATE = "seed"
 """The key whose values are repetitions: results are means over them, with their standard deviation."""
@@ -80,6 +82,9 @@ class Result:
 
     `system` is what was measured: the federated model or a baseline. The group of a baseline has no algorithm. `mean` and `spread` map
     names of measures to values: held-out ones and those of probes by their names, others as `report.further` names them.
+
+    `suites` is name -> what was scored row by row in all repetitions. `apart` says of their measures whether these rows tell the
+    result apart from the best federated one with equal conditions.
     """
 
     group: Group
@@ -87,6 +92,18 @@ class Result:
     mean: Mapping[str, float]
     spread: Mapping[str, float | None]
     system: str = "federated"
+    suites: Mapping[str, SuiteRows] = field(default_factory=dict)
+    apart: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """Name of a measure of a suite -> the interval, over rows, of its mean over the repetitions."""
+        return {name: interval for rows in self.suites.values() for name, interval in rows.intervals.items()}
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, without the rows of suites."""
+        own = {key: value for key, value in vars(self).items() if key != "suites"}
+        return own | {"intervals": {name: asdict(interval) for name, interval in self.intervals.items()}}
 
     @property
     def conditions(self) -> Group:
@@ -163,7 +180,14 @@ def summarise(done: Sequence[tuple[Cell, Run]]) -> list[Result]:
                 first.setdefault(cell.conditions, (cell, finished))
         found = [(tuple(pair for pair in cell.group if pair[0].partition(".")[0] != ALGORITHM), one) for cell, one in first.values()]
         results += _means(system, found, records)
-    return results
+    return [replace(result, apart=dict(_told_apart(result, results))) for result in results]
+
+
+def best_result(results: Sequence[Result], like: Result, measure: Measure) -> Result | None:
+    """The federated result that is the best by `measure` of those with the conditions of `like`."""
+    rivals = [result for result in results if result.system == "federated" and result.conditions == like.conditions]
+    best = measure.best(result.mean.get(measure.name) for result in rivals)
+    return next((result for result in rivals if best is not None and result.mean.get(measure.name) == best), None)
 
 
 def held_out_measures(done: Sequence[tuple[Cell, Run]]) -> tuple[Measure, ...]:
@@ -185,16 +209,18 @@ def data_notes(done: Sequence[tuple[Cell, Run]]) -> list[str]:
 
 def _means(system: str, runs: Sequence[tuple[Group, Run]], records: Mapping[Path, RunRecord]) -> list[Result]:
     """The results of `system`, one per group."""
-    groups: dict[Group, list[dict[str, float]]] = {}
+    groups: dict[Group, list[Run]] = {}
     for group, finished in runs:
-        groups.setdefault(group, []).append(_measured(system, finished, records[finished.folder]))
+        groups.setdefault(group, []).append(finished)
     results = []
-    for group, repeated in groups.items():
+    for group, same in groups.items():
+        repeated = [_measured(system, finished, records[finished.folder]) for finished in same]
         names = [name for name in repeated[0] if all(name in one for one in repeated)]
         values = {name: [one[name] for one in repeated] for name in names}
         mean = {name: fmean(found) for name, found in values.items()}
         spread = {name: stdev(found) if len(found) > 1 else None for name, found in values.items()}
-        results.append(Result(group, len(repeated), mean, spread, system))
+        scored = rows_of(system, [finished.folder for finished in same], mean)
+        results.append(Result(group, len(repeated), mean, spread, system, scored))
     return results
 
 
@@ -202,6 +228,16 @@ def _measured(system: str, finished: Run, record: RunRecord) -> dict[str, float]
     """Name -> value of everything that a run has measured of `system`."""
     own = {name.removeprefix(f"{system}/"): value for name, value in finished.metrics.items() if name.startswith(f"{system}/")}
     return own | by_name(further(record, system))
+
+
+def _told_apart(result: Result, results: Sequence[Result]) -> Iterator[tuple[str, bool]]:
+    """(measure of a suite, whether the rows tell `result` apart from the best one by it), where the best one is another with such rows."""
+    for suite, own in result.suites.items():
+        best = {measure.name: best_result(results, result, measure) for measure in own.measures}
+        for rival in results:
+            if rival is not result and suite in rival.suites and any(one is rival for one in best.values()):
+                apart = own.told_apart_from(rival.suites[suite])
+                yield from ((name, told) for name, told in apart.items() if best[name] is rival)
 
 
 def split_choices(text: str) -> list[str]:

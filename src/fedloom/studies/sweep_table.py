@@ -15,8 +15,8 @@ from rich.text import Text
 from fedloom.measures import Measure
 from fedloom.report.drawing import MUTED, label, percent, styled
 from fedloom.report.results import TITLES
-from fedloom.report.text import capitalised, with_unit
-from fedloom.studies.sweep import Result
+from fedloom.report.text import capitalised, ends, with_unit
+from fedloom.studies.sweep import Result, best_result
 
 COLORS = {"federated": "#0072B2"}
 BASELINE_COLOR = "#999999"
@@ -28,7 +28,11 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "–": "--",
+    "≈": r"$\approx$",
 }
+
+TIED = "≈"
+LEGEND = f"In brackets: 95% intervals over rows of the mean over seeds. {TIED}: not told apart from the best federated on the same rows."
 
 HELD_OUT = "Sweep (mean ± standard deviation over seeds; bold: best federated)"
 
@@ -36,6 +40,7 @@ HELD_OUT = "Sweep (mean ± standard deviation over seeds; bold: best federated)"
 def sweep_table(results: Sequence[Result], measures: Sequence[Measure], title: str = HELD_OUT) -> Table:
     """A row per group of repetitions: mean and spread of each of `measures`; the best is bold."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.caption, table.caption_justify = _legend(results, measures) or None, "left"
     columns = _columns(results, measures)
     for column, cells in columns:
         table.add_column(Text(column), justify="left" if cells and not cells[0][1] else "right", overflow="fold")
@@ -50,14 +55,16 @@ def sweep_markdown(results: Sequence[Result], measures: Sequence[Measure]) -> st
     lines = ["| " + " | ".join(name for name, _ in columns) + " |", "|" + "---|" * len(columns)]
     for row in zip(*(cells for _, cells in columns), strict=True):
         lines.append("| " + " | ".join(f"**{text}**" if style == "best" else text for text, style in row) + " |")
-    return "\n".join(lines) + "\n"
+    legend = _legend(results, measures)
+    return "\n".join([*lines, *(["", legend] if legend else [])]) + "\n"
 
 
 def sweep_latex(results: Sequence[Result], measures: Sequence[Measure], title: str = HELD_OUT) -> str:
     """The same table in LaTeX, for the package booktabs, with `title` as its caption."""
     columns = _columns(results, measures)
+    caption = _escaped(". ".join(filter(None, [title, _legend(results, measures)])))
     places = "".join("l" if cells and not cells[0][1] else "r" for _, cells in columns)
-    begin = [r"\begin{table}", r"\centering", rf"\caption{{{_escaped(title)}}}", rf"\begin{{tabular}}{{{places}}}"]
+    begin = [r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{{places}}}"]
     lines = [*begin, r"\toprule", " & ".join(_escaped(name) for name, _ in columns) + r" \\", r"\midrule"]
     for row in zip(*(cells for _, cells in columns), strict=True):
         cells = [rf"\textbf{{{_escaped(text)}}}" if style == "best" else _escaped(text) for text, style in row]
@@ -76,17 +83,19 @@ def further_tables(results: Sequence[Result], groups: Mapping[str, Sequence[Meas
 
 
 def sweep_csv(results: Sequence[Result], measures: Sequence[Measure]) -> str:
-    """A line for each result and measure that it has a value of: system, keys of the grid, measure, unit, mean, spread and runs."""
+    """A line for each result and measure that it has a value of: system, keys of the grid, measure, unit, mean, spread and runs; of
+    suites also the ends of the interval, and whether it is told apart from the best federated result."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     keys = list(dict(results[0].group if results else ()))
-    writer.writerow(["system", *keys, "measure", "unit", "mean", "spread", "runs"])
+    writer.writerow(["system", *keys, "measure", "unit", "mean", "spread", "runs", "low", "high", "beside_best"])
     for result in results:
         own = [dict(result.group).get(key, "") for key in keys]
         for measure in measures:
             if (mean := result.mean.get(measure.name)) is not None:
                 spread = result.spread.get(measure.name)
-                writer.writerow([result.system, *own, measure.name, measure.unit, mean, "" if spread is None else spread, result.runs])
+                found = [mean, spread, result.runs, *_trusted(result, results, measure)]
+                writer.writerow([result.system, *own, measure.name, measure.unit, *found])
     return text.getvalue()
 
 
@@ -136,6 +145,20 @@ def write_sweep(
     return table, values, picture
 
 
+def _trusted(result: Result, results: Sequence[Result], measure: Measure) -> tuple[float | None, float | None, str]:
+    """The ends of the interval, and what stands beside the best; nothing of a measure whose rows are not known."""
+    interval = result.intervals.get(measure.name)
+    if interval is None:
+        return None, None, ""
+    told = {True: "told apart", False: "not told apart", None: ""}[result.apart.get(measure.name)]
+    return interval.low, interval.high, "best" if _is_best(result, results, measure) else told
+
+
+def _legend(results: Sequence[Result], measures: Sequence[Measure]) -> str:
+    """What brackets and signs are; empty where no measure has an interval."""
+    return LEGEND if any(measure.name in result.intervals for result in results for measure in measures) else ""
+
+
 def _with_any(results: Sequence[Result], measures: Sequence[Measure]) -> list[Result]:
     """The results with a value of any of `measures`."""
     return [result for result in results if any(measure.name in result.mean for measure in measures)]
@@ -150,7 +173,7 @@ def _columns(results: Sequence[Result], measures: Sequence[Measure]) -> list[tup
     for key in dict(results[0].group if results else ()):
         columns.append((key, [(dict(result.group).get(key, "–"), "") for result in results]))
     for measure in measures:
-        texts = [_with_spread(result.mean.get(measure.name), result.spread.get(measure.name), measure) for result in results]
+        texts = [_shown(result, measure) for result in results]
         styles = ["best" if _is_best(result, results, measure) else "number" for result in results]
         columns.append((with_unit(measure), list(zip(texts, styles, strict=True))))
     columns.append(("runs", [(str(result.runs), "number") for result in results]))
@@ -158,9 +181,8 @@ def _columns(results: Sequence[Result], measures: Sequence[Measure]) -> list[tup
 
 
 def _is_best(result: Result, results: Sequence[Result], measure: Measure) -> bool:
-    rivals = [other for other in results if other.system == "federated" and other.conditions == result.conditions]
-    best = measure.best(other.mean.get(measure.name) for other in rivals)
-    return result.system == "federated" and best is not None and result.mean.get(measure.name) == best
+    best = best_result(results, result, measure)
+    return result.system == "federated" and best is not None and result.mean.get(measure.name) == best.mean[measure.name]
 
 
 def _name(result: Result) -> str:
@@ -169,5 +191,8 @@ def _name(result: Result) -> str:
     return ", ".join(values if result.system == "federated" else [TITLES.get(result.system, result.system), *values]) or "all"
 
 
-def _with_spread(mean: float | None, spread: float | None, measure: Measure) -> str:
-    return measure.shown(mean) + ("" if spread is None or mean is None else f" ± {measure.shown(spread)}")
+def _shown(result: Result, measure: Measure) -> str:
+    """Mean, spread over seeds and interval over rows, as far as they are there, and the sign of what is not told apart from the best."""
+    mean, spread = result.mean.get(measure.name), result.spread.get(measure.name)
+    text = measure.shown(mean) + ("" if spread is None or mean is None else f" ± {measure.shown(spread)}")
+    return text + ends(measure, result.intervals.get(measure.name)) + (f" {TIED}" if result.apart.get(measure.name) is False else "")
