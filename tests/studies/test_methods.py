@@ -101,28 +101,43 @@ def test_a_recipe_that_is_not_there_is_named_with_one_method_and_one_seed(tmp_pa
         plan_methods("tiny", ["fedavg"], [7, 7], [], tmp_path)
 
 
+SFT = {
+    "base": ("meta-llama/Llama-2-7b-hf", "int8"), "lora": (16, 32, 0.05), "task": "sft", "batch": (4, 4), "rates": (2e-5, 1e-6),
+    "passes": None, "template": "alpaca",
+}  # fmt: skip
 PUBLISHED = {
-    "fed_aya": (4, 200, 10, 1024),
-    "fed_chatbot_it": (10, 100, 5, 1024),
-    "fed_wildchat": (5, 100, 10, 2048),
-}
+    "fed_aya": {**SFT, "drawn": (4, 200), "steps": 10, "length": 1024},
+    "fed_chatbot_it": {**SFT, "drawn": (10, 100), "steps": 5, "length": 1024},
+    "fed_wildchat": {**SFT, "drawn": (3, 100), "steps": 10, "length": 2048, "template": "vicuna"},  # several turns, 50 users
+    "fed_chatbot_pa": {
+        **SFT, "lora": (8, 16, 0.05), "task": "dpo", "batch": (8, 1), "rates": (1e-4, 1e-5), "passes": 3, "drawn": (10, 200), "length": 512,
+    },
+}  # fmt: skip
+"""The table of FedLLM-Bench, and what its released code has beside it."""
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_presets_have_the_published_settings(name):
     recipe = load_recipe(name)
-    task = recipe.task.settings
-    assert (recipe.federation.per_round, recipe.federation.rounds, task["steps"], recipe.data.max_length) == PUBLISHED[name]
-    assert (task["batch_size"], task["accumulation"], task["learning_rate"]) == (4, 4, 2e-5)
-    assert (recipe.model.adapter.rank, recipe.model.adapter.alpha) == (16, 32)
+    task, adapter, published = recipe.task.settings, recipe.model.adapter, PUBLISHED[name]
+    assert (recipe.model.id, recipe.model.quantization) == published["base"]
+    assert (adapter.rank, adapter.alpha, adapter.dropout) == published["lora"]
+    assert adapter.targets == ["q_proj", "v_proj"]
+    assert recipe.task.kind == published["task"]
+    assert (task["batch_size"], task["accumulation"]) == published["batch"]
+    assert (task["learning_rate"], task["min_learning_rate"]) == published["rates"]
+    assert (task["schedule"], task["weight_decay"], task["max_grad_norm"]) == ("cosine_over_rounds", 0.0, 1.0)
+    assert task["passes"] == published["passes"]
+    assert published.get("steps") in (None, task["steps"])
+    assert (recipe.federation.per_round, recipe.federation.rounds) == published["drawn"]
+    assert (recipe.federation.clients, recipe.data.partition.kind) == (None, "by_source")  # every user
+    assert (recipe.data.template, recipe.data.max_length) == (published["template"], published["length"])
+    assert (recipe.algorithm.settings["variant"], recipe.algorithm.settings["aggregate"]) == ("paper_code", "average_factors")
 
 
-def test_the_preference_preset_takes_three_passes_over_each_users_rows():
-    recipe = load_recipe("fed_chatbot_pa")
-    task = recipe.task.settings
-    assert (recipe.federation.per_round, recipe.federation.rounds, recipe.data.max_length) == (10, 200, 512)
-    assert (task["passes"], task["batch_size"], task["accumulation"], task["learning_rate"]) == (3, 8, 1, 1e-4)
-    assert (recipe.model.adapter.rank, recipe.model.adapter.alpha) == (8, 16)
+def test_the_preference_preset_has_the_published_loss():
+    task = load_recipe("fed_chatbot_pa").task.settings
+    assert (task["beta"], task["max_prompt_length"]) == (0.1, 128)
 
 
 def test_every_federation_has_a_published_preset_and_a_small_one():
