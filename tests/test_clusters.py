@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import fedloom
-from fedloom.clusters import ByField, ByText
+from fedloom.clusters import ByField, ByText, _grouped
 from fedloom.data.clients import ClientData
 from fedloom.data.records import Conversation, Provenance, Turn
 from fedloom.errors import RecipeError
@@ -33,6 +34,13 @@ def test_clients_with_like_texts_belong_together():
     assert len(set(ByText(count=4).clusters(clients).values())) == 4
     with pytest.raises(RecipeError, match=r"evaluate\.clusters\.count is 5, but there are 4 clients"):
         ByText(count=5).check(clients)
+
+
+def test_clusters_are_joined_by_their_average_distance():
+    """Degrees 0, 19, 40, 59.5 and 85: by the nearest pair the first four are a chain, since 25.5 to the last is the widest gap. On average
+    the last is nearer to 40 and 59.5 (1 - cosine: 0.195) than 0 and 19 are (0.258)."""
+    angles = np.radians([0, 19, 40, 59.5, 85])
+    assert _grouped(np.stack([np.cos(angles), np.sin(angles)], axis=1), 2) == [0, 0, 1, 1, 1]
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,22 @@ def test_wildchat_gives_single_turns_or_whole_conversations(tmp_path):
     assert sheet.left_out == out_of_order | {"rows with one turn alone": 1}
 
 
+@pytest.mark.parametrize(
+    ("name", "least", "row", "settings"),
+    [
+        ("fed-aya", 100, lambda user: aya(user)[0], {}),
+        ("fed-chatbot-it", 10, lambda user: battle(user, "model_a"), {}),
+        ("fed-chatbot-pa", 5, lambda user: battle(user, "model_a"), {}),
+        ("fed-wildchat", 100, lambda user: chat(user, "hi", "hello"), {}),
+        ("fed-wildchat", 50, lambda user: chat(user, "a", "b", "c", "d"), {"multi_turn": True}),
+    ],
+)
+def test_a_client_with_the_least_rows_of_its_federation_is_kept_and_one_with_a_row_fewer_is_not(tmp_path, name, least, row, settings):
+    found, sheet = built(tmp_path, name, [row("kept")] * least + [row("left")] * (least - 1), min_rows=None, **settings)
+    assert [len(rows) for rows in found.values()] == [least]
+    assert sheet.left_out == {f"rows of clients with fewer than {least} rows": least - 1}
+
+
 def test_parquet_lines_and_lists_give_the_same_bytes_in_one_file_or_in_several(tmp_path):
     rows = shuffled(*(aya(f"u{user:02}", count=3 + user % 4) for user in range(9)))
     hashes = set()

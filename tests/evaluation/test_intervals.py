@@ -32,6 +32,12 @@ def test_the_interval_is_the_percentile_interval_of_scipy():
     assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.012)
 
 
+def test_the_interval_leaves_two_and_a_half_per_cent_out_at_each_end():
+    """Of three rows with two right a draw has none right with 1/27 = 3.7%: more than 2.5%, and less than the 5% of an interval of 90%."""
+    (found,) = bootstrap(shares([1.0, 1.0, 0.0]), 3).values()
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
 def test_draws_of_rows_that_are_all_alike_know_no_spread():
     (found,) = bootstrap(shares([1.0] * 20), 20).values()
     assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
