@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,21 @@ PATIENCE = 120
 def fedloom(*words: object, cwd: Path, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """The command with `words`, run in `cwd`; `typed` is its standard input. It starts warm, see `warm_start.py`."""
     with tempfile.TemporaryDirectory() as folder:
-        streams = {name: Path(folder, name) for name in ("typed", "out", "err")}
-        for name, stream in streams.items():
-            stream.write_text(typed if name == "typed" else "", "utf-8")
-        command = {"words": [*map(str, words)], "cwd": str(cwd), "environment": _environment(environment)}
-        code = _ask(_warm_process(), json.dumps(command | {name: str(stream) for name, stream in streams.items()}))
+        streams = _streams(folder, typed)
+        code = _ask(_warm_process(), _command(words, cwd, environment, streams))
         return subprocess.CompletedProcess(words, code, streams["out"].read_text("utf-8"), streams["err"].read_text("utf-8"))
+
+
+def _streams(folder: str, typed: str = "") -> dict[str, Path]:
+    streams = {name: Path(folder, name) for name in ("typed", "out", "err")}
+    for name, stream in streams.items():
+        stream.write_text(typed if name == "typed" else "", "utf-8")
+    return streams
+
+
+def _command(words: tuple[object, ...], cwd: Path, environment: dict[str, str], streams: dict[str, Path], **more: object) -> str:
+    command = {"words": [*map(str, words)], "cwd": str(cwd), "environment": _environment(environment)}
+    return json.dumps(command | {name: str(stream) for name, stream in streams.items()} | more)
 
 
 @functools.cache
@@ -45,7 +55,7 @@ def _warm_process() -> subprocess.Popen[str]:
 
 
 def _ask(warm: subprocess.Popen[str], command: str) -> int:
-    """The exit code of the command; a command that takes too long is ended."""
+    """What the process answers: an exit code, or a process number. A command that takes too long is ended."""
     assert warm.stdin is not None
     assert warm.stdout is not None
     warm.stdin.write(command + "\n")
@@ -57,35 +67,53 @@ def _ask(warm: subprocess.Popen[str], command: str) -> int:
     return int(warm.stdout.readline())
 
 
+@dataclass
+class Running:
+    """A command that runs, with the parts of `subprocess.Popen` that tests need."""
+
+    pid: int
+    streams: dict[str, Path]
+    code: Path
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None and self.code.exists():
+            self.returncode = int(self.code.read_text())
+        return self.returncode
+
+    def send_signal(self, how: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, how)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = PATIENCE) -> tuple[str, str]:
+        """Standard output and error when it has ended."""
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            assert time.monotonic() < end, f"no end after {timeout:.0f} s: {self.streams['err'].read_text('utf-8')}"
+            time.sleep(0.002)
+        return self.streams["out"].read_text("utf-8"), self.streams["err"].read_text("utf-8")
+
+
 @contextmanager
-def started(*words: object, cwd: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """The command, running. On two cores, so that workers get one thread each on every machine.
-
-    It takes Ctrl-C as in a terminal, even where these tests were started in the background, whose programs ignore it.
-    """
-    cores = sorted(os.sched_getaffinity(0))[:2]
-
-    def prepare() -> None:
-        os.sched_setaffinity(0, cores)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    process = subprocess.Popen(
-        _command(words),
-        cwd=cwd,
-        env=_environment(environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=prepare,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def started(*words: object, cwd: Path, **environment: str) -> Iterator[Running]:
+    """The command, running: it starts warm, and takes Ctrl-C as in a terminal. On two cores, so that workers get one thread each on every
+    machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        streams, code = _streams(folder), Path(folder, "code")
+        cores = sorted(os.sched_getaffinity(0))[:2]
+        command = _command(words, cwd, environment, streams, code=str(code), cores=cores)
+        process = Running(_ask(_warm_process(), command), streams, code)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
 
-def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_for(happened: Callable[[], bool], process: Running) -> None:
     """Return as soon as `happened()`; fails when the process ends before it."""
     end = time.monotonic() + PATIENCE
     while not happened():
@@ -94,7 +122,7 @@ def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> No
         time.sleep(0.002)
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def workers_of(process: Running) -> list[psutil.Process]:
     return [child for child in psutil.Process(process.pid).children(recursive=True) if "worker" in _command_line(child)]
 
 
@@ -123,10 +151,6 @@ def error_line(stderr: str) -> str:
     assert "Traceback" not in stderr
     assert [line for line in lines if line.startswith("error:")] == lines[-1:], stderr
     return lines[-1]
-
-
-def _command(words: tuple[object, ...]) -> list[str]:
-    return [sys.executable, "-m", "fedloom", *map(str, words)]
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
