@@ -108,7 +108,7 @@ class Study:
                 recipe["task"] |= {"kind": "classify_text", "labels": list(PASSAGES), "optimizer": "adamw", "learning_rate": 0.02}
                 recipe["evaluate"] |= {"source": str(passages / "measured.jsonl"), "max_rows": None}
                 if step is not None:
-                    recipe["prepare"] = [_fedgc(TEXTS, step | {"total": 300, "prompt": str(passages / "passage.yaml")})]
+                    recipe["prepare"] = [_fedgc(TEXTS, COUNTED | step | {"total": 300, "prompt": str(passages / "passage.yaml")})]
                 run_once(self.out / f"text-{beta}-{name}-{seed}", recipe)
 
     def _run(
@@ -151,7 +151,7 @@ class Study:
 
 
 COUNTED = {"near_copies": 1.0}
-"""The pictures are public: near copies are left out and counted, and no run is refused for them."""
+"""Pictures and passages are public: near copies are left out and counted, and no run is refused for them."""
 TEXTS = {"kind": "transformers", "model": "smollm2-135m-instruct", "max_new_tokens": 64, "temperature": 1.0}
 
 
