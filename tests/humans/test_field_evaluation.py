@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from made_field import write_field
 from made_wardrobe import made_wardrobe
 from typer.testing import CliRunner
 
 from fedloom.cli.app import app
 from fedloom.data.capture_rows import views_of
 from fedloom.data.captures import read_capture
-from fedloom.data.records import PARSING
 from fedloom.errors import DataError
 from fedloom.humans import synthetic
 from fedloom.humans.field_evaluation import Looking, field_errors, field_measures, mean_errors, people_in
@@ -20,9 +20,6 @@ from fedloom.humans.reconstruction import load_field, reconstruct
 from fedloom.humans.refinement import Refining
 from fedloom.humans.synthetic import SyntheticCaptures, make_captures
 from fedloom.humans.truth import read_truth
-from fedloom.models.kinds.field import FIELD_NETWORKS
-from fedloom.models.networks.base import draw_weights
-from fedloom.models.networks.folder import save_network
 from fedloom.streams import numpy_stream
 
 LOOKING = Looking(sources=4, targets=1, voxel=0.03)
@@ -39,12 +36,7 @@ def people(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    net = FIELD_NETWORKS["usr-field-tiny"].empty(len(PARSING))
-    draw_weights(net, 3)
-    net.network, net.labels = "usr-field-tiny", PARSING
-    folder = tmp_path_factory.mktemp("run")
-    save_network(net, folder)
-    return folder
+    return write_field(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from made_field import write_field
 from typer.testing import CliRunner
 
 from fedloom.cli.app import app
 from fedloom.data.capsule_people import capsule_people, capsule_person, signed_distance
 from fedloom.data.capture_rows import views_of
 from fedloom.data.captures import read_capture
-from fedloom.data.records import PARSING
 from fedloom.errors import DataError
 from fedloom.humans.body.packaged import packaged_body
 from fedloom.humans.layering import layered_person
@@ -19,19 +19,12 @@ from fedloom.humans.mesh import LAYERS
 from fedloom.humans.person_files import load_labels, load_person, load_surface, save_person, save_surface
 from fedloom.humans.reconstruction import load_field, reconstruct
 from fedloom.humans.wearing import reposed, reshaped, swapped, wearing
-from fedloom.models.kinds.field import FIELD_NETWORKS
-from fedloom.models.networks.base import draw_weights
-from fedloom.models.networks.folder import save_network
 
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory):
-    net = FIELD_NETWORKS["usr-field-tiny"].empty(len(PARSING))
-    draw_weights(net, 3)
-    net.network, net.labels = "usr-field-tiny", PARSING
     folder = tmp_path_factory.mktemp("run")
-    (folder / "model").mkdir()
-    save_network(net, folder / "model")
+    write_field(folder / "model")
     return folder
 
 

@@ -3,16 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from made_field import untrained_field
 from scipy.ndimage import gaussian_filter1d
 
 from fedloom.data.capsule_people import capsule_people, capsule_person, signed_distance
 from fedloom.data.capture_rows import views_of
 from fedloom.data.captures import read_capture
-from fedloom.data.records import PARSING
 from fedloom.humans.reconstruction import surface_of
 from fedloom.humans.refinement import SMOOTH, Refining, gaussian, on_grid, refine
-from fedloom.models.kinds.field import FIELD_NETWORKS
-from fedloom.models.networks.base import draw_weights
 
 CELL = 0.025
 SHORT = Refining(cell=CELL, steps=5, rays=64, samples=12)
@@ -25,10 +23,8 @@ def views():
 
 @pytest.fixture(scope="module")
 def scene(views):
-    net = FIELD_NETWORKS["usr-field-tiny"].empty(len(PARSING))
-    draw_weights(net, 3)
     with torch.no_grad():
-        return net.eval().requires_grad_(False).scene(views)
+        return untrained_field().scene(views)
 
 
 class Inflated:
