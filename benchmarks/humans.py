@@ -182,10 +182,9 @@ def untrained(field: Any) -> Any:
     """A field like `field` whose surface is the hull."""
     from fedloom.data.records import PARSING
     from fedloom.models.kinds.field import FIELD_NETWORKS
-    from fedloom.models.networks.base import draw_weights
+    from fedloom.models.networks.folder import make_network
 
-    net = FIELD_NETWORKS[field.network].empty(len(PARSING))
-    draw_weights(net, 0)
+    net = make_network(FIELD_NETWORKS, field.network, PARSING, 0, "photographs of people")
     return net.eval().requires_grad_(False)
 
 

@@ -25,6 +25,7 @@ from fedloom.data.capture_rows import Views, views_of
 from fedloom.data.captures import read_capture
 from fedloom.data.records import PARSING
 from fedloom.errors import FedloomError
+from fedloom.evaluation.baselines import baseline_folder
 from fedloom.federation.checkpoint import last_checkpoint
 from fedloom.federation.run_folder import RunFolder
 from fedloom.files import read_json, write_atomic
@@ -32,7 +33,7 @@ from fedloom.humans.field_evaluation import Looking, field_errors, mean_errors, 
 from fedloom.humans.reconstruction import load_field
 from fedloom.humans.synthetic import SyntheticCaptures, make_captures
 from fedloom.models.kinds.field import FIELD_NETWORKS
-from fedloom.models.networks.base import draw_weights
+from fedloom.models.networks.folder import make_network
 from fedloom.models.radiance.field import RadianceField
 from fedloom.privacy.membership import auc, by_chance
 from fedloom.resolve import load_recipe
@@ -129,7 +130,7 @@ def fields(out: Path, system: str, seed: int) -> Iterator[tuple[RadianceField, l
 
 def trained(run: Path, baseline: str) -> RadianceField:
     """The field that a baseline of `run` ended with."""
-    checkpoint = last_checkpoint(RunFolder(run / "baselines" / baseline).checkpoints)
+    checkpoint = last_checkpoint(baseline_folder(RunFolder(run), baseline).checkpoints)
     assert checkpoint is not None, f"{baseline} has been trained"
     field = load_field(run)
     field.load_state_dict(dict(checkpoint.state))
@@ -138,8 +139,7 @@ def trained(run: Path, baseline: str) -> RadianceField:
 
 def untrained() -> RadianceField:
     """A field whose surface is the hull."""
-    net = FIELD_NETWORKS["usr-field"].empty(len(PARSING))
-    draw_weights(net, 0)
+    net = make_network(FIELD_NETWORKS, "usr-field", PARSING, 0, "photographs of people")
     assert isinstance(net, RadianceField)
     return net.eval().requires_grad_(False)
 

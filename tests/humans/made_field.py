@@ -2,14 +2,11 @@
 
 from fedloom.data.records import PARSING
 from fedloom.models.kinds.field import FIELD_NETWORKS
-from fedloom.models.networks.base import draw_weights
-from fedloom.models.networks.folder import save_network
+from fedloom.models.networks.folder import make_network, save_network
 
 
 def untrained_field():
-    net = FIELD_NETWORKS["usr-field-tiny"].empty(len(PARSING))
-    draw_weights(net, 3)
-    net.network, net.labels = "usr-field-tiny", PARSING
+    net = make_network(FIELD_NETWORKS, "usr-field-tiny", PARSING, 3, "photographs of people")
     return net.eval().requires_grad_(False)
 
 
