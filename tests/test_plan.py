@@ -4,6 +4,7 @@ import pytest
 
 import fedloom
 from fedloom.federation.observer import Observer
+from fedloom.federation.run_folder import RunFolder
 from fedloom.files import read_lines
 from fedloom.plan import estimated_seconds, estimated_traffic
 from fedloom.resolve import load_recipe
@@ -57,6 +58,18 @@ def test_the_plan_of_a_run_says_what_it_will_do(tmp_path):
     assert [measure.name for measure in listener.told.measures] == ["exact_match", "loss", "perplexity"]
     assert listener.told.traffic_bytes == 3 * 2 * 4 * run.state.layout.numel
     assert listener.told.seconds > 0
+
+
+def test_the_plan_of_training_in_one_place_counts_every_row_and_step_once(tmp_path):
+    listener = Listens()
+    changes = {"algorithm.name": "centralized", "prepare": [{"kind": "scrub"}], "task.steps": 2, "evaluate.baselines": []}
+    run = fedloom.run("tiny", tmp_path / "run", listener, rounds=1, **changes)
+    lines = dict(listener.told.lines)
+    assert lines["data"] == "tiny-demo: 128 rows to train on, 32 measured, held by 4 clients"
+    assert lines["algorithm"] == "centralized, 1 round of 1 of 1 client, codec fp32"
+    assert listener.told.traffic_bytes == 2 * 4 * run.state.layout.numel
+    kept = RunFolder(run.folder).manifest()["data"]["kept"]
+    assert sum(count for found in kept.values() for count in found.values()) == 128
 
 
 def test_the_plan_counts_steps_by_passes_where_the_task_does(tmp_path):

@@ -7,33 +7,34 @@ from collections.abc import Sequence
 from fedloom.federation.codec import codecs
 from fedloom.federation.observer import Plan
 from fedloom.federation.opening import Opened
+from fedloom.federation.rounds import Federation
 from fedloom.local_run import LocalRun
 from fedloom.privacy.words import promised
 from fedloom.recipe import Recipe
 from fedloom.report.text import counted
-from fedloom.tasks import Task
 
 BACKWARD = 2.0
 """Work of a backward pass to the adapters, in forward passes: one for the activations, and some for the factors."""
 
 
-def make_plan(local: LocalRun, task: Task, opened: Opened) -> Plan:
+def make_plan(local: LocalRun, running: Federation, opened: Opened) -> Plan:
     """Describe the run, and estimate its time from what the first client measured, a forward pass over one batch."""
-    recipe, owners = local.recipe, len(local.sites.owners)
-    federation = recipe.federation
-    drawn = federation.per_round or owners
+    recipe, owners, task = local.recipe, len(local.sites.owners), running.task
+    federation, trainers = recipe.federation, running.engine.clients()
+    drawn = min(federation.per_round or len(trainers), len(trainers))
     numel = local.start.layout.numel
     trained_on = f"{opened.rows('train'):,} rows to train on" if recipe.privacy is None else "rows to train on are not counted"
-    steps = sorted(task.steps_for(int(report.get("train", 0))) for report in opened.prepared.values())
+    steps = sorted(task.steps_for(int(report.get("train", 0))) for report in (opened.prepared[trainer] for trainer in trainers))
     mean_steps = sum(steps) / len(steps)
     trained = f"LoRA rank {recipe.model.adapter.rank}" if recipe.model.adapter else "all weights"
     lacking = f"; {counted(len(local.data.untrainable), 'client')} without a row to train on left out" if local.data.untrainable else ""
-    clients, batch = counted(owners, "client"), counted(task.batch_size * task.accumulation, "row")
+    clients, taking_part = counted(owners, "client"), f"{drawn} of {counted(len(trainers), 'client')}"
+    batch = counted(task.batch_size * task.accumulation, "row")
     lines = (
         ("model", f"{local.bench.id}, {recipe.model.dtype}, {trained} ({numel:,} trained values)"),
         ("data", f"{local.data.origin}: {trained_on}, {opened.rows('held_out'):,} measured, held by {clients}{lacking}"),
         ("task", f"{recipe.task.kind}: {_steps(steps)} of {batch} a client and round"),
-        ("algorithm", f"{recipe.algorithm.name}, {counted(federation.rounds, 'round')} of {drawn} of {clients}, codec {federation.codec}"),
+        ("algorithm", f"{recipe.algorithm.name}, {counted(federation.rounds, 'round')} of {taking_part}, codec {federation.codec}"),
         ("privacy", promised(recipe.privacy)),
         ("workers", f"{local.worker_count} on {local.bench.device}, {counted(local.threads, 'thread')} each"),
     )

@@ -78,7 +78,7 @@ def _four_hooks(recipe: Recipe, folder: RunFolder, observer: Observer) -> None:
         opened = open_federation(federation, timed=True)
         local.bench.lent.clear()
         folder.update_manifest(**described(local, federation.agreed, opened, probes, steps))
-        watchers.plan(make_plan(local, federation.task, opened))
+        watchers.plan(make_plan(local, federation, opened))
         if recipe.evaluate.every and not opened.rows("held_out"):
             watchers.note(nothing_measured(recipe))
         for note in (*source_notes(local.data, recipe), *row_notes([holding_of(name, opened) for name in local.sites.owners])):

@@ -35,18 +35,22 @@ MOST_SAMPLED = 12
 
 @dataclass
 class Opened:
-    """What the server knows of its clients' data: what each says of its rows, and what became of them in the prepare steps."""
+    """What the server knows of its clients' data: what each says of its rows, and what became of them in the prepare steps.
 
+    Sums are over `owners`: further trainers pool rows that are the owners' already.
+    """
+
+    owners: Sequence[str] = ()
     holdings: dict[str, Holding] = field(default_factory=dict)
     prepared: dict[str, Mapping[str, float]] = field(default_factory=dict)
     kept: dict[str, dict[str, int]] = field(default_factory=dict)
-    """provenance -> what happened to rows ("kept", or a reason) -> rows, of all clients together."""
+    """provenance -> what happened to rows ("kept", or a reason) -> rows, of all owners together."""
     batch_seconds: float = 0.0
     """How long a forward pass over one batch takes at the first client."""
 
     def rows(self, name: str) -> int:
-        """The rows of all clients that tell, `name` being train or held_out."""
-        return int(sum(report.get(name, 0) for report in self.prepared.values()))
+        """The rows of all owners that tell, `name` being train or held_out."""
+        return int(sum(self.prepared[owner].get(name, 0) for owner in self.owners))
 
 
 def open_federation(federation: Federation, timed: bool = False) -> Opened:
@@ -57,8 +61,8 @@ def open_federation(federation: Federation, timed: bool = False) -> Opened:
     """
     _check_pooling(federation)
     federation.rewind()
-    opened = Opened()
     owners = list(federation.measured)
+    opened = Opened(owners)
     trainers = [client for client in federation.engine.clients() if client not in federation.measured]
     for clients in filter(None, (owners, trainers)):
         _join(federation, clients, opened)
@@ -138,7 +142,7 @@ def _prepare(federation: Federation, clients: Sequence[str], told: Mapping[str, 
         opened.prepared[client] = federation.prepared[client] = reported
         _record_measures(federation, client, message, worsened)
         opened.batch_seconds = message.report.get("batch_seconds", opened.batch_seconds)
-        if isinstance(message.body, Kept):
+        if isinstance(message.body, Kept) and client in opened.owners:
             for provenance, found in message.body.counts.items():
                 totals = opened.kept.setdefault(provenance, {})
                 for what, count in found.items():
