@@ -9,13 +9,16 @@ from fedloom.data.capture_rows import Views
 from fedloom.errors import DataError
 from fedloom.models.radiance.grid import FAR, DistanceGrid, grid_points
 from fedloom.models.radiance.projection import NEAREST, Seen, looked_up, seen
+from fedloom.models.radiance.rays import joined, rays_through, through_box
 
 COARSE = 40
 """Cells along a side of the cube in which the hull is looked for first."""
-DEPTH_SIDE = 64
+DEPTH_SIDE = 128
 """Pixels along the longer side of a map of depths."""
-CORNERS = tuple((x, y, z) for x in (-0.25, 0.25) for y in (-0.25, 0.25) for z in (-0.25, 0.25))
-"""Places, in cells, around a point of the grid that stand for it in maps of depths: the grid alone would leave pixels empty."""
+TRACED = 12
+"""Steps of sphere tracing until a ray has met the hull."""
+MET = 0.01
+"""How near to the hull, in metres, a ray has then come if it meets it at all."""
 
 
 def hull_distance(views: Views, points: Tensor, where: Seen | None = None) -> Tensor:
@@ -50,17 +53,24 @@ def hull_of(views: Views, cell: float) -> DistanceGrid:
 
 @torch.no_grad()
 def depth_maps(views: Views, hull: DistanceGrid) -> Tensor:
-    """The depth at which each view first meets the hull, to within a cell: (V, 1, h, w) in metres, with `DEPTH_SIDE` pixels along the
-    longer side; where it meets none, a depth beyond all of it."""
-    shell = hull.points()[hull.distances.reshape(-1).abs() < hull.cell]
-    where = seen(views, (shell[:, None] + hull.cell * shell.new_tensor(CORNERS)).reshape(-1, 3))
-    height, width = (max(1, round(side * DEPTH_SIDE / max(views.size))) for side in views.size)
-    cells = ((where.places + 1) / 2 * where.places.new_tensor([width, height])).long()
-    numbers = cells[:, :, 1].clamp(0, height - 1) * width + cells[:, :, 0].clamp(0, width - 1)
-    depths = where.depths.masked_fill(~where.inside, torch.inf)
-    found = depths.new_full((len(views), height * width), torch.inf).scatter_reduce(1, numbers, depths, "amin")
-    beyond = where.depths.amax() + 1
-    return found.nan_to_num(posinf=float(beyond)).reshape(len(views), 1, height, width)
+    """The depth at which each view first meets the hull: (V, 1, h, w) in metres, with `DEPTH_SIDE` pixels along the longer side; where it
+    meets none, a depth beyond all of it. By sphere tracing (Hart 1996): each step goes as far as the hull is away."""
+    height, width = shape = [max(1, round(side * DEPTH_SIDE / max(views.size))) for side in views.size]
+    rows, columns = (side * (torch.arange(count) + 0.5) / count - 0.5 for side, count in zip(views.size, shape, strict=True))
+    pixels = torch.cartesian_prod(rows, columns).flip(1).to(views.K)
+    places = 2 * (pixels + 0.5) / pixels.new_tensor(views.size[::-1]) - 1
+    shown = looked_up(views.silhouettes[:, None], places.expand(len(views), -1, -1))[:, :, 0] < max(views.size) / DEPTH_SIDE
+    rays = joined([rays_through(views, view, pixels[own]) for view, own in enumerate(shown)])
+    along = through_box(hull, rays)[0]
+    for _ in range(TRACED):
+        along = along + hull.at(rays.origins + along[:, None] * rays.directions)
+    points = rays.origins + along[:, None] * rays.directions
+    numbers = shown.nonzero()[:, 0]
+    depths = ((points - rays.origins) * views.R[numbers, 2]).sum(dim=1)
+    beyond = seen(views, torch.stack([hull.origin, hull.top])).depths.amax() + 1
+    found = beyond.expand(shown.shape).clone()
+    found[shown] = torch.where(hull.at(points).abs() < MET, depths, beyond)
+    return found.reshape(len(views), 1, height, width)
 
 
 def _ball(views: Views) -> tuple[Tensor, Tensor]:

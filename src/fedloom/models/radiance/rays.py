@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,13 +29,18 @@ class Rays:
 
 
 def rays_through(views: Views, view: int, pixels: Tensor) -> Rays:
-    """The rays of one view through the centres of `pixels` int64 (N, 2), column and row."""
+    """The rays of one view through the centres of `pixels` (N, 2), column and row; those between pixels have fractions."""
     (fx, skew, cx), (_, fy, cy), _ = views.K[view].tolist()
     y = (pixels[:, 1] + 0.5 - cy) / fy
     x = (pixels[:, 0] + 0.5 - cx - skew * y) / fx
     directions = torch.stack([x, y, torch.ones_like(x)], dim=1) @ views.R[view]
     directions = directions / directions.norm(dim=1, keepdim=True)
     return Rays(views.centres[view].expand(len(pixels), -1), directions)
+
+
+def joined(parts: Sequence[Rays]) -> Rays:
+    """The rays of all `parts`, in their order."""
+    return Rays(torch.cat([part.origins for part in parts]), torch.cat([part.directions for part in parts]))
 
 
 @torch.no_grad()
@@ -45,7 +51,7 @@ def sampled_depths(near: Band, rays: Rays, samples: int, even: bool = False) -> 
     Every ray has its samples over all such places, also where it passes an arm before the trunk. They are drawn from torch's global stream,
     one in each of `samples` equal parts; `even`: the middles of the parts. A ray that misses the band has them anywhere.
     """
-    first, last = _through_box(near.grid, rays)
+    first, last = through_box(near.grid, rays)
     edges = torch.linspace(0, 1, BINS + 1, device=first.device)
     starts = first[:, None] + (last - first)[:, None] * edges
     middles = (starts[:, 1:] + starts[:, :-1]) / 2
@@ -62,7 +68,7 @@ def sampled_depths(near: Band, rays: Rays, samples: int, even: bool = False) -> 
     return starts.gather(1, bins) + (places - before) / width * ((last - first) / BINS)[:, None]
 
 
-def _through_box(grid: DistanceGrid, rays: Rays) -> tuple[Tensor, Tensor]:
+def through_box(grid: DistanceGrid, rays: Rays) -> tuple[Tensor, Tensor]:
     """Depths (N,) at which rays enter the grid and leave it; of a ray that misses it, a short way anywhere."""
     slopes = 1 / torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
     first, second = (grid.origin - rays.origins) * slopes, (grid.top - rays.origins) * slopes
