@@ -6,24 +6,26 @@ import torch
 from capsule_people import HAIR, LOWER, SHOES, UPPER, clothes, looking_at, parsing_of, person_mesh, ring, with_wrong_pixels
 
 from fedloom.humans.boundary import (
+    ROUGHNESS,
     Loop,
+    boundary_term,
     fine_tuned,
     laplacian_term,
     loops_of,
-    rim_term,
     scores,
-    silhouette_term,
     smoothed,
     snapped,
     taubin,
 )
 from fedloom.humans.cutting import Layered, boundary_length, cut
-from fedloom.humans.mesh import LAYERS, Mesh
+from fedloom.humans.mesh import LAYERS, Mesh, unit
+from fedloom.humans.nearest import nearest
 from fedloom.humans.separation import Parsed, separate
-from fedloom.humans.silhouettes import silhouettes
 
 PLANES = {(UPPER, LOWER): 0.98, (LOWER, SHOES): 0.16}
 """The heights of two of the boundaries of the person's clothes."""
+
+OCTAHEDRON = np.array([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4], [1, 0, 5], [2, 1, 5], [3, 2, 5], [0, 3, 5]])
 
 
 def off(layered):
@@ -134,28 +136,28 @@ def test_the_laplacian_term_is_the_square_of_the_bend():
     assert points.grad[0].tolist() == pytest.approx([-0.5, -0.5, 0])
 
 
-def test_the_silhouette_term_draws_points_into_the_silhouettes():
-    cameras = [looking_at((0, 0, 0), position, 100, (40, 40)) for position in ((0, -2, 0), (2, 0, 0))]
-    mask = np.zeros((40, 40), dtype=bool)
-    mask[10:30, 10:30] = True
-    hull = silhouettes(cameras, [mask, mask])
-    points = torch.tensor([[0.25, 0.0, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
-    term = silhouette_term(points, hull)
-    assert term.item() == pytest.approx(0.05**2 / 2, rel=1e-3)
-    term.backward()
-    assert points.grad[0, 0] > 0
-    assert points.grad[1].tolist() == [0, 0, 0]
+class Ball:
+    """A person whose surface is a ball around the origin."""
+
+    def __init__(self, radius):
+        self.radius = radius
+
+    def sdf(self, points):
+        return points.norm(dim=1) - self.radius
 
 
-def test_the_rim_term_draws_what_is_seen_edge_on_to_the_edge():
-    cameras = [looking_at((0, 0, 0), position, 100, (40, 40)) for position in ((0, -2, 0), (2, 0, 0))]
-    mask = np.zeros((40, 40), dtype=bool)
-    mask[10:30, 10:30] = True
-    hull = silhouettes(cameras, [mask, mask])
-    points = torch.tensor([[0.17, 0.0, 0.0], [0.0, -0.17, 0.0]], requires_grad=True)  # 3 cm inside of the edge of the one or the other view
-    normals = torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-    term = rim_term(points, normals, hull)
-    assert term.item() == pytest.approx(0.03**2, rel=0.1)
+def test_boundaries_are_asked_for_where_the_persons_surface_has_them():
+    """A pentagon on the equator, on a mesh larger than the person; of a loop of three points nothing is asked."""
+    mesh = Mesh(np.array([[0.5, 0, 0], [0, 0.5, 0], [-0.5, 0, 0], [0, -0.5, 0], [0, 0, 0.5], [0, 0, -0.5]]), OCTAHEDRON)
+    turns = 2 * np.pi * np.arange(5) / 5
+    corners = 0.35 * np.stack([np.cos(turns), np.sin(turns), 0 * turns], axis=1)
+    pentagon = Loop(UPPER, corners, np.full(5, LOWER))
+    asked = boundary_term(mesh, [pentagon, Loop(UPPER, corners[:3], np.full(3, LOWER))])
+    radius = torch.tensor(0.2, requires_grad=True)
+    term = asked(Ball(radius))
+    normals = unit(mesh.face_normals[nearest(mesh, corners).faces])
+    moved = torch.from_numpy(corners - (0.35 - 0.2) * normals)
+    assert term.item() == pytest.approx(ROUGHNESS * laplacian_term(moved, [np.arange(5)]).item(), rel=1e-5)
     term.backward()
-    assert points.grad[0, 0] < 0
-    assert points.grad[1, 1] > 0
+    assert radius.grad.item() == pytest.approx((asked(Ball(0.21)) - asked(Ball(0.19))).item() / 0.02, rel=1e-3)
+    assert boundary_term(mesh, [])(Ball(radius)).item() == 0

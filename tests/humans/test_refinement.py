@@ -9,6 +9,8 @@ from scipy.ndimage import gaussian_filter1d
 from fedloom.data.capsule_people import capsule_people, capsule_person, signed_distance
 from fedloom.data.capture_rows import views_of
 from fedloom.data.captures import read_capture
+from fedloom.humans.boundary import boundary_term, loops_of
+from fedloom.humans.cutting import cut
 from fedloom.humans.reconstruction import surface_of
 from fedloom.humans.refinement import SMOOTH, Refining, gaussian, on_grid, refine
 
@@ -65,6 +67,16 @@ def test_the_same_seed_gives_the_same_person_and_leaves_the_global_stream_alone(
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_what_is_asked_further_is_trained_on_too(scene, views):
+    """A field's steps make the boundary between the upper and the lower half of the person smoother than steps without it."""
+    mesh = surface_of(on_grid(scene, CELL).person(), CELL)
+    loops = loops_of(cut(mesh, np.eye(5)[np.where(mesh.vertices[:, 2] > 0.9, 2, 3)]))
+    term = boundary_term(mesh, loops)
+    settings = Refining(cell=CELL, steps=25, rays=128, samples=16)
+    without, smooth = (term(refine(on_grid(scene, CELL), views, settings, further=asked)).item() for asked in (None, term))
+    assert smooth < 0.9 * without
 
 
 def test_progress_is_told(scene, views):

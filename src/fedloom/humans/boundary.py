@@ -1,12 +1,12 @@
 """Fine-tuning the boundaries of garments: smooth loops on the surface, drawn to where the photographs have the edges of their labels.
 
-USR (arXiv 2302.10518) names a geometry fine-tune module; this is one after its description. The terms at the end can be added to the
-loss of a field.
+USR (arXiv 2302.10518) names a geometry fine-tune module; this is one after its description. `fine_tuned` leaves the surface as it is;
+`boundary_term` is for steps of a field, which move it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,9 +18,9 @@ from fedloom.humans.extra import library
 from fedloom.humans.mesh import LAYERS, Mesh, unit
 from fedloom.humans.nearest import nearest
 from fedloom.humans.separation import Parsed, Separated, hard_labels, without_islands
-from fedloom.humans.silhouettes import Silhouettes
 from fedloom.humans.topology import boundary_loops, edges_of
 from fedloom.humans.visibility import Scene
+from fedloom.models.radiance.person import Person
 
 SHRINK, GROW = 0.5, -0.53
 """lambda and mu of Taubin's smoothing."""
@@ -43,8 +43,8 @@ SHORTEST = 5
 STEP = 1e-4
 """Metres of the differences that say how fast a point moves in a picture."""
 
-RIM = 0.1
-"""The cosine between normal and view up to which, about, a point is seen edge-on."""
+ROUGHNESS = 1000.0
+"""What a square metre of the boundaries' mean square bend counts for in steps of a field."""
 
 AROUND = 4
 """So many edges' lengths from a loop, vertices are given a distance to it."""
@@ -139,20 +139,18 @@ def laplacian_term(points: Tensor, chains: Sequence[np.ndarray]) -> Tensor:
     return torch.cat(bends).square().sum(dim=1).mean()
 
 
-def silhouette_term(points: Tensor, hull: Silhouettes) -> Tensor:
-    """The mean square, in square metres, of how far `points` (n, 3) of a surface are outside of the visual hull. Differentiable."""
-    return hull.hull(points).clamp(min=0).square().mean()
+def boundary_term(mesh: Mesh, loops: Sequence[Loop]) -> Callable[[Person], Tensor]:
+    """What makes boundaries smooth in steps of a field, beside the loss of the task radiance: `further` of `refinement.refine`.
 
-
-def rim_term(points: Tensor, normals: Tensor, hull: Silhouettes) -> Tensor:
-    """The mean square, in square metres, of the distance to the silhouettes' edges of what of a surface should lie on them: `points` (n, 3)
-    of each view, weighed by exp(-cos^2 / (2 RIM^2)) of the angle between their unit `normals` and the view. Only meant for points that
-    nothing hides beside the rim: in each view those within 2 `LONGEST` of the edge. Differentiable."""
-    distances = hull.by_view(points)
-    centres = -torch.einsum("vij,vi->vj", hull.R, hull.t)
-    towards = torch.nn.functional.normalize(centres[:, None] - points, dim=-1)
-    weights = torch.exp(-(towards * normals).sum(dim=-1).square() / (2 * RIM**2)) * (distances.abs() < 2 * LONGEST)
-    return (weights * torch.where(weights > 0, distances, torch.zeros_like(distances)).square()).sum() / weights.sum().clamp(min=1e-9)
+    `ROUGHNESS` times the `laplacian_term` of the points of `loops`, on `mesh`, where a person's surface has them: p - sdf(p) n with the
+    normal n.
+    """
+    kept = [loop.points for loop in loops if len(loop.points) >= SHORTEST]
+    points = np.concatenate([np.zeros((0, 3)), *kept])
+    chains = np.split(np.arange(len(points)), np.cumsum([len(own) for own in kept])[:-1]) if kept else []
+    normals = unit(mesh.face_normals[nearest(mesh, points).faces]) if kept else points
+    start, along = (torch.from_numpy(values.astype(np.float32)) for values in (points, normals))
+    return lambda person: ROUGHNESS * laplacian_term(start - person.sdf(start)[:, None] * along, chains)
 
 
 def _labels_across(faces: np.ndarray, labels: np.ndarray) -> dict[tuple[int, int], int]:

@@ -20,7 +20,7 @@ from torch.nn.functional import embedding_bag
 from fedloom.data.capture_rows import Views
 from fedloom.models.radiance.field import Scene
 from fedloom.models.radiance.grid import DistanceGrid, grid_points
-from fedloom.models.radiance.person import Band
+from fedloom.models.radiance.person import Band, Person
 from fedloom.streams import stream_seed
 from fedloom.tasks.radiance import view_loss
 
@@ -149,9 +149,15 @@ def on_grid(scene: Scene, cell: float) -> Refined:
 
 
 def refine(
-    refined: Refined, views: Views, settings: Refining, seed: int = 0, progress: Callable[[int, int], None] = lambda done, total: None
+    refined: Refined,
+    views: Views,
+    settings: Refining,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    further: Callable[[Person], Tensor] | None = None,
 ) -> FittedPerson:
-    """The person of `refined` fitted to `views`, in place: `settings.steps` steps of Adam on the loss of the task radiance, one view each.
+    """The person of `refined` fitted to `views`, in place: `settings.steps` steps of Adam on the loss of the task radiance, one view each,
+    and on what `further` asks of the person.
 
     The same seed gives the same person on the same machine. `progress` is told the steps that are done, and all.
     """
@@ -167,7 +173,9 @@ def refine(
         for step in range(settings.steps):
             target = int(torch.randint(len(views), (1,)))
             optimizer.zero_grad()
-            view_loss(refined.person(), views, target, settings.rays, settings.samples).backward()
+            person = refined.person()
+            loss = view_loss(person, views, target, settings.rays, settings.samples)
+            (loss if further is None else loss + further(person)).backward()
             optimizer.step()
             schedule.step()
             progress(step + 1, settings.steps)
