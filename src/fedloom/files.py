@@ -107,6 +107,12 @@ def write_atomic(path: Path, content: bytes | str, private: bool = False) -> Non
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def private_folder(path: Path) -> None:
+    """Make the folder `path`, for its owner alone; one that is there stays as it is."""
+    with disk_errors_named(path):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write that takes the place of `path`, and of what was there, when all of it has been written."""

@@ -168,7 +168,13 @@ def test_the_numbers_of_a_camera_of_colmap_depend_on_its_model(tmp_path, line, f
             r"cameras\.txt:2: the camera model 'FULL_OPENCV' is not read; expected one of SIMPLE",
         ),
         ("1 THIN_PRISM_FISHEYE 8 6 1", "", r"cameras\.txt:2: the camera model 'THIN_PRISM_FISHEYE' is not read"),
-        ("1 PINHOLE 8 6 500 510 4", "", r"cameras\.txt:2: should have 6 finite numbers there, and 5 were found"),
+        ("1 PINHOLE 8 6 500 510 4", "", r"cameras\.txt:2: should have finite numbers width, height, fx, fy, cx, cy; got '8 6 500 510 4'"),
+        ("", "1 1 0 0 0 0 0 2 1 a.png\n", r"cameras\.txt: holds no cameras"),
+        (
+            "1 PINHOLE 8 6 500 510 4 3",
+            "1 1 0 0 0 0 0 2 1 a.png\n2 1 0 0 0 0 0 2 1 a.png\n",
+            r"images\.txt:3: should be the points of the image before it .*, or an empty line",
+        ),
         ("1 PINHOLE 8 6 500 510 4 3", "", r"images\.txt: holds no images"),
         ("1 PINHOLE 8 6 500 510 4 3", "1 1 0 0 0 0 0 2 9 a.png\n", r"images\.txt:2: should end in the number of a camera of cameras\.txt"),
         ("1 PINHOLE 8 6 500 510 4 3", "1 0 0 0 0 0 0 2 1 a.png\n", r"images\.txt:2: the quaternion is 0 and no rotation"),
@@ -181,6 +187,14 @@ def test_what_is_wrong_in_a_model_of_colmap_is_one_line_with_its_number(tmp_path
     with pytest.raises(DataError, match=problem) as caught:
         read_person(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kept", "lacking"), [("images.txt", "cameras.txt"), ("cameras.txt", "images.txt")])
+def test_half_of_a_model_of_colmap_names_the_other_half(tmp_path, kept, lacking):
+    colmap(tmp_path, "1 PINHOLE 8 6 500 510 4 3", "1 1 0 0 0 0 0 2 1 a.png\n", place="")
+    (tmp_path / lacking).unlink()
+    with pytest.raises(DataError, match=f"has {kept} and no {lacking}; a model of COLMAP has both"):
+        read_person(tmp_path)
 
 
 def test_a_binary_model_of_colmap_names_the_command_that_makes_it_text(tmp_path):
@@ -206,6 +220,13 @@ def test_calibrations_of_easymocap_are_two_files_and_a_picture_per_camera(tmp_pa
     assert (camera.width, camera.height) == (8, 6)
 
 
+def test_intrinsics_of_easymocap_without_extrinsics_name_the_file_that_is_not_there(tmp_path):
+    (tmp_path / "intri.yml").write_text(OPENCV)
+    pictures(tmp_path, "images/01.png")
+    with pytest.raises(DataError, match=r"has no matrix Rot_01 or R_01; EasyMocap writes it into extri\.yml, which is not there"):
+        read_person(tmp_path)
+
+
 def test_a_calibration_in_one_file_may_have_a_matrix_as_rotation(tmp_path):
     rotation = f"R_01: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n   data: {ROTATION.ravel().tolist()}\n"
     move = POSE[POSE.index("T_01") :].replace("T_01", "t_01")
@@ -222,6 +243,7 @@ def test_a_calibration_in_one_file_may_have_a_matrix_as_rotation(tmp_path):
         ("%YAML:1.0\n---\na: [", r"calib\.yml: is no YAML as OpenCV's FileStorage writes it"),
         ("%YAML:1.0\n---\nnames: []\n", r"calib\.yml: should have a matrix K_NAME, and R_NAME and T_NAME, for every camera"),
         (OPENCV, r"calib\.yml: has no matrix Rot_01 or R_01"),
+        (OPENCV.replace("K_01", "C_01"), r"calib\.yml: has no matrix K_01"),
         (OPENCV.replace("cols: 5", "cols: 3").replace(", -0.002, 0.029999999999999999", ""), r"calib\.yml: dist_01 has 3 numbers"),
         (OPENCV.replace("01", "02"), r"calib\.yml: picture 'images/02': no such file"),
     ],

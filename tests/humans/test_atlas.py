@@ -5,6 +5,7 @@ import pytest
 import trimesh
 from skimage.draw import polygon
 
+from fedloom.errors import RecipeError
 from fedloom.humans import atlas
 from fedloom.humans.atlas import GUTTER, neighbouring_faces, unfolded
 from fedloom.humans.mesh import Mesh
@@ -33,6 +34,12 @@ def stair(turns=2.5, steps=90):
     a = np.arange(steps - 1)
     b = a + steps
     return Mesh(np.concatenate([inner, outer]), np.concatenate([np.stack([a, b, b + 1], axis=1), np.stack([a, b + 1, a + 1], axis=1)]))
+
+
+def test_a_picture_without_room_for_all_pieces_is_refused_at_once():
+    mesh = mesh_of(trimesh.creation.icosphere(2))
+    with pytest.raises(RecipeError, match=r"--texture 7: is too small for the \d+ pieces of a layer's surface; make it larger"):
+        unfolded(mesh, 7)
 
 
 @pytest.mark.parametrize("mesh", [mesh_of(trimesh.creation.icosphere(3)), mesh_of(trimesh.creation.torus(0.5, 0.2))])

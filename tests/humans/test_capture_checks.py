@@ -9,10 +9,9 @@ from PIL import Image
 from round_person import looking_at, photographed, ring, write_person
 
 from fedloom.data.capture_layouts import read_person
-from fedloom.data.records import Capture, Provenance
 from fedloom.errors import DataError
 from fedloom.humans.camera_checks import up_of
-from fedloom.humans.capture_checks import check_capture, people_in, report_of
+from fedloom.humans.capture_checks import people_in, refuse_wrong, report_of
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_a_good_capture_has_no_findings_and_a_height(person):
     assert report.sizes == ((64, 64),)
     assert report.height == pytest.approx(1.7, abs=0.06)
     assert report.findings == ()
-    check_capture(Capture(read_person(person).views, Provenance.PRIVATE))
+    refuse_wrong(read_person(person).photographs, person, "cameras.json")
     assert people_in(person) == people_in(person.parent) == [person]
 
 
@@ -62,8 +61,8 @@ def test_the_same_picture_twice_and_two_cameras_at_one_place(person):
         "images/1.png: is the same picture as 1.png; take one of the views out, or put its own picture there",
         "images/1.png: its camera stands where that of 4.png does; mend one, or take the view out",
     ]
-    with pytest.raises(DataError, match="is the same picture as"):
-        check_capture(Capture(read_person(person).views, Provenance.PRIVATE))
+    with pytest.raises(DataError, match=r"is the same picture as .* \(and 1 more: fedloom humans capture check "):
+        refuse_wrong(read_person(person).photographs, person, "cameras.json")
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_the_cameras_of_the_copy_see_what_their_pictures_show(colmap, imported):
 def test_the_copy_says_where_it_comes_from(colmap, imported):
     done = json.loads((imported / "cameras.json").read_text())["imported"]
     source = done.pop("views")[1]
+    assert [len(digest) for digest in done.pop("files")] == [64] * (2 + 3 * 6)  # cameras; picture, mask and parsing of each view
     assert done == {"layout": "COLMAP text", "size": 64, "scale": 0.5, "up": "-y", "masks": "own"}
     assert (source["image"], len(source["sha256"])) == ("2.png", 64)
     assert source["lens"] == vars(LENS)
@@ -90,8 +91,43 @@ def test_masks_may_come_from_a_folder_or_be_left_out(tmp_path):
     assert report_of(copy).masks == 6
     whole = import_person(copy, tmp_path / "c", Importing(32), NoMasks())
     assert (report_of(whole).masks, report_of(whole).sizes) == (0, ((32, 32),))
-    with pytest.raises(RecipeError, match="holds bo already; choose another folder"):
-        import_person(copy, tmp_path / "c", Importing(32), NoMasks())
+
+
+def test_the_same_copy_once_more_stays_as_it_is_and_another_is_refused(tmp_path):
+    person, out = write_person(tmp_path / "scans" / "bo"), tmp_path / "out"
+    copy = import_person(person, out, Importing(32), NoMasks())
+    before = (copy / "cameras.json").stat().st_mtime_ns
+    assert import_person(person, out, Importing(32), NoMasks()) == copy
+    assert (copy / "cameras.json").stat().st_mtime_ns == before
+    made_anew = FolderMasks(person / "masks")
+    Image.new("L", (64, 64), 255).save(person / "masks" / "spare.png")
+    for importing, masks in ((Importing(48), NoMasks()), (Importing(32, up="x"), NoMasks()), (Importing(32), made_anew)):
+        with pytest.raises(RecipeError, match="holds bo already; choose another folder"):
+            import_person(person, out, importing, masks)
+    Image.new("RGB", (64, 64)).save(person / "images" / "3.png")
+    with pytest.raises(RecipeError, match="holds bo already"):
+        import_person(person, out, Importing(32), NoMasks())
+
+
+def test_a_copy_is_not_written_into_its_capture(tmp_path):
+    person = write_person(tmp_path / "bo")
+    for out in (person, person / "copies"):
+        with pytest.raises(RecipeError, match="lies in the capture bo, which would hold its own copy"):
+            import_person(person, out, Importing(32), NoMasks())
+    assert not (person / "bo").exists()
+
+
+def test_of_several_people_those_with_a_fault_are_named_and_the_same_command_adds_them(tmp_path, capsys):
+    for name in ("ann", "bo", "cy"):
+        write_person(tmp_path / "scans" / name)
+    mask = (tmp_path / "scans" / "bo" / "masks" / "3.png").read_bytes()
+    Image.new("L", (64, 64)).save(tmp_path / "scans" / "bo" / "masks" / "3.png")
+    with pytest.raises(DataError, match=r"(?s)1 of 3 people are not imported; mend them, and .*\n.*bo/images/3\.png: its mask is empty"):
+        capture_import(tmp_path / "scans", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ann", "cy"]
+    (tmp_path / "scans" / "bo" / "masks" / "3.png").write_bytes(mask)
+    capture_import(tmp_path / "scans", tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ann", "bo", "cy"]
 
 
 def test_a_wrong_capture_is_refused_and_nothing_is_left_of_it(tmp_path):

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fedloom.cli.bench import bench_app
-from fedloom.cli.parts import AsJson, err, out, say, stoppable
+from fedloom.cli.parts import AsJson, err, finite, out, say, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ def bench_sample(
     name: NameArgument,
     out_file: OutOption,
     seed: Annotated[int, typer.Option(min=0, help="Draws sizes, lengths and questions.")] = 7,
-    scale: Annotated[float, typer.Option(help="Share of every client's rows that is made, up to 1.")] = 1.0,
+    scale: Annotated[float, typer.Option(help="Share of every client's rows that is made, up to 1.", callback=finite)] = 1.0,
     multi_turn: MultiTurn = False,
     as_json: AsJson = False,
 ) -> None:

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fedloom.cli.humans import capture_app
-from fedloom.cli.parts import AsJson, err, out, say, stoppable
+from fedloom.cli.parts import AsJson, err, finite, out, say, stoppable
 from fedloom.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def capture_check(folder: FolderArgument, as_json: AsJson = False) -> None:
     """
     from fedloom.humans.capture_checks import people_in, report_of
 
-    with err.status("checking"), stoppable():
+    with err.status("checking"), stoppable(without_trace=True):
         reports = [report_of(person) for person in people_in(folder)]
     _show(reports, as_json)
     if any(report.findings for report in reports):
@@ -50,8 +50,8 @@ def capture_import(
     masks: Annotated[
         str | None, typer.Option(help="auto: made by a model; a folder with pictures of the same names; none. Default: the capture's own.")
     ] = None,
-    size: Annotated[int, typer.Option(min=16, help="Side of the squares around the person in pixels.")] = 256,
-    scale: Annotated[float, typer.Option(help="Metres in a unit of the cameras' positions.")] = 1.0,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the squares around the person in pixels.")] = 256,
+    scale: Annotated[float, typer.Option(help="Metres in a unit of the cameras' positions.", callback=finite)] = 1.0,
     up: Annotated[
         str | None,
         typer.Option(help="Axis of the capture's world that is up: x, -x, y, -y, z or -z; default: nearest to the cameras' own."),
@@ -67,7 +67,7 @@ def capture_import(
     """Copy captures of any layout (transforms.json, COLMAP text, OpenCV YAML, cameras.json) into the own one.
 
     Lenses are straightened, pictures cut to squares around the person, cameras changed with them, and the world turned so that z is up.
-    cameras.json says where everything came from.
+    cameras.json says where everything came from. Of several people, those in which something is wrong are named and left out.
 
     Example: `fedloom humans capture import scans --out captures --size 256`
     """
@@ -79,14 +79,22 @@ def capture_import(
     if up is not None and up not in UPS:
         raise RecipeError(f"--up {up}: should be one of {', '.join(UPS)}")
     chosen = _masks(masks, mediapipe_python, mask_model)
-    reports = []
-    with stoppable():
-        for person in people_in(folder):
-            with err.status(f"importing {person.name}"):
-                reports.append(report_of(import_person(person, out_folder, Importing(size, scale, up), chosen)))
+    people, reports, refused = people_in(folder), [], []
+    with stoppable(without_trace=True):
+        for person in people:
+            try:
+                with err.status(f"importing {person.name}"):
+                    reports.append(report_of(import_person(person, out_folder, Importing(size, scale, up), chosen)))
+            except (DataError, RecipeError) as error:
+                refused.append(error)
+    if len(refused) == len(people):
+        raise refused[0]
     _show(reports, as_json)
     if not as_json:
         say(f"captures  {out_folder}")
+    if refused:
+        reasons = "".join(f"\n{error}" for error in refused)
+        raise DataError(f"{len(refused)} of {len(people)} people are not imported; mend them, and the same command adds them:{reasons}")
 
 
 def _masks(masks: str | None, mediapipe_python: Path | None, mask_model: str | None) -> Masks:
@@ -126,7 +134,7 @@ def capture_parse(
 
     known = parser_of(parser)
     begin = perf_counter()
-    with err.status("parsing"), stoppable():
+    with err.status("parsing"), stoppable(without_trace=True):
         parsed = {person.name: parse_person(person, known) for person in people_in(folder)}
     seconds = perf_counter() - begin
     if as_json:
@@ -165,7 +173,7 @@ def capture_train_parser(
         if step == training.steps or step % max(1, training.steps // LINES) == 0:
             err.print(f"step {step} of {training.steps}: loss {loss:.3f}", highlight=False)
 
-    with stoppable():
+    with stoppable(without_trace=True):
         parser = train_parser(list(loaded.records), training, out_folder, tell)  # type: ignore[arg-type]
     facts = parser.facts["trained_on"]
     if as_json:

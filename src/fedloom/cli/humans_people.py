@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from fedloom.cli.humans import humans_app
-from fedloom.cli.parts import AsJson, err, out, say, stoppable
+from fedloom.cli.parts import AsJson, err, finite, out, say, stoppable
 from fedloom.errors import RecipeError
 from fedloom.measures import Measure
 
@@ -24,22 +24,29 @@ def reconstruct(
     capture: Annotated[Path, typer.Argument(metavar="CAPTURE", help="One person's folder of photographs.")],
     field: Annotated[Path, typer.Option(help="A run of the task radiance, or the folder of its model.")],
     folder: OutFolder,
-    voxel: Annotated[float, typer.Option(help="Grid of the surface in centimetres.", min=0.3, max=5)] = 1.5,
+    voxel: Annotated[float, typer.Option(help="Grid of the surface in centimetres.", min=0.3, max=5, callback=finite)] = 1.5,
     refine: Annotated[int, typer.Option(help="Steps of fitting to this person's own photographs; 0: none.", min=0, max=100_000)] = 0,
 ) -> None:
     """Reconstruct the surface of a person from photographs, with a trained field.
 
     Example: `fedloom humans reconstruct people/person-0000 --field runs/usr --out anna --refine 800`
     """
+    from fedloom.data.capture_layouts import read_person
     from fedloom.data.capture_rows import views_of
     from fedloom.data.captures import read_capture
+    from fedloom.humans.capture_checks import refuse_wrong
     from fedloom.humans.person_files import save_surface
     from fedloom.humans.reconstruction import load_field, reconstruct
     from fedloom.humans.refinement import Refining
 
-    net, photographs = load_field(field), read_capture(capture)
+    net, found = load_field(field), read_person(capture)
+    photographs = read_capture(capture)
+    refuse_wrong(found.photographs, capture, found.layout)
+    _refuse_place(folder)
+    if folder.resolve() == capture.resolve():
+        raise RecipeError(f"--out {folder}: holds the photographs; choose another folder")
     refining = Refining(cell=min(voxel / 100, Refining.cell), steps=refine) if refine else None
-    with err.status("reconstructing") as status, stoppable():
+    with err.status("reconstructing") as status, stoppable(without_trace=True):
         progress = lambda done, total: status.update(f"fitting: step {done} of {total}")  # noqa: E731
         mesh = reconstruct(net, views_of(photographs), voxel / 100, refining, progress)
     made_of = {"capture": str(capture.absolute()), "field": str(field.absolute()), "voxel_cm": voxel, "refine": refine}
@@ -63,7 +70,7 @@ def separate(
     from fedloom.humans.person_files import GLB, load_surface, save_person
 
     surface, made_of = load_surface(folder)
-    with err.status("separating"), stoppable():
+    with err.status("separating"), stoppable(without_trace=True):
         person = layered_person(surface, read_capture(Path(made_of["capture"])), packaged_body(), texture or None)
     save_person(person, folder)
     table = Table("layer", "vertices", "not seen", title_justify="left")
@@ -88,6 +95,7 @@ def dress(
 
     Example: `fedloom humans dress anna bela --take upper --pose arms_raised --out anna-in-belas-shirt`
     """
+    from fedloom.files import private_folder, write_atomic
     from fedloom.humans.body.packaged import packaged_body
     from fedloom.humans.glb import glb_bytes
     from fedloom.humans.person_files import GLB, load_person
@@ -96,18 +104,21 @@ def dress(
     from fedloom.humans.wearing import reposed, reshaped, swapped, wearing
     from fedloom.streams import numpy_stream
 
+    _refuse_place(folder)
+    names = [name.strip() for name in take.split(",") if name.strip()]
+    if not names:
+        raise RecipeError("--take: names no layer; expected some of hair, upper, lower, shoes")
     body, one, other = packaged_body(), load_person(wearer), load_person(lender)
     if pose and pose not in STYLES:
         raise RecipeError(f"--pose {pose}: is no pose; expected one of {', '.join(STYLES)}")
-    names = [name.strip() for name in take.split(",") if name.strip()]
     layers, looks = swapped(one, other, names)
     person = reshaped(one[0], _numbers(shape))
     if pose:
         person = reposed(person, pose_in(pose, body.joint_names, numpy_stream(seed, "dress")))
-    with err.status("dressing"), stoppable():
+    with err.status("dressing"), stoppable(without_trace=True):
         made = glb_bytes(wearing(body, person, layers, looks))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "dressed.glb").write_bytes(made)
+    private_folder(folder)
+    write_atomic(folder / "dressed.glb", made, private=True)
     viewer_page({"before": (wearer / GLB).read_bytes(), "after": made}, folder / "page.html")
     say(f"dressed  {folder / 'dressed.glb'}")
     say(f"page  {folder / 'page.html'}")
@@ -118,7 +129,9 @@ def evaluate(
     folder: Annotated[
         Path, typer.Argument(metavar="PERSON|RUN", help="A folder that `fedloom humans separate` completed; with --people, a field.")
     ],
-    truth: Annotated[Path, typer.Option(help="The synthetic capture it was made of; default: the one that the folder names.")] = Path(),
+    truth: Annotated[
+        Path | None, typer.Option(help="The synthetic capture it was made of; default: the one that the folder names.")
+    ] = None,
     people: Annotated[
         Path | None, typer.Option(help="Captures with truth: measures what the run's field shows of these people, means over them.")
     ] = None,
@@ -130,7 +143,7 @@ def evaluate(
 
     Example: `fedloom humans evaluate anna`; `fedloom humans evaluate runs/usr --people unseen`
     """
-    with err.status("measuring") as status, stoppable():
+    with err.status("measuring") as status, stoppable(without_trace=True):
         found = _of_person(folder, truth) if people is None else _of_field(folder, people, views, refine, status.update)
     if as_json:
         print(json.dumps({measure.name: value for measure, value in found}))
@@ -141,12 +154,18 @@ def evaluate(
     out.print(table)
 
 
-def _of_person(folder: Path, truth: Path) -> list[tuple[Measure, float]]:
+def _refuse_place(folder: Path) -> None:
+    """Say before anything is computed that `folder` cannot be one."""
+    if folder.exists() and not folder.is_dir():
+        raise RecipeError(f"--out {folder}: is a file; name a folder")
+
+
+def _of_person(folder: Path, truth: Path | None) -> list[tuple[Measure, float]]:
     from fedloom.humans.person_evaluation import person_errors
     from fedloom.humans.person_files import load_surface
 
     _, made_of = load_surface(folder)
-    return person_errors(folder, truth if truth != Path() else Path(made_of["capture"]))
+    return person_errors(folder, truth or Path(made_of["capture"]))
 
 
 def _of_field(run: Path, people: Path, views: int, refine: int, tell: Callable[[str], None]) -> list[tuple[Measure, float]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedloom.cli.humans import humans_app
-from fedloom.cli.parts import err, say
+from fedloom.cli.parts import err, say, stoppable
 from fedloom.errors import RecipeError
 
 
@@ -36,7 +36,7 @@ def render(
     if unknown := [name for name in names if name not in held]:
         raise RecipeError(f"--layers {unknown[0]}: {person} has no such layer; it has {', '.join(held)}")
     shown = {name: layer for name, layer in held.items() if name in names}
-    with err.status("rendering"):
+    with err.status("rendering"), stoppable(without_trace=True):
         paths = write_turntable(shown, folder, views, size)
     say(f"pictures  {len(paths) - 1} in {folder}")
     say(f"sheet  {paths[-1]}")

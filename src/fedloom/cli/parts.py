@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from fedloom.errors import RecipeError
+from fedloom.errors import InterruptedRunError, RecipeError
 from fedloom.files import disk_errors_named
 from fedloom.report.text import printable
 
@@ -66,6 +67,15 @@ def _trust(context: typer.Context, wanted: bool) -> bool:
 TrustPlugins = Annotated[
     bool, typer.Option("--trust-plugins", callback=_trust, help="Run the Python files that the recipe names; remembered for each file.")
 ]
+
+
+def finite(value: float) -> float:
+    """The value of an option, if it is finite: bounds let nan pass."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} should be a finite number")
+    return value
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of standard output.")]
 
 
@@ -99,10 +109,16 @@ def named_parts(option: str, words: str, key: str) -> list[str | dict[str, Any]]
 
 
 class stoppable:  # noqa: N801 - reads as a statement
-    """Let a polite kill (SIGTERM) stop a run as Ctrl-C does: with its checkpoint."""
+    """Let a polite kill (SIGTERM) stop a run as Ctrl-C does: with its checkpoint. `without_trace` says that what is stopped keeps nothing,
+    so that the user is told that it begins anew."""
+
+    def __init__(self, without_trace: bool = False) -> None:
+        self._without_trace = without_trace
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         signal.signal(signal.SIGTERM, self._before)
+        if self._without_trace and kind is KeyboardInterrupt:
+            raise InterruptedRunError("stopped, and nothing half-written is left; the same command begins anew") from None

@@ -61,7 +61,7 @@ def _views(person: Path) -> tuple[View, ...]:
         if not photograph.lens.is_pinhole:
             raise DataError(
                 f"{photograph.view.image}: its lens bends straight lines, which nothing that trains knows of; make a straight copy:"
-                f" fedloom humans capture import {person.parent} --out FOLDER"
+                f" fedloom humans capture import {person} --out FOLDER"
             )
     return found.views
 

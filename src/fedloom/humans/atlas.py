@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fedloom.errors import RecipeError
 from fedloom.humans.mesh import Mesh
 from fedloom.humans.rays import RayScene
 
@@ -89,13 +90,18 @@ def _projected(mesh: Mesh, axes: np.ndarray) -> np.ndarray:
 
 
 def _packed(flat: np.ndarray, charts: np.ndarray, size: int) -> np.ndarray:
-    """`flat` (m, 3, 2), in metres, each chart moved to a place of its own in the picture, all at one scale, the largest of those tried."""
+    """`flat` (m, 3, 2), in metres, each chart moved to a place of its own in the picture, all at one scale, the largest of those tried.
+
+    Raises RecipeError where the picture has no room for so many charts at any scale.
+    """
     count = charts.max(initial=-1) + 1
     low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
     for corner in range(3):
         np.minimum.at(low, charts, flat[:, corner])
         np.maximum.at(high, charts, flat[:, corner])
     extents = high - low
+    if _rows(np.ones((count, 2), dtype=int) + GUTTER, size) is None:
+        raise RecipeError(f"--texture {size}: is too small for the {count} pieces of a layer's surface; make it larger")
     scale = size / max(np.sqrt(extents.prod(axis=1).sum()), extents.max(initial=0), 1e-9)
     while (places := _rows(np.ceil(extents * scale).astype(int) + GUTTER, size)) is None:
         scale *= 0.97

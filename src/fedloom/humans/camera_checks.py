@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,8 +30,24 @@ FACING = 0.7
 """Cosine of the widest angle between where a camera looks and where all look, for most cameras."""
 
 OPENGL = np.diag([1.0, -1.0, -1.0])
-OPENGL_AXES = "perhaps OpenGL axes (y up, z backwards); R should have x to the right, y down, z forward"
-TO_WORLD = "perhaps R and t lead from the camera to the world; they should lead from the world to the camera"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to look at in the files of a layout, when cameras look as if they had other `axes`, or led in the other `direction`."""
+
+    axes: str
+    direction: str
+
+
+OF_MATRICES = Advice(
+    "perhaps OpenGL axes (y up, z backwards); R should have x to the right, y down, z forward",
+    "perhaps R and t lead from the camera to the world; they should lead from the world to the camera",
+)
+OF_TRANSFORMS = Advice(
+    "perhaps OpenCV axes (y down, z forward); transform_matrix should have x to the right, y up, z backwards",
+    "perhaps transform_matrix leads from the world to the camera; it should lead from the camera to the world",
+)
 
 
 def cameras_at_one_place(photographs: Sequence[Photograph]) -> Iterator[str]:
@@ -46,7 +62,7 @@ def cameras_at_one_place(photographs: Sequence[Photograph]) -> Iterator[str]:
             yield f"{photographs[second].view.image}: its camera stands where that of {first} does; mend one, or take the view out"
 
 
-def cameras_looking_elsewhere(photographs: Sequence[Photograph], where: str) -> Iterator[str]:
+def cameras_looking_elsewhere(photographs: Sequence[Photograph], where: str, advice: Advice) -> Iterator[str]:
     """A line when most cameras do not look at a common place; cameras that look in one direction have none."""
     cameras = [photograph.view.camera for photograph in photographs]
     if (place := _common_place(cameras)) is None:
@@ -54,16 +70,18 @@ def cameras_looking_elsewhere(photographs: Sequence[Photograph], where: str) -> 
     ways = [place - camera.centre for camera in cameras]
     facing = float(np.median([way @ camera.forward / max(np.linalg.norm(way), EXACT) for way, camera in zip(ways, cameras, strict=True)]))
     if facing < FACING:
-        away = facing < -FACING
-        yield f"{where}: the cameras do not look at one place{' but away from it' if away else ''}: {OPENGL_AXES if away else TO_WORLD}"
+        how, perhaps = (" but away from it", advice.axes) if facing < -FACING else ("", advice.direction)
+        yield f"{where}: the cameras do not look at one place{how}: {perhaps}"
 
 
-def masks_taken_together(silhouettes: Sequence[Silhouette], names: Sequence[str], where: str) -> tuple[float | None, list[str]]:
+def masks_taken_together(
+    silhouettes: Sequence[Silhouette], names: Sequence[str], where: str, advice: Advice
+) -> tuple[float | None, list[str]]:
     """The height in metres of the person whose masks these are, null where it is not known, and lines on what cannot be. `names` are those
     of the pictures."""
     hull, explained = _hull(silhouettes)
     if explained < AGREED:
-        return None, [_disagreement(silhouettes, names, where)]
+        return None, [_disagreement(silhouettes, names, where, advice)]
     height = height_of(silhouettes, hull, up_of([one.camera for one in silhouettes]))
     if height is None or HEIGHTS[0] <= height <= HEIGHTS[1]:
         return height, []
@@ -103,9 +121,10 @@ def _hull(silhouettes: Sequence[Silhouette]) -> tuple[np.ndarray, float]:
     return grid, min(one.explained(grid) for one in silhouettes)
 
 
-def _disagreement(silhouettes: Sequence[Silhouette], names: Sequence[str], where: str) -> str:
+def _disagreement(silhouettes: Sequence[Silhouette], names: Sequence[str], where: str, advice: Advice) -> str:
     """What to say when the hull does not explain every mask: which axes would make it, or which one camera stands in its way."""
-    for said, changed in ((OPENGL_AXES, _flipped), (TO_WORLD, _inverted), (f"{TO_WORLD}; {OPENGL_AXES}", _inverted_opengl)):
+    both = f"{advice.direction}; {advice.axes}"
+    for said, changed in ((advice.axes, _flipped), (advice.direction, _inverted), (both, _inverted_opengl)):
         if _hull([replace(one, camera=changed(one.camera)) for one in silhouettes])[1] >= AGREED:
             return f"{where}: the cameras do not look at one place: {said}"
     without = [_hull([*silhouettes[:left], *silhouettes[left + 1 :]])[1] for left in range(len(silhouettes))]

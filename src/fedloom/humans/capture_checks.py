@@ -9,13 +9,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from fedloom.data.capture_layouts import Photograph, is_person_folder, read_person
+from fedloom.data.capture_layouts import Photograph, is_person_folder, nerf, read_person
 from fedloom.data.capture_pictures import colours_of, mask_of, parsing_of
 from fedloom.data.folders import subfolders_of
-from fedloom.data.records import Capture, View
+from fedloom.data.records import View
 from fedloom.errors import DataError
 from fedloom.files import sha256_of
-from fedloom.humans.camera_checks import cameras_at_one_place, cameras_looking_elsewhere, masks_taken_together
+from fedloom.humans.camera_checks import (
+    OF_MATRICES,
+    OF_TRANSFORMS,
+    cameras_at_one_place,
+    cameras_looking_elsewhere,
+    masks_taken_together,
+)
 from fedloom.humans.coarse_hull import Silhouette
 
 T = TypeVar("T")
@@ -62,18 +68,19 @@ def report_of(person: Path) -> PersonReport:
         found = read_person(person)
     except DataError as error:
         return PersonReport(person.name, "", 0, (), 0, 0, None, (str(error),))
-    checked = check(found.photographs, str(person))
+    checked = check(found.photographs, person, found.layout)
     sizes = tuple(dict.fromkeys((view.camera.width, view.camera.height) for view in found.views))
     parsings = sum(view.parsing is not None for view in found.views)
     findings = (*checked.findings, *_bent(found.photographs, person))
     return PersonReport(person.name, found.layout, len(found.views), sizes, checked.masks, parsings, checked.height, findings)
 
 
-def check_capture(capture: Capture) -> None:
-    """Raise DataError with the first thing that is wrong with a capture."""
-    where = str(capture.views[0].image.parent) if capture.views else "a capture"
-    for finding in check([Photograph(view) for view in capture.views], where).findings:
-        raise DataError(finding)
+def refuse_wrong(photographs: Sequence[Photograph], person: Path, layout: str) -> None:
+    """Raise DataError with the first thing that `check` finds, and how many more there are."""
+    findings = check(photographs, person, layout).findings
+    if findings:
+        further = f" (and {len(findings) - 1} more: fedloom humans capture check {person})" if len(findings) > 1 else ""
+        raise DataError(f"{findings[0]}{further}")
 
 
 @dataclass(frozen=True)
@@ -85,11 +92,12 @@ class Checked:
     height: float | None
 
 
-def check(photographs: Sequence[Photograph], where: str) -> Checked:
-    """What is wrong with the photographs of the person whose folder is called `where`.
+def check(photographs: Sequence[Photograph], person: Path, layout: str) -> Checked:
+    """What is wrong with `photographs` of the folder `person`, whose cameras came in `layout`.
 
     Cameras are compared with each other only where their pictures and masks can be read.
     """
+    where, advice = str(person), OF_TRANSFORMS if layout == nerf.NAME else OF_MATRICES
     findings = [*_few(photographs, where)]
     masks: list[np.ndarray | None] = []
     for photograph in photographs:
@@ -100,8 +108,8 @@ def check(photographs: Sequence[Photograph], where: str) -> Checked:
     seen = [(one, mask) for one, mask in zip(photographs, masks, strict=True) if mask is not None]
     silhouettes = [Silhouette(one.view.camera, one.lens, mask) for one, mask in seen]
     if findings or len(silhouettes) < FEWEST:
-        return Checked((*findings, *cameras_looking_elsewhere(photographs, where)), len(silhouettes), None)
-    height, of_masks = masks_taken_together(silhouettes, [str(one.view.image) for one, _ in seen], where)
+        return Checked((*findings, *cameras_looking_elsewhere(photographs, where, advice)), len(silhouettes), None)
+    height, of_masks = masks_taken_together(silhouettes, [str(one.view.image) for one, _ in seen], where, advice)
     return Checked(tuple(of_masks), len(silhouettes), height)
 
 

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from fedloom.data.capture_layouts import Photograph, read_person
+from fedloom.data.capture_layouts import PersonFolder, Photograph, read_person
 from fedloom.data.capture_layouts.own import CAMERAS
 from fedloom.data.capture_layouts.person_folder import PLACES
 from fedloom.data.capture_pictures import colours_of, mask_of, parsing_of
 from fedloom.data.lenses import straight_pixels
 from fedloom.data.records import PARSING
-from fedloom.errors import DataError, MissingExtraError, RecipeError
-from fedloom.files import sha256_of, whole_folder, write_atomic
+from fedloom.errors import MissingExtraError, RecipeError
+from fedloom.files import read_json, sha256_of, whole_folder, write_atomic
 from fedloom.humans.camera_checks import up_of
-from fedloom.humans.capture_checks import check
+from fedloom.humans.capture_checks import refuse_wrong
 from fedloom.humans.cropping import Crop, crop_of, resampled
 from fedloom.humans.person_masks import Masks
 
@@ -35,6 +35,10 @@ UPS = {
 """The rotation that makes an axis of the world point along z, by the axis that is up."""
 
 
+KEPT_MASKS = ("own", "none")
+"""Ways to masks that make nothing new: see `person_masks`."""
+
+
 @dataclass(frozen=True)
 class Importing:
     """How a capture is copied: side of the pictures in pixels, metres in a unit of the cameras' t, and the axis of `UPS` that is up; null
@@ -46,25 +50,47 @@ class Importing:
 
 
 def import_person(person: Path, out: Path, importing: Importing, masks: Masks) -> Path:
-    """Write the copy of the folder `person` as a folder of its name in `out`, and give it.
+    """Write the copy of the folder `person` as a folder of its name in `out`, and give it. One that is there stays as it is where it is the
+    copy of the same photographs by the same settings.
 
-    Raises DataError with the first thing that is wrong with the capture, RecipeError for a folder that is there already, MissingExtraError
-    without scipy.
+    Raises DataError with the first thing that is wrong with the capture, RecipeError for another folder that is there
+    already and for a place inside of the capture, MissingExtraError without scipy.
     """
     _require_scipy()
     target = out / person.resolve().name
-    if target.exists():
-        raise RecipeError(f"--out {out}: holds {target.name} already; choose another folder, or remove that one")
+    if out.resolve().is_relative_to(person.resolve()):
+        raise RecipeError(f"--out {out}: lies in the capture {person.name}, which would hold its own copy; choose another folder")
     found = read_person(person)
+    if target.exists():
+        if _is_copy(target, found, importing, masks):
+            return target
+        raise RecipeError(f"--out {out}: holds {target.name} already; choose another folder, or remove that one")
     up = importing.up or _name_of(up_of([view.camera for view in found.views]))
     turned = [_turned(photograph, np.array(UPS[up], dtype=np.float64), importing.scale) for photograph in found.photographs]
     with TemporaryDirectory(prefix="fedloom-masks-") as scratch:
         made = masks.made(replace(found, photographs=tuple(turned)), Path(scratch))
-        _refuse(made.photographs, person)
+        refuse_wrong(made.photographs, person, found.layout)
         with whole_folder(target) as whole:
             done = {"layout": found.layout, "size": importing.size, "scale": importing.scale, "up": up, "masks": masks.named}
+            done["files"] = _hashes(found)
             _write(made.photographs, whole, importing.size, masks.written, done, found.fields, made.poses)
     return target
+
+
+def _is_copy(target: Path, found: PersonFolder, importing: Importing, masks: Masks) -> bool:
+    """Whether the folder `target` was imported from the same files, in the same way. Masks that are made now may be others each time."""
+    if not (target / CAMERAS).is_file() or masks.named not in KEPT_MASKS:
+        return False
+    done = read_json(target / CAMERAS, dict).get("imported", {})
+    asked = {"layout": found.layout, "size": importing.size, "scale": importing.scale, "masks": masks.named}
+    asked |= {} if importing.up is None else {"up": importing.up}
+    same = {name: done.get(name) for name in asked} == asked
+    return same and done.get("files") == _hashes(found)
+
+
+def _hashes(found: PersonFolder) -> list[str]:
+    """The hashes of all files that a capture consists of."""
+    return [sha256_of(path) for path in found.files]
 
 
 def _require_scipy() -> None:
@@ -83,13 +109,6 @@ def _turned(photograph: Photograph, rotation: np.ndarray, scale: float) -> Photo
     camera = photograph.view.camera
     turned = replace(camera, R=camera.R @ rotation.T, t=camera.t * scale)
     return replace(photograph, view=replace(photograph.view, camera=turned))
-
-
-def _refuse(photographs: Sequence[Photograph], person: Path) -> None:
-    findings = check(photographs, str(person)).findings
-    if findings:
-        further = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        raise DataError(f"{findings[0]}{further}")
 
 
 def _write(

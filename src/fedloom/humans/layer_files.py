@@ -19,11 +19,11 @@ ARRAYS = ("faces", "triangles", "weights", "offsets", "skinning", "parts", "off"
 
 
 def save_layer(layer: Layer, path: Path) -> None:
-    """Write `layer` to `path`. Equal layers give equal bytes."""
+    """Write `layer` to `path`, for its owner alone. Equal layers give equal bytes."""
     names = (*ARRAYS, *(["colours"] if layer.colours is not None else []))
     arrays = {name: np.ascontiguousarray(getattr(layer, name)) for name in names}
     known = {"format": FORMAT, "name": layer.name, "body": list(layer.body)}
-    write_atomic(path, save(arrays, metadata={"layer": json.dumps(known)}))
+    write_atomic(path, save(arrays, metadata={"layer": json.dumps(known)}), private=True)
 
 
 def load_layer(path: Path) -> Layer:

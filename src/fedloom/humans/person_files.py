@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedloom.errors import DataError
-from fedloom.files import read_json, write_atomic
+from fedloom.files import private_folder, read_json, write_atomic
 from fedloom.humans.appearance import PaintedLayer
 from fedloom.humans.body_fit import FittedBody
 from fedloom.humans.glb import glb_bytes, read_glb
@@ -29,8 +29,10 @@ SURFACE, MADE_OF, BODY, GLB, LAYERS_OF = "surface.safetensors", "reconstruction.
 
 
 def save_surface(mesh: Mesh, made_of: Mapping[str, Any], folder: Path) -> None:
-    """Write a reconstructed surface, and what it was made of, into `folder`."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Write a reconstructed surface, and what it was made of, into `folder`. Layers of an earlier surface are removed."""
+    private_folder(folder)
+    for left_over in (folder / BODY, folder / GLB, *(folder / LAYERS_OF).glob("*.safetensors")):
+        left_over.unlink(missing_ok=True)
     arrays = {"vertices": mesh.vertices, "faces": mesh.faces, "colours": mesh.colours}
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None})
     write_atomic(folder / SURFACE, content, private=True)
@@ -46,7 +48,7 @@ def load_surface(folder: Path) -> tuple[Mesh, dict[str, Any]]:
 
 def save_person(person: LayeredPerson, folder: Path) -> None:
     """Write a person in layers into `folder`: the body, each layer as it is bound to it, and all of them as GLB."""
-    (folder / LAYERS_OF).mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder / LAYERS_OF)
     for left_over in (folder / LAYERS_OF).glob("*.safetensors"):
         left_over.unlink()
     for layer in person.worn:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedloom.data.cameras import Camera
 from fedloom.errors import MissingExtraError
-from fedloom.files import disk_errors_named, whole_file
+from fedloom.files import private_folder, whole_file
 from fedloom.humans.appearance import PaintedLayer
 from fedloom.humans.mesh import LAYERS, Mesh
 from fedloom.humans.rays import Hits, RayScene
@@ -45,11 +45,15 @@ COLUMNS = 4
 
 def write_turntable(layers: Mapping[str, PaintedLayer], folder: Path, views: int, size: int) -> list[Path]:
     """Pictures of `layers` from `views` sides, the front first, then the person's left, as PNG files of `size` x `size` in `folder`, and
-    all of them on one sheet, the last path. Raises MissingExtraError without Pillow or embreex."""
+    all of them on one sheet, the last path: for their owner alone, in the place of those of an earlier call.
+
+    Raises MissingExtraError without Pillow or embreex.
+    """
     pictures = [shaded(layers, camera) for camera in turntable(layers, views, size)]
     named = {f"view_{number:02d}.png": picture for number, picture in enumerate(pictures)} | {SHEET: _sheet(pictures)}
-    with disk_errors_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
+    for left_over in folder.glob("view_[0-9][0-9].png"):
+        left_over.unlink()
     return [_write(picture, folder / name) for name, picture in named.items()]
 
 
@@ -136,6 +140,6 @@ def _write(picture: np.ndarray, path: Path) -> Path:
         from PIL import Image
     except ImportError:
         raise MissingExtraError("Pillow", "humans", "writing pictures") from None
-    with whole_file(path) as file:
+    with whole_file(path, private=True) as file:
         Image.fromarray(picture).save(file, format="PNG")
     return path

@@ -17,6 +17,9 @@ from fedloom.humans.layers import Layer, dress
 Worn = tuple[FittedBody, Sequence[Layer], Mapping[str, PaintedLayer]]
 """A person as `load_person` gives it."""
 
+MOST = 10.0
+"""How far from 0 the numbers of a body's shape may be."""
+
 
 def swapped(wearer: Worn, lender: Worn, take: Collection[str]) -> tuple[list[Layer], dict[str, PaintedLayer]]:
     """The layers of `wearer` with those named in `take` from `lender`, and their looks. Raises DataError for one that the lender lacks."""
@@ -36,11 +39,14 @@ def wearing(body: BodyModel, person: FittedBody, layers: Sequence[Layer], looks:
 
 
 def reshaped(person: FittedBody, changes: Mapping[int, float]) -> FittedBody:
-    """`person` with numbers of its shape set, by their places from 0. Raises DataError for a place that there is not."""
+    """`person` with numbers of its shape set, by their places from 0. Raises DataError for a place that there is not, and for a number
+    beyond `MOST`."""
     shape = person.shape.clone()
     for place, value in changes.items():
         if not 0 <= place < len(shape):
             raise DataError(f"--shape {place}: the body has the numbers 0 to {len(shape) - 1}")
+        if not abs(value) <= MOST:
+            raise DataError(f"--shape {place}:{value:g}: should be a number from -{MOST:g} to {MOST:g}; people lie between -3 and 3")
         shape[place] = value
     return replace(person, shape=shape)
 

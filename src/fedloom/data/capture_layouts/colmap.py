@@ -34,11 +34,16 @@ PARAMETERS = {
 
 
 def cameras_in(person: Path) -> tuple[Path, ...]:
-    """The two files of a model, where the folder is of this layout; else nothing. Raises DataError for a model in binary files alone."""
+    """The two files of a model, where the folder is of this layout; else nothing. Raises DataError for one of the two without the other,
+    and for a model in binary files alone."""
     for place in MODEL_FOLDERS:
         folder = person / place
-        if (folder / CAMERAS).is_file() and (folder / IMAGES).is_file():
+        present = [name for name in (CAMERAS, IMAGES) if (folder / name).is_file()]
+        if len(present) == 2:
             return (folder / CAMERAS, folder / IMAGES)
+        if present:
+            lacking = IMAGES if present == [CAMERAS] else CAMERAS
+            raise DataError(f"{folder}: has {present[0]} and no {lacking}; a model of COLMAP has both, put the other one beside it")
         if (folder / "cameras.bin").is_file():
             raise DataError(f"{folder}: its model is in binary files; write it as text: colmap model_converter --output_type TXT")
     return ()
@@ -48,6 +53,8 @@ def read(person: Path, cameras: tuple[Path, ...]) -> PersonFolder:
     """What the folder holds. Raises DataError with the file and the line for what is missing or cannot be."""
     cameras_file, images_file = cameras
     known = {words[0]: _camera(words, where) for where, words in _lines(cameras_file)}
+    if not known:
+        raise DataError(f"{cameras_file}: holds no cameras")
     photographs = [_photograph(words, known, person, where) for where, words in list(_lines(images_file, every=2))]
     if not photographs:
         raise DataError(f"{images_file}: holds no images")
@@ -59,7 +66,20 @@ def _lines(path: Path, every: int = 1) -> Iterator[tuple[str, list[str]]]:
     lines = [(f"{path}:{number}", line.split()) for number, line in enumerate(read_text(path).splitlines(), start=1) if line[:1] != "#"]
     if every == 1:
         lines = [line for line in lines if line[1]]
+    elif unlike := [where for where, words in lines[1::every] if not _are_points(words)]:
+        raise DataError(
+            f"{unlike[0]}: should be the points of the image before it (X, Y, and the number of a point in space), or an empty line; COLMAP"
+            " writes two lines for every image"
+        )
     return iter([line for line in lines[::every] if line[1]])
+
+
+def _are_points(words: list[str]) -> bool:
+    """Whether a line can be that of an image's points; the name of an image is no number."""
+    try:
+        return len(words) % 3 == 0 and all(np.isfinite([float(word) for word in words]))
+    except ValueError:
+        return False
 
 
 def _camera(words: list[str], where: str) -> tuple[dict[str, float], Lens, int, int]:
@@ -70,13 +90,13 @@ def _camera(words: list[str], where: str) -> tuple[dict[str, float], Lens, int, 
             f"{where}: the camera model '{model}' is not read; expected one of {', '.join(PARAMETERS)}"
             " (colmap image_undistorter makes PINHOLE of any other)"
         )
-    width, height, *values = _numbers(words[2:], 2 + len(PARAMETERS[model]), where)
+    width, height, *values = _numbers(words[2:], ("width", "height", *PARAMETERS[model]), where)
     named = dict(zip(PARAMETERS[model], values, strict=True))
     return named, Lens(**{key: value for key, value in named.items() if key[0] in "kp"}), int(width), int(height)
 
 
 def _photograph(words: list[str], known: Mapping[str, tuple[dict[str, float], Lens, int, int]], person: Path, where: str) -> Photograph:
-    turn_and_move = _numbers(words[1:8], 7, where)
+    turn_and_move = _numbers(words[1:8], ("qw", "qx", "qy", "qz", "tx", "ty", "tz"), where)
     if len(words) < 10 or words[8] not in known:
         raise DataError(f"{where}: should end in the number of a camera of {CAMERAS} and the name of an image")
     named, lens, width, height = known[words[8]]
@@ -104,11 +124,11 @@ def turn(quaternion: np.ndarray, where: str) -> np.ndarray:
     )
 
 
-def _numbers(words: list[str], count: int, where: str) -> list[float]:
+def _numbers(words: list[str], names: tuple[str, ...], where: str) -> list[float]:
     try:
         found = [float(word) for word in words]
     except ValueError:
         found = []
-    if len(found) != count or not np.isfinite(found).all():
-        raise DataError(f"{where}: should have {count} finite numbers there, and {len(found)} were found")
+    if len(found) != len(names) or not np.isfinite(found).all():
+        raise DataError(f"{where}: should have finite numbers {', '.join(names)}; got '{' '.join(words)}'")
     return found

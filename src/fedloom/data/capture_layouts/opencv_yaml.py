@@ -41,8 +41,9 @@ def cameras_in(person: Path) -> tuple[Path, ...]:
 def read(person: Path, cameras: tuple[Path, ...]) -> PersonFolder:
     """What the folder holds. Raises DataError with the file and the key for what is missing or cannot be."""
     known = {key: value for path in cameras for key, value in _matrices(path).items()}
-    where = str(cameras[0] if len(cameras) == 1 else person)
-    names = sorted(key.removeprefix("K_") for key in known if key.startswith("K_"))
+    where = " and ".join([str(cameras[0]), *(path.name for path in cameras[1:])])
+    listed = [str(name) for name in known.get("names") or () if isinstance(name, str | int)]
+    names = sorted({key.removeprefix("K_") for key in known if key.startswith("K_")} | set(listed))
     if not names:
         raise DataError(f"{where}: should have a matrix K_NAME, and R_NAME and T_NAME, for every camera")
     return PersonFolder(person, NAME, cameras, tuple(_photograph(name, known, person, where) for name in names))
@@ -103,7 +104,8 @@ def _found(keys: tuple[str, ...], name: str, known: Mapping[str, Any], where: st
         if isinstance(known.get(f"{key}_{name}"), np.ndarray):
             found: np.ndarray = known[f"{key}_{name}"]
             return found
-    raise DataError(f"{where}: has no matrix {' or '.join(f'{key}_{name}' for key in keys)}")
+    elsewhere = "; EasyMocap writes it into extri.yml, which is not there" if keys[0] != "K" and where.endswith("intri.yml") else ""
+    raise DataError(f"{where}: has no matrix {' or '.join(f'{key}_{name}' for key in keys)}{elsewhere}")
 
 
 def _distortion(name: str, known: Mapping[str, Any], where: str) -> list[float]:

@@ -17,12 +17,12 @@ HEADING = "Dressed people in layers"
 
 
 def viewer_page(people: Mapping[str, bytes], path: Path) -> None:
-    """Write the page of `people`, name -> GLB as `glb.glb_bytes` gives it, to `path`.
+    """Write the page of `people`, name -> GLB as `glb.glb_bytes` gives it, to `path`, for its owner alone.
 
     Each is a tab: several people, or one before and after a change of clothes. The page keeps the choice of layers between tabs, and the
     view once it was turned. It shows the body as a mannequin.
     """
-    write_atomic(path, page(people))
+    write_atomic(path, page(people), private=True)
 
 
 def page(people: Mapping[str, bytes]) -> str:
