@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedloom.cli.parts import AsJson, RepairOption, RunArgument, TrustPlugins, draw, err, finite, out, say
+from fedloom.cli.parts import AsJson, RepairOption, RunArgument, TrustPlugins, draw, err, out, say
 from fedloom.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def chat(
     run_folder: RunArgument,
     max_new_tokens: Annotated[int, typer.Option(help="Length of an answer in tokens.", min=1)] = 256,
-    temperature: Annotated[float, typer.Option(help="0: always the likeliest word; above: drawn.", min=0, callback=finite)] = 0.0,
+    temperature: Annotated[float, typer.Option(help="0: always the likeliest word; above: drawn.", min=0)] = 0.0,
     system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
     repair: RepairOption = None,
     trusted: TrustPlugins = False,
