@@ -134,17 +134,14 @@ def open_local(
     held = {client.name: SiteData(client.train, client.held_out, _holding(client, shown), start, places) for client in data.clients}
     sites = LocalSites(bench, sites_folder, held, progress)
     count = _worker_count(recipe, bench, len(names))
-    before, threads = torch.get_num_threads(), _threads(recipe, bench, count)
-    torch.set_num_threads(threads if count == 1 else cores())  # beside workers, this process works only while they wait
-    workers = _workers(recipe, plan, bench, sites, count, threads)
-    try:
-        models = ClientModels(folder.path / "clients", recipe.federation.rounds) if needs_updates(recipe) else None
-        yield LocalRun(
-            recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, frozenset(malicious) & set(names), models, progress
-        )
-    finally:
-        workers.close()
-        torch.set_num_threads(before)
+    threads, ours = _threads(recipe, bench, count), frozenset(malicious) & set(names)
+    with torch_threads(threads if count == 1 else cores()):  # beside workers, this process works only while they wait
+        workers = _workers(recipe, plan, bench, sites, count, threads)
+        try:
+            models = ClientModels(folder.path / "clients", recipe.federation.rounds) if needs_updates(recipe) else None
+            yield LocalRun(recipe, folder.run_id(), data, bench, start, sites, workers, count, threads, ours, models, progress)
+        finally:
+            workers.close()
 
 
 def bench_plan(recipe: Recipe) -> BenchPlan:
@@ -218,6 +215,17 @@ def _threads(recipe: Recipe, bench: Bench, workers: int) -> int:
     if recipe.federation.threads != "auto":
         return int(recipe.federation.threads)
     return 1 if bench.base_parameters < SMALL_MODEL else max(1, cores() // workers)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch compute with `count` threads for as long as a `with` block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def cores() -> int:

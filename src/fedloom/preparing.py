@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fedloom.agreed import agree, places_of
 from fedloom.data.clients import ClientData, safe_name
 from fedloom.data.measured_rows import federated_data
@@ -21,7 +19,7 @@ from fedloom.federation.opening import planned
 from fedloom.federation.preparing import Preparation, PreparedRecords
 from fedloom.files import disk_errors_named, write_atomic
 from fedloom.hooks import ServerSide
-from fedloom.local_run import bench_plan, cores
+from fedloom.local_run import bench_plan, cores, torch_threads
 from fedloom.models.bench import Bench, make_bench
 from fedloom.recipe import Recipe
 
@@ -57,14 +55,15 @@ def prepare(
     data = federated_data(recipe)
     for text in source_notes(data, recipe):
         note(text)
-    torch.set_num_threads(cores())
     for client, (preparation, told) in zip(data.clients, preparations(recipe, data.clients, progress=progress), strict=True):
         try:
-            yield PreparedClient(client.name, preparation.prepared(client.train, [], told))
+            with torch_threads(cores()):
+                prepared = preparation.prepared(client.train, [], told)
         except (DataError, RunStoppedError) as error:
             raise type(error)(f"client '{client.name}': {error}") from None
         except KeyboardInterrupt:
             raise InterruptedRunError("stopped; what was written is kept, and the same command goes on from it") from None
+        yield PreparedClient(client.name, prepared)
 
 
 def preparations(
