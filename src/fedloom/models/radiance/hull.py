@@ -9,16 +9,18 @@ from fedloom.data.capture_rows import Views
 from fedloom.errors import DataError
 from fedloom.models.radiance.grid import FAR, DistanceGrid, grid_points
 from fedloom.models.radiance.projection import NEAREST, Seen, looked_up, seen
-from fedloom.models.radiance.rays import joined, rays_through, through_box
+from fedloom.models.radiance.rays import Rays, joined, rays_through, through_box
 
 COARSE = 40
 """Cells along a side of the cube in which the hull is looked for first."""
 DEPTH_SIDE = 128
 """Pixels along the longer side of a map of depths."""
-TRACED = 12
-"""Steps of sphere tracing until a ray has met the hull."""
-MET = 0.01
-"""How near to the hull, in metres, a ray has then come if it meets it at all."""
+TRACED = 64
+"""Steps of sphere tracing, at the most."""
+INTO = 1e-4
+"""How far inside of the grid, in metres, a ray is first looked at: on its side, rounding decides what is inside."""
+MET = 1e-3
+"""How near to the hull, in metres, a ray has met it."""
 
 
 def hull_distance(views: Views, points: Tensor, where: Seen | None = None) -> Tensor:
@@ -54,23 +56,36 @@ def hull_of(views: Views, cell: float) -> DistanceGrid:
 @torch.no_grad()
 def depth_maps(views: Views, hull: DistanceGrid) -> Tensor:
     """The depth at which each view first meets the hull: (V, 1, h, w) in metres, with `DEPTH_SIDE` pixels along the longer side; where it
-    meets none, a depth beyond all of it. By sphere tracing (Hart 1996): each step goes as far as the hull is away."""
+    meets none, a depth beyond all of it. By sphere tracing (Hart 1996): each step goes as far as the hull is away. A ray that enters the
+    grid inside of the hull, since a person is cut by the picture, meets it there."""
     height, width = shape = [max(1, round(side * DEPTH_SIDE / max(views.size))) for side in views.size]
     rows, columns = (side * (torch.arange(count) + 0.5) / count - 0.5 for side, count in zip(views.size, shape, strict=True))
     pixels = torch.cartesian_prod(rows, columns).flip(1).to(views.K)
     places = 2 * (pixels + 0.5) / pixels.new_tensor(views.size[::-1]) - 1
     shown = looked_up(views.silhouettes[:, None], places.expand(len(views), -1, -1))[:, :, 0] < max(views.size) / DEPTH_SIDE
     rays = joined([rays_through(views, view, pixels[own]) for view, own in enumerate(shown)])
-    along = through_box(hull, rays)[0]
-    for _ in range(TRACED):
-        along = along + hull.at(rays.origins + along[:, None] * rays.directions)
-    points = rays.origins + along[:, None] * rays.directions
-    numbers = shown.nonzero()[:, 0]
-    depths = ((points - rays.origins) * views.R[numbers, 2]).sum(dim=1)
+    along = _first_met(hull, rays)
+    depths = along * (rays.directions * views.R[shown.nonzero()[:, 0], 2]).sum(dim=1)
     beyond = seen(views, torch.stack([hull.origin, hull.top])).depths.amax() + 1
     found = beyond.expand(shown.shape).clone()
-    found[shown] = torch.where(hull.at(points).abs() < MET, depths, beyond)
+    found[shown] = torch.where(along.isfinite(), depths, beyond)
     return found.reshape(len(views), 1, height, width)
+
+
+def _first_met(hull: DistanceGrid, rays: Rays) -> Tensor:
+    """How far along each ray the hull is first met, (N,) in metres; infinity where it is not."""
+    first, last = through_box(hull, rays)
+    along, found = first + INTO, torch.full_like(first, torch.inf)
+    going = (along < last - INTO).nonzero()[:, 0]
+    for _ in range(TRACED):
+        at = along[going]
+        gaps = hull.at(rays.origins[going] + at[:, None] * rays.directions[going])
+        met = gaps < MET
+        found[going[met]] = at[met]
+        going, at = going[~met], (at + gaps)[~met]
+        along[going] = at
+        going = going[at < last[going] - INTO]
+    return found
 
 
 def _ball(views: Views) -> tuple[Tensor, Tensor]:
