@@ -179,7 +179,7 @@ def tables(out: Path, seeds: Sequence[int]) -> Iterator[str]:
             [areas(run, base, less) for run, base in zip(found[system], found["base"], strict=True)] for less in (False, True)
         )
         one = found[system][0][0]
-        chance = by_chance(len(one["members"]), len(one["others"]))
+        chance = by_chance(len(one["members"]), len(one["others"])) / len(found[system][0]) ** 0.5  # a mean of independent areas
         yield f"| {TITLES[system]} | {_spread(plain, '.3f')} | {_spread(calibrated, '.3f')} | 0.5 ± {chance:.3f} |"
 
 

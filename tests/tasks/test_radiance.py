@@ -9,7 +9,7 @@ import torch
 from capture_folders import around, write_capture
 from PIL import Image
 
-from fedloom.data.capture_rows import cached_captures, load_captures
+from fedloom.data.capture_rows import UNKNOWN, cached_captures, load_captures
 from fedloom.data.captures import capture_rows, read_captures
 from fedloom.data.records import PARSING, Provenance
 from fedloom.errors import DataError
@@ -18,10 +18,11 @@ from fedloom.models.bench import make_bench
 from fedloom.models.encoders import PictureEncoder
 from fedloom.models.kinds.field import FIELD_NETWORKS
 from fedloom.models.networks.base import draw_weights
+from fedloom.models.radiance.rendering import Rendered
 from fedloom.privacy.row_gradients import SingleRows, row_gradients
 from fedloom.recipe import FieldsRecipe
 from fedloom.resolve import load_recipe
-from fedloom.tasks.radiance import LARGEST_PSNR, Radiance, psnr, split_views
+from fedloom.tasks.radiance import LARGEST_PSNR, STEP, Radiance, _compared, _regular, psnr, split_views
 
 TASK = Radiance(sources=4, rays=64, samples=16)
 
@@ -68,6 +69,37 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_peoples(field, rows):
     assert float(first.loss.detach()) == pytest.approx(apart[0] / 2)
     assert first.each().shape == (1,)
     assert first.tokens == 64
+
+
+def test_the_loss_of_a_view_is_that_of_the_formula(rows):
+    """10 L2(colours) + .3 BCE(mask) + .1 NLL(classes): by NumPy, for three pixels: background, person, and person of an unknown class."""
+    views = rows.views(0)
+    inside = (views.masks[0] > 0).nonzero()[[0, 40]]
+    pixels = torch.cat([torch.tensor([[0, 0]]), inside.flip(1)])
+    views = replace(views, parsing=views.parsing.clone())
+    views.parsing[0, inside[1, 0], inside[1, 1]] = UNKNOWN
+    colours, mask = torch.tensor([[0.1, 0.0, 0.2], [0.5, 0.6, 0.7], [0.9, 0.1, 0.3]]), torch.tensor([0.2, 0.9, 0.6])
+    classes = torch.tensor([[0.1, 0.2, 0.3, 0.2, 0.1, 0.1]] * 3)
+    seen = Rendered(colours, classes, mask, torch.zeros(3), torch.zeros(3, 3))
+    true = np.stack([views.pictures[0, :, row, column].numpy() for column, row in pixels.tolist()])
+    number = int(views.parsing[0, inside[0, 0], inside[0, 1]])
+    expected = 10 * np.mean((colours.numpy() - true) ** 2) - 0.3 * (math.log(0.8) + math.log(0.9) + math.log(0.6)) / 3
+    expected -= 0.1 * math.log(float(classes[1, number]))  # one pixel's class is known
+    assert _compared(seen, views, 0, pixels).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_surface_is_asked_for_a_slope_of_one_and_for_no_bends():
+    """Twice the distance to a ball of .3 m: the slope is 2, and the Laplacian 4 / r, over a step of .01 m."""
+
+    class Ball:
+        def sdf(self, points):
+            return 2 * (points.norm(dim=1) - 0.3)
+
+    around = torch.nn.functional.normalize(torch.randn(20, 3, generator=torch.Generator().manual_seed(1)), dim=1) * 0.3
+    seen = Rendered(torch.zeros(20, 3), torch.zeros(20, 6), torch.ones(20), torch.zeros(20), around)
+    assert _regular(Ball(), seen).item() == pytest.approx(0.02 * (2 - 1) ** 2 + 0.002 * STEP * 4 / 0.3, rel=0.02)
+    missed = replace(seen, mask=torch.zeros(20))
+    assert _regular(Ball(), missed).item() == 0
 
 
 def test_the_same_stream_draws_the_same_rays_and_another_draws_others(field, rows):

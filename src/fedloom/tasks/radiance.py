@@ -54,9 +54,10 @@ FIELD_LOSS = Measure("loss", "held-out loss", note="The loss that is trained, on
 @tasks.register("radiance")
 @dataclass(frozen=True)
 class Radiance(Task):
-    """10 |C - C*|^2 + .3 BCE(mask) + .1 NLL(classes) + .02 (|grad sdf| - 1)^2 + .002 |laplace sdf|, means over rays and over points.
+    """10 |C - C*|^2 + .3 BCE(mask) + .1 NLL(classes) + .02 (|grad sdf| - 1)^2 + .002 |laplace sdf| dx, means over rays and over points.
 
-    In every step `sources` views of a person, drawn anew, show what the field knows of it, and rays of another view are compared.
+    dx is a centimetre: what counts is how much the slope changes over it. In every step `sources` views of a person, drawn anew, show what
+    the field knows of it, and rays of another view are compared.
     """
 
     record: ClassVar[str] = "capture"
@@ -201,7 +202,7 @@ def _compared(seen: Rendered, views: Views, target: int, pixels: Tensor) -> Tens
 
 
 def _regular(person: Person, seen: Rendered) -> Tensor:
-    """.02 (|grad sdf| - 1)^2 + .002 |laplace sdf| at points of the surface, by differences over `STEP`.
+    """.02 (|grad sdf| - 1)^2 + .002 |laplace sdf| dx at points of the surface, by differences over dx = `STEP`.
 
     Differences, since the second derivative of a bilinear look-up is not defined.
     """

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from fedloom.models.radiance.grid import DistanceGrid
@@ -17,6 +18,14 @@ def test_a_ray_leads_from_the_camera_through_the_centre_of_its_pixel(ball_record
     rays, camera = rays_through(views, 2, pixels), ball_record.views[2].camera
     assert torch.allclose(rays.origins[0], torch.tensor(camera.centre, dtype=torch.float32), atol=1e-5)
     assert torch.allclose(rays.directions, torch.tensor(camera.rays(pixels.numpy() + 0.5), dtype=torch.float32), atol=1e-5)
+
+
+def test_a_ray_goes_by_both_focal_lengths_and_by_the_skew(views):
+    """(60.5 - 50 - 5 y) / 100 to the right and y = (70.5 - 40) / 80 down, for a depth of 1."""
+    K = torch.tensor([[100.0, 5.0, 50.0], [0.0, 80.0, 40.0], [0.0, 0.0, 1.0]]).expand_as(views.K)
+    seen = rays_through(replace(views, K=K), 2, torch.tensor([[60, 70]])).directions[0] @ views.R[2].T
+    y = 30.5 / 80
+    assert (seen / seen[2]).tolist() == pytest.approx([(10.5 - 5 * y) / 100, y, 1.0], abs=1e-5)
 
 
 def test_samples_are_in_order_where_the_surface_can_be(views):

@@ -4,6 +4,7 @@ import copy
 import math
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -59,6 +60,43 @@ def test_colours_and_classes_are_blended_with_the_same_weights(field, views):
     looks = scene.looks(points, along)
     assert torch.allclose(looks[:, :3], looks[:, 6:9], atol=1e-6)
     assert looks[:, 3:].sum(dim=1).tolist() == pytest.approx([1.0] * 30, abs=1e-5)
+
+
+def test_the_distance_is_that_of_mean_and_variance_over_the_views(field, views):
+    """Weights over views are a softmax of what each token says of itself; the rest is NumPy, one point at a time."""
+    net = copy.deepcopy(field)
+    with torch.no_grad():
+        net.head.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(4))
+        scene = net.scene(views.chosen([0, 3, 5]))
+        points = torch.rand(5, 3, generator=torch.Generator().manual_seed(2)) * 0.4 - 0.2
+        found = net.geometry(scene, points)
+        for number, point in enumerate(points):
+            tokens = found.tokens[:, number].numpy()
+            scores = net.weight(found.tokens[:, number])[:, 0].numpy()
+            weights = np.exp(scores) / np.exp(scores).sum()
+            mean = (weights[:, None] * tokens).sum(axis=0)
+            variance = (weights[:, None] * (tokens - mean) ** 2).sum(axis=0)
+            hull = hull_distance(scene.views, point[None])
+            joined = net.joined(torch.cat([torch.from_numpy(np.concatenate([mean, variance])).float(), hull / 0.1])[None])
+            expected = hull + 0.1 * torch.tanh(net.head(joined)[0])
+            assert found.sdf[number].item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_looks_depend_on_the_rays_direction_and_on_how_far_behind_the_hull_a_view_has_the_point(field, views):
+    with torch.no_grad():
+        scene = field.scene(views.chosen([0, 3, 5]))
+        points = torch.rand(30, 3, generator=torch.Generator().manual_seed(2)) * 0.4 - 0.2
+        geometry = field.geometry(scene, points)
+        there, back = (torch.tensor([[x, 0.0, 0.0]]).expand(30, 3) for x in (1.0, -1.0))
+        looks = field.appearance(scene, points, there, geometry)
+        assert not torch.allclose(looks, field.appearance(scene, points, back, geometry), atol=1e-4)
+        on_hull, hidden = (replace(geometry, behind=torch.tensor([[0.0], [way], [0.0]]).expand(3, 30)) for way in (0.0, 0.1))
+        of_both = [field.appearance(scene, points, there, one) for one in (on_hull, hidden)]
+        assert not torch.allclose(*of_both, atol=1e-4)
+        edge = scene.hull.points()[scene.hull.distances.flatten().abs() < 0.01]
+        one, other = (field.geometry(known, edge) for known in (scene, replace(scene, depths=scene.depths - 0.05)))
+        assert torch.allclose(other.behind, one.behind + 0.05, atol=1e-5)
+        assert not torch.allclose(other.tokens, one.tokens, atol=1e-4)
 
 
 def test_gradients_of_the_field_are_those_of_differences(field, views):

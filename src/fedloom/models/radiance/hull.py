@@ -35,7 +35,12 @@ def hull_distance(views: Views, points: Tensor, where: Seen | None = None) -> Te
 def silhouette_distances(views: Views, where: Seen) -> Tensor:
     """For each view the distance to its silhouette, in metres at the depth of the point: (V, N), between -`FAR` and `FAR`."""
     pixels = looked_up(views.silhouettes[:, None], where.places)[:, :, 0]
-    return (pixels * where.depths / views.K[:, 0, 0, None]).clamp(-FAR, FAR)
+    return (pixels * where.depths / _focal(views)[:, None]).clamp(-FAR, FAR)
+
+
+def _focal(views: Views) -> Tensor:
+    """(V,) in pixels: the longer of both axes' focal lengths, so that a distance is never more than it is."""
+    return torch.maximum(views.K[:, 0, 0], views.K[:, 1, 1])
 
 
 @torch.no_grad()
@@ -102,7 +107,7 @@ def _ball(views: Views) -> tuple[Tensor, Tensor]:
     meeting = torch.linalg.solve(across.sum(dim=0), (across @ views.centres.double()[:, :, None]).sum(dim=0))[:, 0]
     centre = (100 * meeting).round().to(views.K) / 100
     depths = seen(views, centre[None]).depths[:, 0]
-    return centre, (120 * (torch.stack(halves) * depths / views.K[:, 0, 0]).amax()).ceil() / 100
+    return centre, (120 * (torch.stack(halves) * depths / torch.minimum(views.K[:, 0, 0], views.K[:, 1, 1])).amax()).ceil() / 100
 
 
 def _middle(mask: Tensor) -> tuple[Tensor, Tensor]:
