@@ -1,7 +1,9 @@
-"""People from photographs against the goals of USR: a field of many people on people that it has not seen, refinement, layers and latency.
+"""People from photographs against the goals of USR: a field of many people on people that it has not seen, refinement, layers, latency, and
+what four studios gain together.
 
-Synthetic people, photographs of 256 pixels, one thread. The field is trained once, on 40 people in one place, and kept with the people in
-runs/benchmark-humans: half an hour of one core, and the clothes are fetched once (89 MB). Then minutes.
+Synthetic people, photographs of 256 pixels, one thread. Masks are the true ones; the parsing is a parser's. What is trained is trained
+once and kept with the people in runs/benchmark-humans: half an hour of one core, and the clothes are fetched once (89 MB). Remove the
+folder to train anew. Then minutes.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from promise import Promise, script
 from timing import seconds
 
 FOLDER = Path("runs/benchmark-humans")
-STEPS, PARSER_STEPS = 2000, 1000
+STEPS, PARSER_STEPS, FITTED = 2000, 1000, 800
 MOST = 4
 """Unseen people that are refined and separated."""
 
@@ -33,6 +35,7 @@ def measure(tiny: bool) -> Iterator[Promise]:
     yield from of_the_field(field, unseen, tiny)
     yield from refined(field, unseen[: 1 if tiny else MOST], tiny)
     yield from separated(field, parser, unseen[: 1 if tiny else MOST], folder, tiny)
+    yield federated(folder, people, unseen[0].parent, tiny)
 
 
 def goal(name: str, value: float, unit: str, limit: float, better: str, beside: str, tiny: bool) -> Promise:
@@ -114,14 +117,14 @@ def refined(field: Any, unseen: Sequence[Path], tiny: bool) -> Iterator[Promise]
     beside = f"unrefined {before['psnr_foreground']:.1f} dB"
     yield goal("PSNR refined, 16 views", after["psnr_foreground"], "dB", 30, ">=", beside, tiny)
     yield goal("surface error refined, 16 views", after["p2s"], "cm", 0.45, "<=", f"unrefined {before['p2s']:.2f} cm", tiny)
-    yield Promise("seconds to a refined surface", f"{after['seconds']:.0f} s", "goal 40 s", after["seconds"] / 40)
+    yield goal("seconds to that surface", after["seconds"], "s", 40, "<=", f"unrefined {before['seconds']:.1f} s", tiny)
 
 
 def fitting(tiny: bool) -> Any:
     from fedloom.humans.field_evaluation import Looking
     from fedloom.humans.refinement import Refining
 
-    return Looking(16, voxel=0.012, refining=Refining(0.03, 1, 64, 12) if tiny else Refining())
+    return Looking(16, voxel=0.012, refining=Refining(0.03, 1, 64, 12) if tiny else Refining(steps=FITTED))
 
 
 def separated(field: Any, parser: Any, unseen: Sequence[Path], folder: Path, tiny: bool) -> Iterator[Promise]:
@@ -131,7 +134,9 @@ def separated(field: Any, parser: Any, unseen: Sequence[Path], folder: Path, tin
     yield goal(
         "vertices in the right layer, parsed labels", told["accuracy"], "", 0.96, ">=", f"least {min_of(found, 'accuracy'):.3f}", tiny
     )
-    yield goal("surface error of garments", told["garments"], "cm", 0.5, "<=", f"highest {max_of(found, 'garments'):.2f} cm", tiny)
+    for garment in ("upper", "lower"):
+        beside = f"highest {max_of(found, garment):.2f} cm"
+        yield goal(f"surface error of the {garment} garment", told[garment], "cm", 0.5, "<=", beside, tiny)
     yield goal("error of the body beneath", told["body"], "cm", 1.0, "<=", f"highest {max_of(found, 'body'):.2f} cm", tiny)
 
 
@@ -157,9 +162,32 @@ def layers_of(field: Any, parser: Any, person: Path, parsings: Path, tiny: bool)
     errors = layer_errors(made.layered, seen, np.random.default_rng(0))
     return {
         "accuracy": vertex_accuracy(made.separated.labels, true_labels(surface.vertices, seen)),
-        "garments": fmean(errors[name].p2s for name in ("upper", "lower") if name in errors),
+        **{name: errors[name].p2s for name in ("upper", "lower") if name in errors},
         "body": body_error(posed[used], truth.layers["body"].vertices[used]),
     }
+
+
+def federated(folder: Path, people: Path, unseen: Path, tiny: bool) -> Promise:
+    """What the field of four studios shows of unseen people beyond that of each studio alone: usr_small, with its own measure."""
+    import fedloom
+    from fedloom.files import read_lines
+    from fedloom.report.live import LiveView
+
+    changes = {
+        "data.source": f"captures:{people}",
+        "evaluate.source": f"captures:{unseen}",
+        "evaluate.baselines": ["local"],
+        "federation.deadline": "12h",
+        **({"model.id": "usr-field-tiny", "task.steps": 1, "task.rays": 64, "federation.rounds": 1, "evaluate.every": 1} if tiny else {}),
+    }
+    with LiveView() as view:
+        if (folder / "federated" / "manifest.json").exists():
+            fedloom.resume(folder / "federated", observer=view)
+        else:
+            fedloom.run("usr_small", folder / "federated", view, **changes)
+    told = {event["name"]: event["value"] for event in read_lines(folder / "federated" / "metrics.jsonl") if event["client"] is None}
+    together, alone = (told[f"held_out/{system}/psnr_foreground"] for system in ("federated", "local"))
+    return goal("PSNR together over each studio alone", together - alone, "dB", 1.2, ">=", f"alone {alone:.1f} dB", tiny)
 
 
 def parsed(capture: Any, parser: Any, folder: Path) -> Any:
@@ -193,11 +221,11 @@ def means(people: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def min_of(people: Sequence[dict[str, float]], name: str) -> float:
-    return min(one[name] for one in people)
+    return min(one[name] for one in people if name in one)
 
 
 def max_of(people: Sequence[dict[str, float]], name: str) -> float:
-    return max(one[name] for one in people)
+    return max(one[name] for one in people if name in one)
 
 
 if __name__ == "__main__":
