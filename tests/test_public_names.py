@@ -3,19 +3,29 @@
 import subprocess
 import sys
 
-import pytest
-
 import fedloom
 
+BEFORE = ("fedloom.run", "fedloom.read", "from fedloom.run import read", "import fedloom.run", "import fedloom.chat")
+EACH_FRESH = """
+import os, sys, traceback
+import peft, torch, transformers  # once for all: what takes long to import
+for before in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        try:
+            exec(f"import fedloom; {before}; assert fedloom.run.__name__ == 'run', fedloom.run")
+            exec("from fedloom import run; assert run is fedloom.run")
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(before)
+"""
 
-@pytest.mark.parametrize(
-    "before", ["fedloom.run", "fedloom.read", "from fedloom.run import read", "import fedloom.run", "import fedloom.chat"]
-)
-def test_run_is_the_function_whatever_came_before_it(before):
-    code = (
-        f"import fedloom; {before}; assert fedloom.run.__name__ == 'run', fedloom.run; from fedloom import run; assert run is fedloom.run"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+def test_run_is_the_function_whatever_came_before_it():
+    done = subprocess.run([sys.executable, "-c", EACH_FRESH, *BEFORE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -9,6 +9,8 @@ import subprocess
 import pytest
 from commands import QUICK, error_line, fedloom, result
 
+from fedloom.cli.app import main
+
 SECRET = "ZQXJ7"
 
 
@@ -37,10 +39,22 @@ def rows(count=4, **columns):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_wrong_recipe_is_one_line_that_names_the_key(recipes, words, line):
-    done = fedloom("run", *words, "--out", "out", "--json", cwd=recipes)
+def test_a_wrong_recipe_is_one_line_that_names_the_key(recipes, words, line, monkeypatch, capsys):
+    """The command's own entry, in this process."""
+    monkeypatch.chdir(recipes)
+    monkeypatch.setattr("sys.argv", ["fedloom", "run", *words, "--out", "out", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert ended.value.code == 2, told.err
+    assert line in error_line(told.err)
+    assert told.out == ""
+
+
+def test_a_wrong_recipe_is_one_line_of_the_command_as_it_is_typed(recipes):
+    done = fedloom("run", "tiny", "federation.round=3", "--out", "out", "--json", cwd=recipes)
     assert done.returncode == 2, done.stderr
-    assert line in error_line(done.stderr)
+    assert error_line(done.stderr) == "error: federation.round: unknown key; did you mean 'rounds'?"
     assert done.stdout == ""
 
 
