@@ -56,6 +56,7 @@ MEASURES = {
     "chamfer": ("Chamfer, cm", ".3f"),
     "normal_consistency": ("normals", ".3f"),
     "layer_iou": ("mIoU", ".3f"),
+    **{f"iou/{layer}": (f"IoU of {layer}", ".3f") for layer in PARSING[1:]},
 }
 """name -> (title, form)."""
 RAYS = 1024

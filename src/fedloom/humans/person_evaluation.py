@@ -10,7 +10,7 @@ import numpy as np
 from fedloom.humans.body.packaged import packaged_body
 from fedloom.humans.body_measures import body_error
 from fedloom.humans.cutting import Layered
-from fedloom.humans.measures import MEASURES, layer_errors, penetration, surface_errors, true_labels, vertex_accuracy
+from fedloom.humans.measures import MEASURES, SurfaceErrors, layer_errors, penetration, surface_errors, true_labels, vertex_accuracy
 from fedloom.humans.mesh import LAYERS, Mesh
 from fedloom.humans.person_files import load_labels, load_person, load_surface
 from fedloom.humans.truth import Truth, read_truth
@@ -38,7 +38,7 @@ def person_errors(folder: Path, capture: Path) -> list[tuple[Measure, float]]:
     clothes = np.concatenate([look.mesh.vertices for name, look in looks.items() if name not in ("body", "hair")])
     found["penetration"], found["penetration_depth"] = penetration(clothes, mesh)
     layers = layer_errors(_layered({name: look.mesh for name, look in looks.items() if name != "body"}), seen, rng)
-    return [*_named(found), *((_of_layer(name), one.p2s) for name, one in layers.items() if name != "body")]
+    return [*_named(found), *(told for name, one in layers.items() if name != "body" for told in _of_layer(name, one))]
 
 
 def visible_truth(truth: Truth) -> Layered:
@@ -57,5 +57,6 @@ def _named(found: dict[str, float]) -> Iterator[tuple[Measure, float]]:
     return ((measure, found[measure.name]) for measure in MEASURES if measure.name in found)
 
 
-def _of_layer(name: str) -> Measure:
-    return Measure(f"p2s/{name}", f"surface error, {name}", "cm")
+def _of_layer(name: str, errors: SurfaceErrors) -> Iterator[tuple[Measure, float]]:
+    yield Measure(f"p2s/{name}", f"surface error, {name}", "cm"), errors.p2s
+    yield Measure(f"chamfer/{name}", f"Chamfer distance, {name}", "cm"), errors.chamfer
