@@ -8,6 +8,7 @@ import pytest
 import torch
 from capture_folders import around, write_capture
 from PIL import Image
+from scipy.ndimage import distance_transform_edt
 
 from fedloom.data.capture_rows import UNKNOWN, cached_captures, load_captures
 from fedloom.data.captures import capture_rows, read_captures
@@ -22,7 +23,7 @@ from fedloom.models.radiance.rendering import Rendered
 from fedloom.privacy.row_gradients import SingleRows, row_gradients
 from fedloom.recipe import FieldsRecipe
 from fedloom.resolve import load_recipe
-from fedloom.tasks.radiance import LARGEST_PSNR, STEP, Radiance, _compared, _regular, psnr, split_views
+from fedloom.tasks.radiance import LARGEST_PSNR, RIM, STEP, Radiance, _compared, _drawn, _regular, psnr, rim_loss, split_views, spread_views
 
 TASK = Radiance(sources=4, rays=64, samples=16)
 
@@ -171,6 +172,38 @@ def test_psnr_is_ten_times_the_logarithm_of_one_over_the_squared_error():
     assert psnr(torch.tensor(0.01)) == pytest.approx(20.0)
     assert psnr(torch.tensor(0.0)) == LARGEST_PSNR
     assert psnr(torch.tensor(math.nan)) == LARGEST_PSNR
+
+
+def test_sources_are_spread_around_the_person_from_the_drawn_one_on():
+    """Eight cameras on a circle, in another order; the one across first, then those half way, each the first of equals."""
+    order = [3, 0, 6, 1, 4, 7, 2, 5]
+    angles = 2 * math.pi * torch.tensor(order) / 8
+    centres = torch.stack([angles.cos(), angles.sin(), torch.zeros(8)], dim=1)
+    assert sorted(order[view] for view in spread_views(centres, 1, 4)) == [0, 2, 4, 6]
+    assert [order[view] for view in spread_views(centres, 1, 2)] == [0, 4]
+    assert sorted(spread_views(torch.zeros(5, 3), 2, 5)) == [0, 1, 2, 3, 4]
+
+
+def test_the_rim_of_a_source_is_held_to_its_mask(field, rows):
+    """Pixels within 3 of the edge, by SciPy; of a person who is seen nowhere, -.3 log of 1e-4 in the mask and of 1 - 1e-4 beside it."""
+    views = rows.views(0)
+    rim = _drawn(views.silhouettes[0].abs() < RIM, 20_000)
+    mask = views.masks[0].numpy() > 0
+    away = np.where(mask, distance_transform_edt(mask), distance_transform_edt(~mask)) - 0.5
+    assert {tuple(pixel) for pixel in rim.tolist()} == {(column, row) for row, column in np.argwhere(away < 3)}
+    with torch.no_grad():
+        scene = field.scene(views.chosen([0, 2, 4]))
+
+    class Nobody:
+        near, sharpness, looks = scene.near, scene.sharpness, scene.looks
+
+        def sdf(self, points):
+            return torch.ones(len(points))
+
+    with torch.no_grad():
+        found = float(rim_loss(Nobody(), views, 0, 4000, 8))
+    share = np.mean(mask[away < 3])
+    assert found == pytest.approx(-0.3 * (share * math.log(1e-4) + (1 - share) * math.log(1 - 1e-4)), rel=0.1)
 
 
 def test_sources_are_spread_over_all_views_and_what_is_compared_is_none_of_them():

@@ -28,6 +28,8 @@ from fedloom.tasks.base import LossPart, Rows, Sums, Task, tasks
 
 AROUND = 6.0
 """Pixels around the person's mask from which rays are drawn, too."""
+RIM = 3.0
+"""Pixels on both sides of the edge of a source's mask from which rays are drawn."""
 PROBED = 64
 """Points of the surface at which its slope and its bend are looked at in one step."""
 STEP = 0.01
@@ -56,8 +58,9 @@ FIELD_LOSS = Measure("loss", "held-out loss", note="The loss that is trained, on
 class Radiance(Task):
     """10 |C - C*|^2 + .3 BCE(mask) + .1 NLL(classes) + .02 (|grad sdf| - 1)^2 + .002 |laplace sdf| dx, means over rays and over points.
 
-    dx is a centimetre: what counts is how much the slope changes over it. In every step `sources` views of a person, drawn anew, show what
-    the field knows of it, and rays of another view are compared.
+    dx is a centimetre: what counts is how much the slope changes over it. In every step `sources` views of a person, drawn anew and spread
+    around it, show what the field knows of it, and rays of another view are compared. To this .3 BCE(mask) is added along the rim of one of
+    the sources: a surface that has lost its rim is not seen by the other views to be too small.
     """
 
     record: ClassVar[str] = "capture"
@@ -90,8 +93,10 @@ class Radiance(Task):
     def _loss(self, field: RadianceField, views: Views) -> Tensor:
         """The loss of one person: of drawn rays of a drawn view, seen from drawn others."""
         order = torch.randperm(len(views)).tolist()
-        scene = field.scene(views.chosen(order[: self.sources]))
-        return view_loss(scene, views, order[self.sources], self.rays, self.samples)
+        sources = spread_views(views.centres, order[0], self.sources)
+        target = next(view for view in order if view not in sources)
+        scene = field.scene(views.chosen(sources))
+        return view_loss(scene, views, target, self.rays, self.samples) + rim_loss(scene, views, order[0], self.rays // 4, self.samples)
 
     @property
     def sum_names(self) -> tuple[str, ...]:
@@ -166,6 +171,19 @@ def split_views(views: int, sources: int, targets: int) -> tuple[list[int], list
     return sources_at, [others[number * len(others) // picked] for number in range(picked)]
 
 
+def spread_views(centres: Tensor, first: int, count: int) -> list[int]:
+    """The numbers of `count` cameras, `first` and then always the one that stands farthest from those chosen; `centres` (V, 3).
+
+    Farthest-point sampling (Gonzalez 1985, "Clustering to minimize the maximum intercluster distance").
+    """
+    chosen, gaps = [first], (centres - centres[first]).norm(dim=1)
+    while len(chosen) < count:
+        gaps[chosen] = -1  # cameras may stand at the same place
+        chosen.append(int(gaps.argmax()))
+        gaps = torch.minimum(gaps, (centres - centres[chosen[-1]]).norm(dim=1))
+    return chosen
+
+
 @torch.no_grad()
 def rendered_pixels(person: Person, views: Views, target: int, pixels: Tensor, samples: int) -> Rendered:
     """What is seen at `pixels` (N, 2) of the view `target`, in parts that are small enough for memory."""
@@ -180,9 +198,20 @@ def view_loss(person: Person, views: Views, target: int, rays: int, samples: int
     return _compared(seen, views, target, pixels) + _regular(person, seen)
 
 
+def rim_loss(person: Person, views: Views, source: int, rays: int, samples: int) -> Tensor:
+    """.3 BCE(mask) over `rays` pixels along the edge of the mask of the view `source`, which torch's global stream draws."""
+    pixels = _drawn(views.silhouettes[source].abs() < RIM, rays)
+    return _of_masks(render(person, rays_through(views, source, pixels), samples), _shown(views, source, pixels)[1])
+
+
 def _drawn_pixels(views: Views, target: int, count: int) -> Tensor:
     """`count` pixels (N, 2), column and row, of those within `AROUND` of the person; from torch's global stream."""
-    near = (views.silhouettes[target] < AROUND).nonzero().flip(1)
+    return _drawn(views.silhouettes[target] < AROUND, count)
+
+
+def _drawn(wanted: Tensor, count: int) -> Tensor:
+    """`count` pixels (N, 2), column and row, of those that are `wanted`, bool (H, W)."""
+    near = wanted.nonzero().flip(1)
     return near[torch.randint(len(near), (count,)).to(near.device)]
 
 
@@ -195,10 +224,14 @@ def _shown(views: Views, target: int, pixels: Tensor) -> tuple[Tensor, Tensor, T
 def _compared(seen: Rendered, views: Views, target: int, pixels: Tensor) -> Tensor:
     """10 L2(colours) + .3 BCE(mask) + .1 NLL(classes), means over rays; the classes of the person's pixels alone."""
     colours, mask, classes = _shown(views, target, pixels)
-    loss = 10 * (seen.colours - colours).square().mean() + 0.3 * binary_cross_entropy(seen.mask.clamp(1e-4, 1 - 1e-4), mask)
+    loss = 10 * (seen.colours - colours).square().mean() + _of_masks(seen, mask)
     told = (classes != UNKNOWN) & (mask > 0)
     likely = seen.classes.gather(1, classes.masked_fill(~told, 0)[:, None])[:, 0].clamp(min=1e-3)
     return loss - 0.1 * (likely.log() * told).sum() / told.sum().clamp(min=1)
+
+
+def _of_masks(seen: Rendered, mask: Tensor) -> Tensor:
+    return 0.3 * binary_cross_entropy(seen.mask.clamp(1e-4, 1 - 1e-4), mask)
 
 
 def _regular(person: Person, seen: Rendered) -> Tensor:

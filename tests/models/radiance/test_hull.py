@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from fedloom.errors import DataError
 from fedloom.models.radiance.grid import FAR
-from fedloom.models.radiance.hull import depth_maps, hull_distance, hull_of
+from fedloom.models.radiance.hull import depth_maps, hull_distance, hull_of, ranked_distances
 
 
 def on_rays(views, lengths):
@@ -30,6 +31,15 @@ def test_every_view_has_a_say_and_points_that_no_view_has_are_far(views):
     behind = views.chosen([0]).centres - 3 * views.R[0, 2]
     assert hull_distance(views.chosen([0]), behind).tolist() == [FAR]
     assert hull_distance(views, behind).tolist() == [FAR]
+
+
+def test_what_views_say_is_told_in_order_with_the_mean_and_the_least_stands_for_missing_views(views):
+    points = on_rays(views, [0.0, 0.25, 0.5])
+    of_each = torch.stack([hull_distance(views.chosen([number]), points) for number in range(8)]).numpy()
+    in_order = -np.sort(-of_each, axis=0)
+    assert ranked_distances(views, points, 3).numpy() == pytest.approx(np.stack([*in_order[:3], of_each.mean(axis=0)]), abs=1e-6)
+    two = -np.sort(-of_each[:2], axis=0)
+    assert ranked_distances(views.chosen([0, 1]), points, 3).numpy() == pytest.approx(np.stack([*two, two[1], two.mean(axis=0)]), abs=1e-6)
 
 
 def test_the_grid_holds_the_ball_and_gives_the_distance_between_its_points(views):

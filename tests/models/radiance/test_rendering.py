@@ -77,7 +77,8 @@ def test_the_distance_is_that_of_mean_and_variance_over_the_views(field, views):
             mean = (weights[:, None] * tokens).sum(axis=0)
             variance = (weights[:, None] * (tokens - mean) ** 2).sum(axis=0)
             hull = hull_distance(scene.views, point[None])
-            joined = net.joined(torch.cat([torch.from_numpy(np.concatenate([mean, variance])).float(), hull / 0.1])[None])
+            of_views = torch.from_numpy(np.concatenate([mean, variance])).float()
+            joined = net.joined(torch.cat([of_views, hull / 0.1, scene.shape.at(point[None])[0]])[None])
             expected = hull + 0.1 * torch.tanh(net.head(joined)[0])
             assert found.sdf[number].item() == pytest.approx(expected.item(), abs=1e-5)
 
@@ -116,7 +117,8 @@ def test_gradients_of_the_field_are_those_of_differences(field, views):
     along = torch.tensor([[0.6, 0.8, 0.0]]).double().expand(20, 3)
 
     def loss():
-        inside = replace(scene, features=net.encoder(encoder_input(scene.views.pictures, scene.views.masks)))
+        features = net.encoder(encoder_input(scene.views.pictures, scene.views.masks))
+        inside = replace(scene, features=features, shape=net.hull.around(scene.views, scene.hull))
         geometry = net.geometry(inside, points)
         return geometry.sdf.square().sum() + net.appearance(inside, points, along, geometry).square().sum()
 

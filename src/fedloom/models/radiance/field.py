@@ -14,8 +14,9 @@ from torch.nn.functional import one_hot, relu
 from fedloom.data.capture_rows import UNKNOWN, Views
 from fedloom.models.networks.base import Network
 from fedloom.models.radiance.encoder import Encoder, encoder_input
-from fedloom.models.radiance.grid import DistanceGrid
+from fedloom.models.radiance.grid import DistanceGrid, Volume
 from fedloom.models.radiance.hull import depth_maps, hull_distance, hull_of, silhouette_distances
+from fedloom.models.radiance.hull_encoder import HullEncoder
 from fedloom.models.radiance.person import Band
 from fedloom.models.radiance.projection import Seen, looked_up, seen
 
@@ -29,6 +30,8 @@ SHARPNESS = 64.0
 """The inverse width of the surface, in 1 / m, that training begins with."""
 GEOMETRY = 16
 """Numbers that say of a point what its views have in common."""
+SHAPE = 12
+"""Numbers that say how the hull is shaped around a point."""
 BESIDE = 8
 """Numbers of a view of a point beside features and colours: direction (3), silhouette, how far behind the hull, far behind, inside, 1."""
 COVERED = 0.02
@@ -37,13 +40,14 @@ COVERED = 0.02
 
 @dataclass(frozen=True)
 class Scene:
-    """A person as a field knows it: source views, their features, colours with classes, hull and depths of the hull."""
+    """A person as a field knows it: source views, their features, colours with classes, hull, how it is shaped and its depths."""
 
     field: RadianceField
     views: Views
     features: Tensor
     shown: Tensor
     hull: DistanceGrid
+    shape: Volume
     depths: Tensor
 
     @property
@@ -85,7 +89,8 @@ class RadianceField(Network):
         self.encoder = Encoder(width, levels)
         self.token = nn.Sequential(nn.Linear(width + 3 + BESIDE, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
         self.weight = nn.Linear(width, 1)
-        self.joined = nn.Sequential(nn.Linear(2 * width + 1, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.hull = HullEncoder(width, SHAPE)
+        self.joined = nn.Sequential(nn.Linear(2 * width + 1 + SHAPE, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         self.common = nn.Linear(hidden, GEOMETRY)
         self.head = nn.Linear(hidden, 1)
         self.blend_in = nn.Linear(width + GEOMETRY + 2, width)
@@ -101,7 +106,7 @@ class RadianceField(Network):
         """What `views` of one person show."""
         features = self.encoder(encoder_input(views.pictures, views.masks))
         hull = hull_of(views, cell)
-        return Scene(self, views, features, _shown(views, self.classes), hull, depth_maps(views, hull))
+        return Scene(self, views, features, _shown(views, self.classes), hull, self.hull.around(views, hull), depth_maps(views, hull))
 
     def geometry(self, scene: Scene, points: Tensor) -> Geometry:
         """The surface near `points` (N, 3)."""
@@ -119,7 +124,7 @@ class RadianceField(Network):
         mean = (weights * tokens).sum(dim=0)
         variance = (weights * tokens.square()).sum(dim=0) - mean.square()
         distance = hull_distance(views, points, where)
-        joined = self.joined(torch.cat([mean, variance, distance[:, None] / REACH], dim=1))
+        joined = self.joined(torch.cat([mean, variance, distance[:, None] / REACH, scene.shape.at(points)], dim=1))
         sdf = distance + REACH * torch.tanh(self.head(joined)[:, 0])
         return Geometry(sdf, self.common(joined), tokens, behind, where)
 

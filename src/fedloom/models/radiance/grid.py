@@ -1,4 +1,4 @@
-"""Signed distances on a grid in space."""
+"""Signed distances, and other values, on a grid in space."""
 
 from __future__ import annotations
 
@@ -29,14 +29,28 @@ class DistanceGrid:
 
     def at(self, points: Tensor) -> Tensor:
         """Distances at `points` (..., 3), between the points of the grid trilinearly: (...). Outside of the grid, `FAR`."""
-        places = 2 * (points - self.origin) / (self.top - self.origin) - 1
-        found = grid_sample(self.distances[None, None], places.reshape(1, 1, 1, -1, 3), padding_mode="border", align_corners=True)
-        outside = (places.abs() > 1).any(dim=-1)
+        found = Volume(self.distances[None, None], self.origin, self.top).at(points.reshape(-1, 3))
+        outside = ((points < self.origin) | (points > self.top)).any(dim=-1)
         return found.reshape(points.shape[:-1]).masked_fill(outside, FAR)
 
     def points(self) -> Tensor:
         """The points of the grid, (nz * ny * nx, 3)."""
         return grid_points(self.origin, self.distances.shape, self.cell)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """C `values` (1, C, nz, ny, nx) at each point of a grid, whose first point stands at `origin` (3,) and the last at `top` (3,)."""
+
+    values: Tensor
+    origin: Tensor
+    top: Tensor
+
+    def at(self, points: Tensor) -> Tensor:
+        """The values at `points` (N, 3), between the points of the grid trilinearly: (N, C). Outside, those of its side."""
+        places = 2 * (points - self.origin) / (self.top - self.origin) - 1
+        found = grid_sample(self.values, places[None, None, None], padding_mode="border", align_corners=True)
+        return found[0, :, 0, 0].T
 
 
 def grid_points(origin: Tensor, shape: tuple[int, ...] | list[int] | torch.Size, cell: float | Tensor) -> Tensor:

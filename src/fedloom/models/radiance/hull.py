@@ -29,7 +29,21 @@ def hull_distance(views: Views, points: Tensor, where: Seen | None = None) -> Te
     behind them have no say. `where` saves seeing the points again."""
     where = where or seen(views, points)
     ahead = where.depths > NEAREST
-    return silhouette_distances(views, where).masked_fill(~ahead, -FAR).amax(dim=0).masked_fill(~ahead.any(dim=0), FAR)
+    return _said(views, where, ahead).amax(dim=0).masked_fill(~ahead.any(dim=0), FAR)
+
+
+def ranked_distances(views: Views, points: Tensor, ranks: int) -> Tensor:
+    """What all views say of `points` (N, 3): the `ranks` greatest distances to silhouettes, in order, and the mean, (ranks + 1, N) in
+    metres. Where there are fewer views, the least stands for those that are missing."""
+    where = seen(views, points)
+    said = _said(views, where, where.depths > NEAREST)
+    ranked = said.sort(dim=0, descending=True).values
+    return torch.cat([ranked[[min(rank, len(views) - 1) for rank in range(ranks)]], said.mean(dim=0, keepdim=True)])
+
+
+def _said(views: Views, where: Seen, ahead: Tensor) -> Tensor:
+    """`silhouette_distances` of the views that have the point `ahead` (V, N), and `-FAR` of the others."""
+    return silhouette_distances(views, where).masked_fill(~ahead, -FAR)
 
 
 def silhouette_distances(views: Views, where: Seen) -> Tensor:
