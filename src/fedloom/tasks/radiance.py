@@ -59,7 +59,7 @@ class Radiance(Task):
     """10 |C - C*|^2 + .3 BCE(mask) + .1 NLL(classes) + .02 (|grad sdf| - 1)^2 + .002 |laplace sdf| dx, means over rays and over points.
 
     dx is a centimetre: what counts is how much the slope changes over it. In every step `sources` views of a person, drawn anew and spread
-    around it, show what the field knows of it, and rays of another view are compared. To this .3 BCE(mask) is added along the rim of one of
+    around it, show what the field knows of it, and rays of another view are compared. To this .6 BCE(mask) is added along the rim of one of
     the sources: a surface that has lost its rim is not seen by the other views to be too small.
     """
 
@@ -199,9 +199,9 @@ def view_loss(person: Person, views: Views, target: int, rays: int, samples: int
 
 
 def rim_loss(person: Person, views: Views, source: int, rays: int, samples: int) -> Tensor:
-    """.3 BCE(mask) over `rays` pixels along the edge of the mask of the view `source`, which torch's global stream draws."""
+    """.6 BCE(mask) over `rays` pixels along the edge of the mask of the view `source`, which torch's global stream draws."""
     pixels = _drawn(views.silhouettes[source].abs() < RIM, rays)
-    return _of_masks(render(person, rays_through(views, source, pixels), samples), _shown(views, source, pixels)[1])
+    return 2 * _of_masks(render(person, rays_through(views, source, pixels), samples), _shown(views, source, pixels)[1])
 
 
 def _drawn_pixels(views: Views, target: int, count: int) -> Tensor:
