@@ -108,6 +108,14 @@ def test_the_same_stream_draws_the_same_rays_and_another_draws_others(field, row
     assert not torch.equal(losses(field, rows, [0])[0].loss, losses(field, rows, [0], seed=2)[0].loss)
 
 
+def test_weights_begin_small():
+    """.4 of He's standard deviation, that of the last convolution in space: 12 x 27 of its numbers each input goes into."""
+    net = FIELD_NETWORKS["usr-field"].empty(len(PARSING))
+    draw_weights(net, 3)
+    assert net.hull.last.weight.std().item() == pytest.approx(0.4 * math.sqrt(2 / (12 * 27)), rel=0.03)
+    assert net.token[2].weight.std().item() == pytest.approx(0.4 * math.sqrt(2 / 24), rel=0.1)
+
+
 def test_every_trained_tensor_gets_a_gradient(field, rows):
     torch.nn.init.normal_(field.head.weight, std=0.1)
     losses(field, rows, [0])[0].loss.backward()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -15,14 +16,16 @@ class Network(nn.Module):
 
     network: str = ""
     labels: tuple[str, ...] = ()
+    gain: ClassVar[float] = 1.0
+    """What the weights of convolutions and linear layers are multiplied by when they are drawn."""
 
 
 @torch.no_grad()
 def draw_weights(net: Network, seed: int) -> None:
     """Draw every weight from the stream of its name; the head and all offsets are zero, and a norm begins as no change.
 
-    Convolutions and linear layers: normal, variance 2 / fan out (He et al. 2015, arXiv:1502.01852). Embeddings of dimension d: uniform
-    between -1/d and 1/d, as in fastText.
+    Convolutions and linear layers: normal, variance gain^2 2 / fan out (He et al. 2015, arXiv:1502.01852). Embeddings of dimension d:
+    uniform between -1/d and 1/d, as in fastText.
     """
     for name, weight in net.named_parameters():
         stream = torch_stream(seed, "network", name)
@@ -31,6 +34,6 @@ def draw_weights(net: Network, seed: int) -> None:
         elif name == "embedding.weight":
             weight.uniform_(-1 / weight.shape[1], 1 / weight.shape[1], generator=stream)
         elif weight.dim() > 1:
-            weight.normal_(0.0, math.sqrt(2 / (weight.numel() // weight.shape[1])), generator=stream)
+            weight.normal_(0.0, net.gain * math.sqrt(2 / (weight.numel() // weight.shape[1])), generator=stream)
         elif "norm" not in name:
             weight.zero_()

@@ -80,8 +80,11 @@ class Geometry:
 class RadianceField(Network):
     """Blocks B, C and D of USR. `classes` are those of the parsing; `width` the channels of encoder and tokens.
 
-    The last layer of the distance begins as zero: before any training the surface is the visual hull.
+    The last layer of the distance begins as zero: before any training the surface is the visual hull. The others begin small, so that the
+    first steps do not move the surface by all of `REACH`, from where no gradient leads back.
     """
+
+    gain = 0.4
 
     def __init__(self, classes: int, width: int = 24, hidden: int = 64, levels: int = 3) -> None:
         super().__init__()
