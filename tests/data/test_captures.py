@@ -82,6 +82,15 @@ def test_a_key_or_a_file_that_is_missing_is_one_line(tmp_path, views, problem):
     assert "\n" not in str(caught.value)
 
 
+def test_the_folder_of_one_person_is_no_folder_of_people(tmp_path):
+    write(tmp_path / "people" / "ann", [{"image": "a.png", "camera": CAMERA}], "a.png")
+    with pytest.raises(DataError) as caught:
+        load(tmp_path / "people" / "ann")
+    assert str(caught.value) == (
+        f"{tmp_path}/people/ann: is the folder of one person; name the one that holds it: captures:{tmp_path}/people"
+    )
+
+
 def test_a_folder_without_people_or_cameras_says_what_is_expected(tmp_path):
     with pytest.raises(DataError, match=r"holds no captures; expected one subfolder per person, with cameras\.json in it"):
         load(tmp_path)

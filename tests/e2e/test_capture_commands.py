@@ -49,7 +49,7 @@ def test_what_is_wrong_is_a_line_and_exit_code_2(people):
 def test_a_capture_of_nerf_tools_is_imported_and_parsed_by_a_parser_trained_on_another(people):
     imported = result(fedloom("humans", "capture", "import", "scans", "--out", "captures", "--size", "48", "--json", cwd=people))
     assert (imported["findings"], imported["people"][0]["sizes"]) == (0, [[48, 48]])
-    words = ("captures:known", "--out", "parser", "steps=3", "size=32", "batch_size=2")
+    words = ("known", "--out", "parser", "steps=3", "size=32", "batch_size=2")
     trained = fedloom("humans", "capture", "train-parser", *words, cwd=people)
     assert trained.returncode == 0
     assert "step 3 of 3: loss " in trained.stderr

@@ -143,3 +143,19 @@ def test_a_folder_that_holds_no_network_is_one_line(tmp_path, content):
         built("picture_net", tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}: holds no network for pictures")
     assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_damaged_or_of_another_network_are_one_line(tmp_path):
+    made, weights = built("picture_net"), tmp_path / "model.safetensors"
+    PictureNetKind().save(made.model, made.encoder, tmp_path)
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError) as caught:
+        built("picture_net", tmp_path)
+    assert str(caught.value) == f"{weights}: is damaged; take it from the run folder again, or train anew"
+    weights.write_bytes(whole)
+    (tmp_path / "config.json").write_text(json.dumps({"network": "cnn", "labels": list(LABELS)}))
+    with pytest.raises(
+        ModelError, match=r"its tensors are not those of the network in config\.json, as this version has it; train it anew"
+    ):
+        built("picture_net", tmp_path)

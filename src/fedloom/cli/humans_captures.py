@@ -145,7 +145,7 @@ def capture_parse(
 
 @capture_app.command("train-parser")
 def capture_train_parser(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="data.source of captures with masks and parsings: captures:FOLDER.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Folder of captures with masks and parsings, or a data.source of them.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder of the parser.")],
     settings: Annotated[
         list[str] | None,
@@ -155,7 +155,7 @@ def capture_train_parser(
 ) -> None:
     """Train a small network that parses pictures of dressed people, on captures whose parsing is known, such as synthetic ones.
 
-    Example: `fedloom humans capture train-parser captures:people --out parsers/mine steps=1000`
+    Example: `fedloom humans capture train-parser people --out parsers/mine steps=1000`
     """
     from fedloom.data.sources import load_records
     from fedloom.humans.parser_training import ParserTraining, train_parser
@@ -164,7 +164,7 @@ def capture_train_parser(
     from fedloom.registry import checked_settings
 
     training = ParserTraining(**checked_settings(ParserTraining, parse_overrides(settings or []), "train-parser"))
-    loaded = load_records(DataRecipe(source=source), training.seed)
+    loaded = load_records(DataRecipe(source=f"captures:{source}" if Path(source).is_dir() else source), training.seed)
     if loaded.kind != "capture":
         raise DataError(f"{source}: holds {loaded.kind}s, and a parser learns from captures; write captures:FOLDER")
     begin = perf_counter()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from fedloom.data.capture_layouts import read_person
+from fedloom.data.capture_layouts import is_person_folder, read_person
 from fedloom.data.capture_layouts.own import CAMERAS
 from fedloom.data.folders import open_folder, subfolders_of
 from fedloom.data.record_sequence import Description, Records, checked_records
@@ -22,9 +22,11 @@ USED = ("path",)
 def capture_rows(rest: str) -> SourceRows:
     """The captures of the folder `rest`: rows with the columns path (a person's folder), client (its name), and the fields of its layout.
 
-    Raises DataError for a folder without subfolders, and for a person's folder with a file or a key missing.
+    Raises DataError for a folder without subfolders, for the folder of one person, and for a person's folder with a file or a key missing.
     """
     folder = open_folder(rest)
+    if is_person_folder(folder):
+        raise DataError(f"{folder}: is the folder of one person; name the one that holds it: captures:{folder.parent}")
     people = subfolders_of(folder)
     if not people:
         raise DataError(f"{folder}: holds no captures; expected one subfolder per person, with {CAMERAS} in it")

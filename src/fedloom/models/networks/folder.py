@@ -46,12 +46,20 @@ def save_network(net: Network, folder: Path) -> None:
 
 
 def load_network(networks: Mapping[str, NetworkEntry], folder: Path, takes: str) -> Network:
-    """The network that `save_network` wrote into `folder`."""
+    """The network that `save_network` wrote into `folder`. Raises ModelError where there is none, and for weights that are damaged or of
+    another network."""
+    weights = folder / MODEL_WEIGHTS
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         net = networks[config["network"]].empty(len(config["labels"]))
-        net.load_state_dict(load_file(folder / MODEL_WEIGHTS))
+        net.load_state_dict(load_file(weights))
         net.network, net.labels = config["network"], tuple(config["labels"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
+    except SafetensorError:
+        raise ModelError(f"{weights}: is damaged; take it from the run folder again, or train anew") from None
+    except RuntimeError:
+        raise ModelError(
+            f"{weights}: its tensors are not those of the network in {CONFIG}, as this version has it; train it anew"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
         raise ModelError(f"{folder}: holds no network for {takes} ({CONFIG} and {MODEL_WEIGHTS} that a run has handed out)") from None
     return net
