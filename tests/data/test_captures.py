@@ -89,6 +89,8 @@ def test_the_folder_of_one_person_is_no_folder_of_people(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path}/people/ann: is the folder of one person; name the one that holds it: captures:{tmp_path}/people"
     )
+    (tmp_path / "people" / "intri.yml").write_text("%YAML:1.0\n---\n")  # cameras that are the same for all
+    assert len(load(tmp_path / "people").records) == 1
 
 
 def test_a_folder_without_people_or_cameras_says_what_is_expected(tmp_path):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from round_person import photographed, ring, write_person
+from typer.testing import CliRunner
 
+from fedloom.cli.app import app
 from fedloom.data.capture_layouts import read_person
 from fedloom.data.records import PARSING, Capture, Provenance
 from fedloom.errors import DataError, ModelError, RecipeError
@@ -119,3 +121,11 @@ def test_a_folder_without_a_parser_or_with_a_damaged_one_is_one_line(trained, ca
     bare = [Capture(tuple(view.__class__(view.image, view.camera) for view in capture.views), Provenance.PRIVATE)]
     with pytest.raises(DataError, match="no view of the captures has both a mask and a parsing"):
         train_parser(bare, TRAINING, tmp_path / "none")
+
+
+def test_a_parser_learns_from_captures_alone(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"instruction": "a", "response": "b"}\n')
+    words = ["humans", "capture", "train-parser", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "none")]
+    refused = CliRunner().invoke(app, words).exception
+    assert isinstance(refused, DataError)
+    assert str(refused).endswith("rows.jsonl: holds conversations, and a parser learns from captures; name a folder of captures")

@@ -152,10 +152,8 @@ def test_weights_that_are_damaged_or_of_another_network_are_one_line(tmp_path):
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError) as caught:
         built("picture_net", tmp_path)
-    assert str(caught.value) == f"{weights}: is damaged; take it from the run folder again, or train anew"
+    assert str(caught.value) == f"{weights}: is damaged; take it from the run folder again, or train again"
     weights.write_bytes(whole)
     (tmp_path / "config.json").write_text(json.dumps({"network": "cnn", "labels": list(LABELS)}))
-    with pytest.raises(
-        ModelError, match=r"its tensors are not those of the network in config\.json, as this version has it; train it anew"
-    ):
+    with pytest.raises(ModelError, match=r"its tensors do not fit the network that config\.json names in this version; train it again"):
         built("picture_net", tmp_path)

@@ -23,6 +23,7 @@ from fedloom.models.radiance.rendering import Rendered
 from fedloom.privacy.row_gradients import SingleRows, row_gradients
 from fedloom.recipe import FieldsRecipe
 from fedloom.resolve import load_recipe
+from fedloom.tasks import radiance
 from fedloom.tasks.radiance import LARGEST_PSNR, RIM, STEP, Radiance, _compared, _drawn, _regular, psnr, rim_loss, split_views, spread_views
 
 TASK = Radiance(sources=4, rays=64, samples=16)
@@ -112,7 +113,7 @@ def test_weights_begin_small():
     """.4 of He's standard deviation, that of the last convolution in space: 12 x 27 of its numbers each input goes into."""
     net = FIELD_NETWORKS["usr-field"].empty(len(PARSING))
     draw_weights(net, 3)
-    assert net.hull.last.weight.std().item() == pytest.approx(0.4 * math.sqrt(2 / (12 * 27)), rel=0.03)
+    assert net.hull_encoder.last.weight.std().item() == pytest.approx(0.4 * math.sqrt(2 / (12 * 27)), rel=0.03)
     assert net.token[2].weight.std().item() == pytest.approx(0.4 * math.sqrt(2 / 24), rel=0.1)
 
 
@@ -182,14 +183,57 @@ def test_psnr_is_ten_times_the_logarithm_of_one_over_the_squared_error():
     assert psnr(torch.tensor(math.nan)) == LARGEST_PSNR
 
 
-def test_sources_are_spread_around_the_person_from_the_drawn_one_on():
-    """Eight cameras on a circle, in another order; the one across first, then those half way, each the first of equals."""
-    order = [3, 0, 6, 1, 4, 7, 2, 5]
-    angles = 2 * math.pi * torch.tensor(order) / 8
+def test_sources_are_spread_around_the_person_and_drawn():
+    """Of eight cameras on a circle, four: mostly every second one or nearly so, never four in a row, and all of them by and by."""
+    angles = 2 * math.pi * torch.arange(8) / 8
     centres = torch.stack([angles.cos(), angles.sin(), torch.zeros(8)], dim=1)
-    assert sorted(order[view] for view in spread_views(centres, 1, 4)) == [0, 2, 4, 6]
-    assert [order[view] for view in spread_views(centres, 1, 2)] == [0, 4]
-    assert sorted(spread_views(torch.zeros(5, 3), 2, 5)) == [0, 1, 2, 3, 4]
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        found = [sorted(spread_views(centres, 4)) for _ in range(200)]
+        assert sorted(spread_views(torch.zeros(5, 3), 5)) == [0, 1, 2, 3, 4]
+    gaps = [max((after - before) % 8 for before, after in zip(chosen, chosen[1:] + chosen[:1], strict=True)) for chosen in found]
+    assert max(gaps) <= 4
+    assert sum(gap == 2 for gap in gaps) > 20
+    assert len({tuple(chosen) for chosen in found}) > 10
+    assert {view for chosen in found for view in set(range(8)) - set(chosen)} == set(range(8))
+    across = [spread_views(centres, 2) for _ in range(200)]
+    assert {(first - second) % 8 for first, second in across} <= {2, 3, 4, 5, 6}
+    assert {first for first, _ in across} == set(range(8))
+
+
+def test_a_step_compares_another_view_than_the_sources_and_the_rim_of_one_of_them(field, rows, monkeypatch):
+    calls = []
+
+    def told(name):
+        return lambda scene, views, view, rays, samples: calls.append((name, scene, view, rays, samples)) or torch.tensor(float(len(calls)))
+
+    monkeypatch.setattr(radiance, "view_loss", told("view"))
+    monkeypatch.setattr(radiance, "rim_loss", told("rim"))
+    views, targets, rims = rows.views(0), set(), set()
+    for seed in range(12):
+        calls.clear()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            assert TASK._loss(field, views) == 1 + 2
+            torch.manual_seed(seed)
+            sources = spread_views(views.centres, 4)
+        (one, scene, target, *asked), (other, same, rim, *asked_of_rim) = calls
+        assert (one, asked, other, asked_of_rim) == ("view", [64, 16], "rim", [16, 16])
+        assert scene is same
+        assert torch.equal(scene.views.t, views.chosen(sources).t)
+        assert target not in sources
+        assert rim == sources[0]
+        targets.add(target)
+        rims.add(rim)
+    assert len(targets) > 2
+    assert len(rims) > 2
+
+
+def test_a_person_who_fills_the_picture_has_no_rim(field, rows):
+    views = rows.views(0)
+    full = replace(views, silhouettes=torch.full_like(views.silhouettes, -48.0))
+    with torch.no_grad():
+        assert rim_loss(field.scene(views.chosen([0, 2, 4])), full, 0, 16, 8) == 0
 
 
 def test_the_rim_of_a_source_is_held_to_its_mask(field, rows):

@@ -158,15 +158,16 @@ def capture_train_parser(
     Example: `fedloom humans capture train-parser people --out parsers/mine steps=1000`
     """
     from fedloom.data.sources import load_records
+    from fedloom.files import local_path
     from fedloom.humans.parser_training import ParserTraining, train_parser
     from fedloom.overrides import parse_overrides
     from fedloom.recipe import DataRecipe
     from fedloom.registry import checked_settings
 
     training = ParserTraining(**checked_settings(ParserTraining, parse_overrides(settings or []), "train-parser"))
-    loaded = load_records(DataRecipe(source=f"captures:{source}" if Path(source).is_dir() else source), training.seed)
+    loaded = load_records(DataRecipe(source=f"captures:{source}" if local_path(source).is_dir() else source), training.seed)
     if loaded.kind != "capture":
-        raise DataError(f"{source}: holds {loaded.kind}s, and a parser learns from captures; write captures:FOLDER")
+        raise DataError(f"{source}: holds {loaded.kind}s, and a parser learns from captures; name a folder of captures")
     begin = perf_counter()
 
     def tell(step: int, loss: float) -> None:

@@ -25,9 +25,9 @@ def capture_rows(rest: str) -> SourceRows:
     Raises DataError for a folder without subfolders, for the folder of one person, and for a person's folder with a file or a key missing.
     """
     folder = open_folder(rest)
-    if is_person_folder(folder):
-        raise DataError(f"{folder}: is the folder of one person; name the one that holds it: captures:{folder.parent}")
     people = subfolders_of(folder)
+    if is_person_folder(folder) and not any(is_person_folder(person) for person in people):
+        raise DataError(f"{folder}: is the folder of one person; name the one that holds it: captures:{folder.resolve().parent}")
     if not people:
         raise DataError(f"{folder}: holds no captures; expected one subfolder per person, with {CAMERAS} in it")
     read = [read_person(person) for person in people]

@@ -30,6 +30,8 @@ AROUND = 6.0
 """Pixels around the person's mask from which rays are drawn, too."""
 RIM = 3.0
 """Pixels on both sides of the edge of a source's mask from which rays are drawn."""
+LEAST_GAP = 0.6
+"""The least that the distance of a camera counts when sources are drawn."""
 PROBED = 64
 """Points of the surface at which its slope and its bend are looked at in one step."""
 STEP = 0.01
@@ -50,7 +52,9 @@ PSNR = Measure("psnr", "PSNR", "dB", "higher", note="PSNR over whole pictures wi
 MIOU = Measure(
     "miou", "mIoU of garments", SHARE, "higher", note="Intersection over union of the parsing, mean over classes but the background."
 )
-FIELD_LOSS = Measure("loss", "held-out loss", note="The loss that is trained, on views that the field did not see.")
+FIELD_LOSS = Measure(
+    "loss", "held-out loss", note="Colours, mask and classes of the loss that is trained, on views that the field did not see."
+)
 
 
 @tasks.register("radiance")
@@ -59,8 +63,8 @@ class Radiance(Task):
     """10 |C - C*|^2 + .3 BCE(mask) + .1 NLL(classes) + .02 (|grad sdf| - 1)^2 + .002 |laplace sdf| dx, means over rays and over points.
 
     dx is a centimetre: what counts is how much the slope changes over it. In every step `sources` views of a person, drawn anew and spread
-    around it, show what the field knows of it, and rays of another view are compared. To this .6 BCE(mask) is added along the rim of one of
-    the sources: a surface that has lost its rim is not seen by the other views to be too small.
+    around it, show what the field knows of it, and rays of another view are compared. To this .6 BCE(mask) is added over a quarter as many
+    pixels along the rim of one of the sources: the other views alone do not show that a surface has lost its rim.
     """
 
     record: ClassVar[str] = "capture"
@@ -91,12 +95,12 @@ class Radiance(Task):
             yield LossPart(loss / len(indices), self.rays, loss[None].clone, [row])
 
     def _loss(self, field: RadianceField, views: Views) -> Tensor:
-        """The loss of one person: of drawn rays of a drawn view, seen from drawn others."""
-        order = torch.randperm(len(views)).tolist()
-        sources = spread_views(views.centres, order[0], self.sources)
-        target = next(view for view in order if view not in sources)
+        """The loss of one person: of a drawn view, seen from others that are spread around, and of the rim of one of these."""
+        sources = spread_views(views.centres, self.sources)
+        others = [view for view in range(len(views)) if view not in sources]
+        target = others[int(torch.randint(len(others), ()))]
         scene = field.scene(views.chosen(sources))
-        return view_loss(scene, views, target, self.rays, self.samples) + rim_loss(scene, views, order[0], self.rays // 4, self.samples)
+        return view_loss(scene, views, target, self.rays, self.samples) + rim_loss(scene, views, sources[0], self.rays // 4, self.samples)
 
     @property
     def sum_names(self) -> tuple[str, ...]:
@@ -171,15 +175,19 @@ def split_views(views: int, sources: int, targets: int) -> tuple[list[int], list
     return sources_at, [others[number * len(others) // picked] for number in range(picked)]
 
 
-def spread_views(centres: Tensor, first: int, count: int) -> list[int]:
-    """The numbers of `count` cameras, `first` and then always the one that stands farthest from those chosen; `centres` (V, 3).
+def spread_views(centres: Tensor, count: int) -> list[int]:
+    """The numbers of `count` cameras that are spread around, `centres` (V, 3); drawn from torch's global stream.
 
-    Farthest-point sampling (Gonzalez 1985, "Clustering to minimize the maximum intercluster distance").
+    Farthest-point sampling (Gonzalez 1985, "Clustering to minimize the maximum intercluster distance"): one is drawn, then always the one
+    that stands farthest from those chosen. Each camera's distance counts `LEAST_GAP` to 1 times, by chance: else there would be no more
+    choices than cameras, and in a ring of eight half of the views would never be compared.
     """
-    chosen, gaps = [first], (centres - centres[first]).norm(dim=1)
+    factors = LEAST_GAP + (1 - LEAST_GAP) * torch.rand(len(centres)).to(centres)
+    chosen = [int(torch.randint(len(centres), ()))]
+    gaps = (centres - centres[chosen[0]]).norm(dim=1)
     while len(chosen) < count:
         gaps[chosen] = -1  # cameras may stand at the same place
-        chosen.append(int(gaps.argmax()))
+        chosen.append(int((gaps * factors).argmax()))
         gaps = torch.minimum(gaps, (centres - centres[chosen[-1]]).norm(dim=1))
     return chosen
 
@@ -200,7 +208,10 @@ def view_loss(person: Person, views: Views, target: int, rays: int, samples: int
 
 def rim_loss(person: Person, views: Views, source: int, rays: int, samples: int) -> Tensor:
     """.6 BCE(mask) over `rays` pixels along the edge of the mask of the view `source`, which torch's global stream draws."""
-    pixels = _drawn(views.silhouettes[source].abs() < RIM, rays)
+    rim = views.silhouettes[source].abs() < RIM
+    if not rim.any():  # the person fills the picture
+        return views.K.new_zeros(())
+    pixels = _drawn(rim, rays)
     return 2 * _of_masks(render(person, rays_through(views, source, pixels), samples), _shown(views, source, pixels)[1])
 
 

@@ -42,6 +42,19 @@ def test_what_views_say_is_told_in_order_with_the_mean_and_the_least_stands_for_
     assert ranked_distances(views.chosen([0, 1]), points, 3).numpy() == pytest.approx(np.stack([*two, two[1], two.mean(axis=0)]), abs=1e-6)
 
 
+def test_a_point_behind_a_camera_is_inside_for_it_and_behind_all_it_is_far(views):
+    behind = views.chosen([0]).centres - 3 * views.R[0, 2]
+    assert ranked_distances(views.chosen([0, 4]), behind, 3)[:3, 0].tolist() == pytest.approx(
+        [float(hull_distance(views.chosen([4]), behind)), -FAR, -FAR]
+    )
+    assert ranked_distances(views.chosen([0]), behind, 3)[:, 0].tolist() == [FAR] * 4
+
+
+def test_cameras_that_look_along_one_line_are_refused(views):
+    with pytest.raises(DataError, match="all cameras look along the same line"):
+        hull_of(views.chosen([0, 0, 0]), 0.05)
+
+
 def test_the_grid_holds_the_ball_and_gives_the_distance_between_its_points(views):
     hull = hull_of(views, 0.03)
     assert (hull.origin < -0.4).all()

@@ -26,6 +26,7 @@ def convolved(layer, values):
 
 
 def test_the_network_is_that_of_scipy_and_its_coarse_points_are_every_second_fine_one(encoder):
+    assert encoder.first.weight.shape[1] == RANKS + 1 == 4
     distances = torch.randn(1, RANKS + 1, 7, 5, 9, generator=torch.Generator().manual_seed(1))
     fine = np.maximum(convolved(encoder.first, distances[0].numpy()), 0)
     fine = fine + np.maximum(convolved(encoder.second, fine), 0)
@@ -43,8 +44,11 @@ def test_what_is_told_of_a_place_is_what_the_network_says_there(encoder, views):
     found = encoder.around(views, hull)
     assert (found.top >= hull.top).all()
     assert all(side % 2 == 1 for side in found.values.shape[2:])
+    ends = torch.stack([found.origin - 5, found.top + 5])  # outside of the grid, its corners
+    assert torch.allclose(found.at(ends), torch.stack([found.values[0, :, 0, 0, 0], found.values[0, :, -1, -1, -1]]))
     z, y, x = (side // 2 for side in found.values.shape[2:])
     step = (found.top - found.origin) / (torch.tensor(found.values.shape[2:]).flip(0) - 1)
+    assert step.tolist() == pytest.approx([0.06] * 3)
     place = found.origin + step * torch.tensor([x, y, z])
     assert found.at(place[None])[0].tolist() == pytest.approx(found.values[0, :, z, y, x].tolist(), abs=1e-4)
     between = found.values[0, :, z, y, x : x + 2].mean(dim=1)

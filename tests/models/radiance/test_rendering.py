@@ -118,7 +118,7 @@ def test_gradients_of_the_field_are_those_of_differences(field, views):
 
     def loss():
         features = net.encoder(encoder_input(scene.views.pictures, scene.views.masks))
-        inside = replace(scene, features=features, shape=net.hull.around(scene.views, scene.hull))
+        inside = replace(scene, features=features, shape=net.hull_encoder.around(scene.views, scene.hull))
         geometry = net.geometry(inside, points)
         return geometry.sdf.square().sum() + net.appearance(inside, points, along, geometry).square().sum()
 

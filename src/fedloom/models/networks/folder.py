@@ -52,14 +52,14 @@ def load_network(networks: Mapping[str, NetworkEntry], folder: Path, takes: str)
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         net = networks[config["network"]].empty(len(config["labels"]))
-        net.load_state_dict(load_file(weights))
         net.network, net.labels = config["network"], tuple(config["labels"])
+        tensors = load_file(weights)
     except SafetensorError:
-        raise ModelError(f"{weights}: is damaged; take it from the run folder again, or train anew") from None
-    except RuntimeError:
-        raise ModelError(
-            f"{weights}: its tensors are not those of the network in {CONFIG}, as this version has it; train it anew"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError(f"{weights}: is damaged; take it from the run folder again, or train again") from None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         raise ModelError(f"{folder}: holds no network for {takes} ({CONFIG} and {MODEL_WEIGHTS} that a run has handed out)") from None
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError:
+        raise ModelError(f"{weights}: its tensors do not fit the network that {CONFIG} names in this version; train it again") from None
     return net

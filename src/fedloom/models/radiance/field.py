@@ -81,7 +81,7 @@ class RadianceField(Network):
     """Blocks B, C and D of USR. `classes` are those of the parsing; `width` the channels of encoder and tokens.
 
     The last layer of the distance begins as zero: before any training the surface is the visual hull. The others begin small, so that the
-    first steps do not move the surface by all of `REACH`, from where no gradient leads back.
+    first steps do not move the surface by nearly `REACH`, where tanh is flat and gradients vanish.
     """
 
     gain = 0.4
@@ -92,7 +92,7 @@ class RadianceField(Network):
         self.encoder = Encoder(width, levels)
         self.token = nn.Sequential(nn.Linear(width + 3 + BESIDE, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
         self.weight = nn.Linear(width, 1)
-        self.hull = HullEncoder(width, SHAPE)
+        self.hull_encoder = HullEncoder(width, SHAPE)
         self.joined = nn.Sequential(nn.Linear(2 * width + 1 + SHAPE, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         self.common = nn.Linear(hidden, GEOMETRY)
         self.head = nn.Linear(hidden, 1)
@@ -109,7 +109,9 @@ class RadianceField(Network):
         """What `views` of one person show."""
         features = self.encoder(encoder_input(views.pictures, views.masks))
         hull = hull_of(views, cell)
-        return Scene(self, views, features, _shown(views, self.classes), hull, self.hull.around(views, hull), depth_maps(views, hull))
+        return Scene(
+            self, views, features, _shown(views, self.classes), hull, self.hull_encoder.around(views, hull), depth_maps(views, hull)
+        )
 
     def geometry(self, scene: Scene, points: Tensor) -> Geometry:
         """The surface near `points` (N, 3)."""

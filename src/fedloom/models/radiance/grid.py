@@ -47,7 +47,8 @@ class Volume:
     top: Tensor
 
     def at(self, points: Tensor) -> Tensor:
-        """The values at `points` (N, 3), between the points of the grid trilinearly: (N, C). Outside, those of its side."""
+        """The values at `points` (N, 3), between the points of the grid trilinearly: (N, C). Outside of the grid, those at the
+        nearest point of its box."""
         places = 2 * (points - self.origin) / (self.top - self.origin) - 1
         found = grid_sample(self.values, places[None, None, None], padding_mode="border", align_corners=True)
         return found[0, :, 0, 0].T

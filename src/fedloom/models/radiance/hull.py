@@ -34,9 +34,10 @@ def hull_distance(views: Views, points: Tensor, where: Seen | None = None) -> Te
 
 def ranked_distances(views: Views, points: Tensor, ranks: int) -> Tensor:
     """What all views say of `points` (N, 3): the `ranks` greatest distances to silhouettes, in order, and the mean, (ranks + 1, N) in
-    metres. Where there are fewer views, the least stands for those that are missing."""
+    metres. With fewer views than ranks the smallest is repeated. A view that has the point behind it says `-FAR`; all of them, `FAR`."""
     where = seen(views, points)
-    said = _said(views, where, where.depths > NEAREST)
+    ahead = where.depths > NEAREST
+    said = _said(views, where, ahead).masked_fill(~ahead.any(dim=0), FAR)
     ranked = said.sort(dim=0, descending=True).values
     return torch.cat([ranked[[min(rank, len(views) - 1) for rank in range(ranks)]], said.mean(dim=0, keepdim=True)])
 
@@ -118,7 +119,10 @@ def _ball(views: Views) -> tuple[Tensor, Tensor]:
     directions = (views.R.transpose(1, 2).double() @ torch.linalg.solve(views.K.double(), pixels[:, :, None]))[:, :, 0]
     directions = directions / directions.norm(dim=1, keepdim=True)
     across = torch.eye(3).to(pixels) - directions[:, :, None] * directions[:, None]
-    meeting = torch.linalg.solve(across.sum(dim=0), (across @ views.centres.double()[:, :, None]).sum(dim=0))[:, 0]
+    try:
+        meeting = torch.linalg.solve(across.sum(dim=0), (across @ views.centres.double()[:, :, None]).sum(dim=0))[:, 0]
+    except torch.linalg.LinAlgError:
+        raise DataError("all cameras look along the same line; check them with `fedloom humans capture check`") from None
     centre = (100 * meeting).round().to(views.K) / 100
     depths = seen(views, centre[None]).depths[:, 0]
     return centre, (120 * (torch.stack(halves) * depths / torch.minimum(views.K[:, 0, 0], views.K[:, 1, 1])).amax()).ceil() / 100

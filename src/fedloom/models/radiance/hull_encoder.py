@@ -17,18 +17,18 @@ from fedloom.models.radiance.hull import ranked_distances
 RANKS = 3
 """How many distances to silhouettes are told of a point: the first is that to the hull, and near its edges the second is as great."""
 FURTHEST = 0.3
-"""The greatest distance in metres that is told."""
+"""Metres at which distances are cut off, on both sides."""
 STEP = 0.06
-"""Metres between the points that are looked at."""
+"""Metres between the points of the grid."""
 
 
 class HullEncoder(nn.Module):
-    """A U-Net in space: distances to silhouettes (1, RANKS + 1, nz, ny, nx) -> (1, told, nz, ny, nx); all sides are odd.
+    """A U-Net in space: distances to silhouettes (1, RANKS + 1, nz, ny, nx) -> (1, channels, nz, ny, nx).
 
-    Every second point of the fine level is one of the coarse level, so that both are looked up at the same places.
+    All sides are odd, so that every second point of the fine level is one of the coarse level, corners included.
     """
 
-    def __init__(self, width: int, told: int) -> None:
+    def __init__(self, width: int, channels: int) -> None:
         super().__init__()
         wider = width * 4 // 3
         self.first = nn.Conv3d(RANKS + 1, width, 3, 1, 1)
@@ -36,7 +36,7 @@ class HullEncoder(nn.Module):
         self.down = nn.Conv3d(width, wider, 3, 2, 1)
         self.deep = nn.Conv3d(wider, wider, 3, 1, 1)
         self.up = nn.Conv3d(wider, width, 1)
-        self.last = nn.Conv3d(width, told, 3, 1, 1)
+        self.last = nn.Conv3d(width, channels, 3, 1, 1)
 
     def forward(self, distances: Tensor) -> Tensor:
         fine = relu(self.first(distances))
@@ -48,7 +48,7 @@ class HullEncoder(nn.Module):
         return found
 
     def around(self, views: Views, hull: DistanceGrid) -> Volume:
-        """What is told of every place in the `hull` of `views`."""
+        """The network's values over the box of the `hull` of `views`."""
         shape = [2 * int((side / (2 * STEP)).ceil()) + 1 for side in (hull.top - hull.origin).flip(0)]
         with torch.no_grad():
             distances = ranked_distances(views, grid_points(hull.origin, shape, STEP), RANKS).clamp(-FURTHEST, FURTHEST) / FURTHEST
