@@ -3,10 +3,13 @@
 from functools import lru_cache
 
 import numpy as np
+import pytest
 
+from fedloom.humans import synthetic
 from fedloom.humans.body.packaged import SKIN, packaged_body
 from fedloom.humans.garments import Garment
 from fedloom.humans.mesh import Mesh
+from fedloom.humans.synthetic import SyntheticCaptures, make_captures
 
 PARTS = {
     "hair": ("head",),
@@ -21,6 +24,14 @@ COLOURS = {"hair": (60, 40, 20), "upper": (200, 30, 30), "lower": (30, 30, 200),
 def made_wardrobe() -> dict[str, Garment]:
     """Two garments of each layer, 12 and 15 mm over the skin."""
     return {f"{name}.{layer}": _garment(name, layer, thick) for layer in PARTS for name, thick in (("thin", 0.012), ("thick", 0.015))}
+
+
+def made_people(folder):
+    """One synthetic person in that wardrobe, six views of 48 pixels: the capture's folder, in `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "wardrobe", made_wardrobe)
+        make_captures(SyntheticCaptures(people=1, views=6, size=48, seed=3), folder)
+    return folder / "person-0000"
 
 
 def _garment(name, layer, thick):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from made_field import write_field
-from made_wardrobe import made_wardrobe
+from made_wardrobe import made_people
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from typer.testing import CliRunner
 
@@ -14,13 +14,11 @@ from fedloom.cli.app import app
 from fedloom.data.capture_rows import views_of
 from fedloom.data.captures import read_capture
 from fedloom.errors import DataError
-from fedloom.humans import synthetic
 from fedloom.humans.field_evaluation import Looking, field_errors, field_measures, mean_errors, people_in
 from fedloom.humans.measures import surface_errors
 from fedloom.humans.person_evaluation import visible_truth
 from fedloom.humans.reconstruction import load_field, reconstruct
 from fedloom.humans.refinement import Refining
-from fedloom.humans.synthetic import SyntheticCaptures, make_captures
 from fedloom.humans.truth import read_truth
 from fedloom.models.radiance.rays import rays_through
 from fedloom.models.radiance.rendering import render
@@ -31,11 +29,7 @@ LOOKING = Looking(sources=4, targets=1, voxel=0.03)
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("people")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "wardrobe", made_wardrobe)
-        make_captures(SyntheticCaptures(people=1, views=6, size=48, seed=3), folder)
-    return folder
+    return made_people(tmp_path_factory.mktemp("people")).parent
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made_field import untrained_field
-from made_wardrobe import made_wardrobe
+from made_wardrobe import made_people
 from typer.testing import CliRunner
 
 from fedloom.cli.app import app
 from fedloom.data.capture_rows import views_of
 from fedloom.data.captures import read_capture
-from fedloom.humans import synthetic
 from fedloom.humans.appearance import PaintedLayer
 from fedloom.humans.body.packaged import packaged_body
 from fedloom.humans.layering import layered_person
@@ -21,17 +20,12 @@ from fedloom.humans.mesh import LAYERS
 from fedloom.humans.person_evaluation import person_errors, visible_truth
 from fedloom.humans.person_files import save_person, save_surface
 from fedloom.humans.reconstruction import reconstruct
-from fedloom.humans.synthetic import SyntheticCaptures, make_captures
 from fedloom.humans.truth import read_truth
 
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("people")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "wardrobe", made_wardrobe)
-        make_captures(SyntheticCaptures(people=1, views=6, size=48, seed=3), folder)
-    return folder / "person-0000"
+    return made_people(tmp_path_factory.mktemp("people"))
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +37,8 @@ def truth(capture):
 def folder(capture, truth, tmp_path_factory):
     """The true surface, with the true labels but for every tenth vertex; of the upper garment every second face is left."""
     place, seen = tmp_path_factory.mktemp("person"), visible_truth(truth)
-    made = layered_person(
-        reconstruct(untrained_field(), views_of(read_capture(capture)), 0.03), read_capture(capture), packaged_body(), None
-    )
+    photographs = read_capture(capture)
+    made = layered_person(reconstruct(untrained_field(), views_of(photographs), 0.03), photographs, packaged_body(), None)
     labels = true_labels(seen.mesh.vertices, seen)
     labels[::10] = (labels[::10] + 1) % len(LAYERS)
     looks = {name: PaintedLayer(truth.visible(name), None) for name in made.looks if name in truth.layers and name != "body"}
