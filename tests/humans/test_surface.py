@@ -7,6 +7,7 @@ import pytest
 from capsule_people import BOX, capsule, looking_at, parsing_of, person, ring
 
 from fedloom.errors import DataError
+from fedloom.humans import surface
 from fedloom.humans.nearest import nearest
 from fedloom.humans.silhouettes import silhouettes
 from fedloom.humans.surface import carved, isosurface, reconstructed
@@ -49,7 +50,18 @@ def test_only_the_neighbourhood_of_the_surface_is_looked_at_closely():
         return sphere(points)
 
     isosurface(counted, ROOM, 0.0125)
-    assert sum(asked) < 0.15 * (1 / 0.0125) ** 3
+    assert sum(asked) < 0.1 * (1 / 0.0125) ** 3
+
+
+def test_what_is_not_looked_at_closely_would_change_nothing(monkeypatch):
+    def bumpy(points):
+        return sphere(points) + 0.02 * np.sin(20 * points).prod(axis=1)
+
+    mesh = isosurface(bumpy, ROOM, 0.0125)
+    monkeypatch.setattr(surface, "BAND", 100.0)
+    whole = isosurface(bumpy, ROOM, 0.0125)
+    assert np.array_equal(mesh.vertices, whole.vertices)
+    assert np.array_equal(mesh.faces, whole.faces)
 
 
 def test_a_thin_part_is_followed_from_the_thick_one_it_hangs_on():

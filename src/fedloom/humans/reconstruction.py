@@ -23,6 +23,8 @@ MODEL = "model"
 """The folder of a run in which its whole model stands."""
 LEAST = 3
 """Views without which nothing can be said of a surface."""
+PART = 8192
+"""Points that are looked at together: the memory that more of them take would be asked of the system, and given back, each time."""
 
 
 def load_field(place: Path) -> RadianceField:
@@ -70,7 +72,8 @@ def surface_of(person: Person, voxel: float) -> Mesh:
     box = torch.stack([near.grid.origin, near.grid.top]).numpy().astype(np.float64)
 
     def distance(points: np.ndarray) -> np.ndarray:
-        return person.sdf(_tensor(points)).numpy().astype(np.float64)
+        parts = _tensor(points).split(PART)
+        return torch.cat([person.sdf(part) for part in parts]).numpy().astype(np.float64)
 
     def first(points: np.ndarray) -> np.ndarray:
         values = near.grid.at(_tensor(points)).numpy().astype(np.float64)
@@ -79,7 +82,8 @@ def surface_of(person: Person, voxel: float) -> Mesh:
         return values
 
     mesh = isosurface(distance, box, voxel, first)
-    looks = person.looks(_tensor(mesh.vertices), _tensor(-mesh.normals))
+    vertices, inwards = (_tensor(values).split(PART) for values in (mesh.vertices, -mesh.normals))
+    looks = torch.cat([person.looks(*part) for part in zip(vertices, inwards, strict=True)])
     return Mesh(mesh.vertices, mesh.faces, looks[:, :3].clamp(0, 1).numpy().astype(np.float32))
 
 

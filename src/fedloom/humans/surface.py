@@ -23,7 +23,7 @@ OUTSIDE = 0.03
 COARSE = 0.05
 """The widest grid that is looked at first, in metres. A part that is thinner than twice this is found where it hangs on a thicker one."""
 
-BAND = 1.5
+BAND = 1.0
 """How near to 0, in cells, the interpolated distance has to be for a finer grid to be looked at."""
 
 
@@ -72,7 +72,7 @@ def _look_closer(values: np.ndarray, distance: Distance, origin: np.ndarray, ste
     while wanted.any():
         values[wanted] = distance(_nodes(origin, step, wanted))
         known |= wanted
-        wanted = _corners(_crossed(values < 0)) & ~known
+        wanted = _beside_surface(values < 0) & ~known
 
 
 def _grid(box: np.ndarray, step: float) -> tuple[np.ndarray, tuple[int, int, int]]:
@@ -87,20 +87,15 @@ def _nodes(origin: np.ndarray, step: float, wanted: np.ndarray) -> np.ndarray:
     return points
 
 
-def _crossed(inside: np.ndarray) -> np.ndarray:
-    """The cells, bool (x - 1, y - 1, z - 1), of which some corners are `inside`, bool (x, y, z), and some are not."""
-    some = every = inside
+def _beside_surface(inside: np.ndarray) -> np.ndarray:
+    """The nodes, bool (x, y, z), of which a neighbour along an axis is on the other side of the surface: the surface of marching cubes
+    depends on the distances of these, and of the others on the sign alone."""
+    found = np.zeros(inside.shape, dtype=bool)
     for axis in range(3):
-        some = np.logical_or(*_pairs(some, axis))
-        every = np.logical_and(*_pairs(every, axis))
-    return some & ~every
-
-
-def _corners(cells: np.ndarray) -> np.ndarray:
-    """The nodes, bool (x + 1, y + 1, z + 1), that are corners of `cells`, bool (x, y, z)."""
-    for axis in range(3):
-        cells = np.logical_or(*_pairs(np.pad(cells, [(1, 1) if i == axis else (0, 0) for i in range(3)]), axis))
-    return cells
+        passed = np.logical_xor(*_pairs(inside, axis))
+        for one in _pairs(found, axis):
+            one |= passed
+    return found
 
 
 def _pairs(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
