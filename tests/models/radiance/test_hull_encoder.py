@@ -45,14 +45,14 @@ def test_what_is_told_of_a_place_is_what_the_network_says_there(encoder, views):
     assert (found.top >= hull.top).all()
     assert all(side % 2 == 1 for side in found.values.shape[2:])
     ends = torch.stack([found.origin - 5, found.top + 5])  # outside of the grid, its corners
-    assert torch.allclose(found.at(ends), torch.stack([found.values[0, :, 0, 0, 0], found.values[0, :, -1, -1, -1]]))
+    assert torch.allclose(found.at(ends), torch.stack([found.values[0, :, 0, 0, 0], found.values[0, :, -1, -1, -1]], dim=1))
     z, y, x = (side // 2 for side in found.values.shape[2:])
     step = (found.top - found.origin) / (torch.tensor(found.values.shape[2:]).flip(0) - 1)
     assert step.tolist() == pytest.approx([0.06] * 3)
     place = found.origin + step * torch.tensor([x, y, z])
-    assert found.at(place[None])[0].tolist() == pytest.approx(found.values[0, :, z, y, x].tolist(), abs=1e-4)
+    assert found.at(place[None])[:, 0].tolist() == pytest.approx(found.values[0, :, z, y, x].tolist(), abs=1e-4)
     between = found.values[0, :, z, y, x : x + 2].mean(dim=1)
-    assert found.at(place[None] + step * torch.tensor([0.5, 0, 0]))[0].tolist() == pytest.approx(between.tolist(), abs=1e-4)
+    assert found.at(place[None] + step * torch.tensor([0.5, 0, 0]))[:, 0].tolist() == pytest.approx(between.tolist(), abs=1e-4)
     points = found.origin + step * torch.cartesian_prod(*(torch.arange(side) for side in found.values.shape[2:])).flip(1)
     distances = ranked_distances(views, points, RANKS).clamp(-FURTHEST, FURTHEST) / FURTHEST
     assert torch.allclose(encoder(distances.reshape(1, RANKS + 1, *found.values.shape[2:])), found.values, atol=1e-4)

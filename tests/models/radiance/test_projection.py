@@ -25,4 +25,4 @@ def test_what_is_behind_a_camera_or_beside_its_picture_is_not_inside(views):
 def test_a_look_up_at_a_pixels_centre_is_the_pixel(views):
     places = torch.tensor([[3.5, 7.5]]) / 24 - 1
     found = looked_up(views.pictures, places.expand(8, 1, 2))
-    assert torch.allclose(found[:, 0], views.pictures[:, :, 7, 3], atol=1e-6)
+    assert torch.allclose(found[:, :, 0], views.pictures[:, :, 7, 3], atol=1e-6)

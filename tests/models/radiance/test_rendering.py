@@ -7,11 +7,13 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import normalize, relu
 
 from fedloom.models.kinds.field import FIELD_NETWORKS
 from fedloom.models.networks.base import draw_weights
 from fedloom.models.radiance.encoder import encoder_input
-from fedloom.models.radiance.hull import hull_distance
+from fedloom.models.radiance.hull import hull_distance, silhouette_distances
+from fedloom.models.radiance.projection import looked_up, seen
 from fedloom.models.radiance.rays import rays_through
 from fedloom.models.radiance.rendering import render, surface_weights
 
@@ -71,16 +73,40 @@ def test_the_distance_is_that_of_mean_and_variance_over_the_views(field, views):
         points = torch.rand(5, 3, generator=torch.Generator().manual_seed(2)) * 0.4 - 0.2
         found = net.geometry(scene, points)
         for number, point in enumerate(points):
-            tokens = found.tokens[:, number].numpy()
-            scores = net.weight(found.tokens[:, number])[:, 0].numpy()
+            tokens = found.tokens[:, :, number].numpy()
+            scores = net.weight(found.tokens[:, :, number])[:, 0].numpy()
             weights = np.exp(scores) / np.exp(scores).sum()
             mean = (weights[:, None] * tokens).sum(axis=0)
             variance = (weights[:, None] * (tokens - mean) ** 2).sum(axis=0)
             hull = hull_distance(scene.views, point[None])
             of_views = torch.from_numpy(np.concatenate([mean, variance])).float()
-            joined = net.joined(torch.cat([of_views, hull / 0.1, scene.shape.at(point[None])[0]])[None])
+            joined = net.joined(torch.cat([of_views, hull / 0.1, scene.shape.at(point[None])[:, 0]])[None])
             expected = hull + 0.1 * torch.tanh(net.head(joined)[0])
             assert found.sdf[number].item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_tokens_and_looks_are_those_of_the_layers_over_all_that_is_known(field, views):
+    """The field applies parts of its layers where there is less to do; here each layer is asked about everything at once."""
+    with torch.no_grad():
+        scene = field.scene(views.chosen([0, 3, 5]))
+        points = torch.rand(30, 3, generator=torch.Generator().manual_seed(2)) * 0.4 - 0.2
+        rays = normalize(torch.randn(30, 3, generator=torch.Generator().manual_seed(3)))
+        found = field.geometry(scene, points)
+        cut = [scene.windows.cut(maps) for maps in (scene.views.pictures, scene.views.masks[:, None])]
+        features = looked_up(field.encoder(encoder_input(cut[0], cut[1][:, 0])), found.places)
+        where = seen(scene.views, points)
+        away = normalize(points - scene.views.centres[:, None], dim=2).transpose(1, 2)
+        silhouettes = silhouette_distances(scene.views, where) / 0.1
+        known = torch.stack([silhouettes, torch.tanh(found.behind / 0.05), (found.behind > 0.1).float(), found.inside.float()], dim=1)
+        one = torch.ones(3, 1, 30)
+        told = torch.cat([features, looked_up(scene.views.pictures, where.places), away, known, one], dim=1)
+        assert torch.allclose(found.tokens, field.token(told.transpose(1, 2)).transpose(1, 2), atol=1e-5)
+        cosines = (away * rays.T).sum(dim=1)
+        beside = torch.stack([cosines, torch.tanh(found.behind / 0.05)], dim=1)
+        told = torch.cat([found.tokens, found.common.expand(3, -1, -1), beside], dim=1)
+        weights = field.blend_out(relu(field.blend_in(told.transpose(1, 2)))).softmax(dim=0)
+        shown = (weights * looked_up(scene.shown, found.places).transpose(1, 2)).sum(dim=0)
+        assert torch.allclose(scene.looks(points, rays), shown[:, 1:] / shown[:, :1].clamp(min=0.02), atol=1e-5)
 
 
 def test_looks_depend_on_the_rays_direction_and_on_how_far_behind_the_hull_a_view_has_the_point(field, views):
@@ -89,10 +115,10 @@ def test_looks_depend_on_the_rays_direction_and_on_how_far_behind_the_hull_a_vie
         points = torch.rand(30, 3, generator=torch.Generator().manual_seed(2)) * 0.4 - 0.2
         geometry = field.geometry(scene, points)
         there, back = (torch.tensor([[x, 0.0, 0.0]]).expand(30, 3) for x in (1.0, -1.0))
-        looks = field.appearance(scene, points, there, geometry)
-        assert not torch.allclose(looks, field.appearance(scene, points, back, geometry), atol=1e-4)
+        looks = field.appearance(scene, there, geometry)
+        assert not torch.allclose(looks, field.appearance(scene, back, geometry), atol=1e-4)
         on_hull, hidden = (replace(geometry, behind=torch.tensor([[0.0], [way], [0.0]]).expand(3, 30)) for way in (0.0, 0.1))
-        of_both = [field.appearance(scene, points, there, one) for one in (on_hull, hidden)]
+        of_both = [field.appearance(scene, there, one) for one in (on_hull, hidden)]
         assert not torch.allclose(*of_both, atol=1e-4)
         edge = scene.hull.points()[scene.hull.distances.flatten().abs() < 0.01]
         one, other = (field.geometry(known, edge) for known in (scene, replace(scene, depths=scene.depths - 0.05)))
@@ -117,10 +143,9 @@ def test_gradients_of_the_field_are_those_of_differences(field, views):
     along = torch.tensor([[0.6, 0.8, 0.0]]).double().expand(20, 3)
 
     def loss():
-        features = net.encoder(encoder_input(scene.views.pictures, scene.views.masks))
-        inside = replace(scene, features=features, shape=net.hull_encoder.around(scene.views, scene.hull))
+        inside = net.scene(scene.views)
         geometry = net.geometry(inside, points)
-        return geometry.sdf.square().sum() + net.appearance(inside, points, along, geometry).square().sum()
+        return geometry.sdf.square().sum() + net.appearance(inside, along, geometry).square().sum()
 
     loss().backward()
     for name, weight in net.named_parameters():

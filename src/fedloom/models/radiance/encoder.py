@@ -39,7 +39,7 @@ class Encoder(nn.Module):
             kept.append(x)
         for up, before in zip(reversed(self.up), reversed(kept[:-1]), strict=True):
             x = before + interpolate(up(x), size=before.shape[2:], mode="bilinear", align_corners=False)
-        found: Tensor = self.last(x).contiguous()
+        found: Tensor = self.last(x)
         return found
 
 

@@ -29,9 +29,10 @@ class DistanceGrid:
 
     def at(self, points: Tensor) -> Tensor:
         """Distances at `points` (..., 3), between the points of the grid trilinearly: (...). Outside of the grid, `FAR`."""
-        found = Volume(self.distances[None, None], self.origin, self.top).at(points.reshape(-1, 3))
-        outside = ((points < self.origin) | (points > self.top)).any(dim=-1)
-        return found.reshape(points.shape[:-1]).masked_fill(outside, FAR)
+        volume = Volume(self.distances[None, None], self.origin, self.top)
+        places = volume.places(points.reshape(-1, 3))
+        found = volume.sampled(places)[0].masked_fill(places.abs().amax(dim=1) > 1, FAR)
+        return found.reshape(points.shape[:-1])
 
     def points(self) -> Tensor:
         """The points of the grid, (nz * ny * nx, 3)."""
@@ -47,11 +48,17 @@ class Volume:
     top: Tensor
 
     def at(self, points: Tensor) -> Tensor:
-        """The values at `points` (N, 3), between the points of the grid trilinearly: (N, C). Outside of the grid, those at the
+        """The values at `points` (N, 3), between the points of the grid trilinearly: (C, N). Outside of the grid, those at the
         nearest point of its box."""
-        places = 2 * (points - self.origin) / (self.top - self.origin) - 1
-        found = grid_sample(self.values, places[None, None, None], padding_mode="border", align_corners=True)
-        return found[0, :, 0, 0].T
+        return self.sampled(self.places(points))
+
+    def places(self, points: Tensor) -> Tensor:
+        """Where `points` (N, 3) lie, from -1 to 1 across the box."""
+        return 2 * (points - self.origin) / (self.top - self.origin) - 1
+
+    def sampled(self, places: Tensor) -> Tensor:
+        """The values at `places` (N, 3), as `at`: (C, N)."""
+        return grid_sample(self.values, places[None, None, None], padding_mode="border", align_corners=True)[0, :, 0, 0]
 
 
 def grid_points(origin: Tensor, shape: tuple[int, ...] | list[int] | torch.Size, cell: float | Tensor) -> Tensor:

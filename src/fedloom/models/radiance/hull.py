@@ -11,45 +11,51 @@ from fedloom.models.radiance.grid import FAR, DistanceGrid, grid_points
 from fedloom.models.radiance.projection import NEAREST, Seen, looked_up, seen
 from fedloom.models.radiance.rays import Rays, joined, rays_through, through_box
 
-COARSE = 40
-"""Cells along a side of the cube in which the hull is looked for first."""
+COARSE = 20
+"""Cells along a side of the cube in which the hull is looked for first; then it is looked for with half of these cells."""
 DEPTH_SIDE = 128
 """Pixels along the longer side of a map of depths."""
 TRACED = 64
 """Steps of sphere tracing, at the most."""
+TOGETHER = 4
+"""Steps that all rays go before those that have met the hull, or left its grid, are taken out."""
 INTO = 1e-4
 """How far inside of the grid, in metres, a ray is first looked at: on its side, rounding decides what is inside."""
 MET = 1e-3
 """How near to the hull, in metres, a ray has met it."""
 
 
-def hull_distance(views: Views, points: Tensor, where: Seen | None = None) -> Tensor:
+def hull_distance(views: Views, points: Tensor) -> Tensor:
     """h(x) (N,) in metres of `points` (N, 3): the greatest over the views of the distance to the silhouette where x is seen, times depth
     over focal length. Outside of a picture its nearest pixel tells, so that a person who is cut off may go on there; views that have x
-    behind them have no say. `where` saves seeing the points again."""
-    where = where or seen(views, points)
-    ahead = where.depths > NEAREST
-    return _said(views, where, ahead).amax(dim=0).masked_fill(~ahead.any(dim=0), FAR)
+    behind them have no say."""
+    where = seen(views, points)
+    return greatest(silhouette_distances(views, where), where)
+
+
+def greatest(distances: Tensor, where: Seen) -> Tensor:
+    """h (N,) of points that are seen at `where`, from `distances` (V, N) to silhouettes."""
+    return _said(distances, where).amax(dim=0)
 
 
 def ranked_distances(views: Views, points: Tensor, ranks: int) -> Tensor:
     """What all views say of `points` (N, 3): the `ranks` greatest distances to silhouettes, in order, and the mean, (ranks + 1, N) in
     metres. With fewer views than ranks the smallest is repeated. A view that has the point behind it says `-FAR`; all of them, `FAR`."""
     where = seen(views, points)
-    ahead = where.depths > NEAREST
-    said = _said(views, where, ahead).masked_fill(~ahead.any(dim=0), FAR)
+    said = _said(silhouette_distances(views, where), where)
     ranked = said.sort(dim=0, descending=True).values
     return torch.cat([ranked[[min(rank, len(views) - 1) for rank in range(ranks)]], said.mean(dim=0, keepdim=True)])
 
 
-def _said(views: Views, where: Seen, ahead: Tensor) -> Tensor:
-    """`silhouette_distances` of the views that have the point `ahead` (V, N), and `-FAR` of the others."""
-    return silhouette_distances(views, where).masked_fill(~ahead, -FAR)
+def _said(distances: Tensor, where: Seen) -> Tensor:
+    """`distances` (V, N), and `-FAR` of views that have a point behind them; where all of them have, `FAR`."""
+    ahead = where.depths > NEAREST
+    return distances.masked_fill(~ahead, -FAR).masked_fill(~ahead.any(dim=0), FAR)
 
 
 def silhouette_distances(views: Views, where: Seen) -> Tensor:
     """For each view the distance to its silhouette, in metres at the depth of the point: (V, N), between -`FAR` and `FAR`."""
-    pixels = looked_up(views.silhouettes[:, None], where.places)[:, :, 0]
+    pixels = looked_up(views.silhouettes[:, None], where.places)[:, 0]
     return (pixels * where.depths / _focal(views)[:, None]).clamp(-FAR, FAR)
 
 
@@ -62,15 +68,22 @@ def _focal(views: Views) -> Tensor:
 def hull_of(views: Views, cell: float) -> DistanceGrid:
     """The hull on a grid of `cell` metres, with a margin of two cells. Raises DataError where no point is inside of all silhouettes."""
     centre, radius = _ball(views)
-    step = 2 * radius / (COARSE - 1)
-    first = grid_points(centre - radius, (COARSE, COARSE, COARSE), step)
-    near = first[hull_distance(views, first) < step]
-    if not len(near):
-        raise DataError("no point of space is inside of all silhouettes; check cameras and masks with `fedloom humans capture check`")
+    low, high = centre - radius, centre + radius
+    for step in (2 * float(radius) / COARSE, float(radius) / COARSE):
+        points = grid_points(low, _shape(low, high, step), step)
+        near = points[hull_distance(views, points) < step]
+        if not len(near):
+            raise DataError("no point of space is inside of all silhouettes; check cameras and masks with `fedloom humans capture check`")
+        low, high = near.amin(dim=0) - step, near.amax(dim=0) + step
     low, high = near.amin(dim=0) - 2 * cell, near.amax(dim=0) + 2 * cell
-    shape = [int(n) for n in ((high - low) / cell).ceil().long().flip(0) + 1]
+    shape = _shape(low, high, cell)
     distances = hull_distance(views, grid_points(low, shape, cell)).reshape(shape)
     return DistanceGrid(distances, low, cell)
+
+
+def _shape(low: Tensor, high: Tensor, step: float) -> list[int]:
+    """(nz, ny, nx) of a grid from `low` to `high`, or beyond."""
+    return [int(n) for n in ((high - low) / step).ceil().long().flip(0) + 1]
 
 
 @torch.no_grad()
@@ -82,7 +95,7 @@ def depth_maps(views: Views, hull: DistanceGrid) -> Tensor:
     rows, columns = (side * (torch.arange(count) + 0.5) / count - 0.5 for side, count in zip(views.size, shape, strict=True))
     pixels = torch.cartesian_prod(rows, columns).flip(1).to(views.K)
     places = 2 * (pixels + 0.5) / pixels.new_tensor(views.size[::-1]) - 1
-    shown = looked_up(views.silhouettes[:, None], places.expand(len(views), -1, -1))[:, :, 0] < max(views.size) / DEPTH_SIDE
+    shown = looked_up(views.silhouettes[:, None], places.expand(len(views), -1, -1))[:, 0] < max(views.size) / DEPTH_SIDE / 2
     rays = joined([rays_through(views, view, pixels[own]) for view, own in enumerate(shown)])
     along = _first_met(hull, rays)
     depths = along * (rays.directions * views.R[shown.nonzero()[:, 0], 2]).sum(dim=1)
@@ -97,14 +110,15 @@ def _first_met(hull: DistanceGrid, rays: Rays) -> Tensor:
     first, last = through_box(hull, rays)
     along, found = first + INTO, torch.full_like(first, torch.inf)
     going = (along < last - INTO).nonzero()[:, 0]
-    for _ in range(TRACED):
-        at = along[going]
-        gaps = hull.at(rays.origins[going] + at[:, None] * rays.directions[going])
-        met = gaps < MET
+    for _ in range(0, TRACED, TOGETHER):
+        at, origins, directions = along[going], rays.origins[going], rays.directions[going]
+        for _ in range(TOGETHER):
+            gaps = hull.at(origins + at[:, None] * directions)
+            met = gaps < MET
+            at += gaps.masked_fill(met, 0.0)
         found[going[met]] = at[met]
-        going, at = going[~met], (at + gaps)[~met]
         along[going] = at
-        going = going[at < last[going] - INTO]
+        going = going[~met & (at < last[going] - INTO)]
     return found
 
 

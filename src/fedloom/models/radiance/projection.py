@@ -30,14 +30,14 @@ def seen(views: Views, points: Tensor) -> Seen:
     to_places = views.K / views.K.new_tensor([[width / 2], [height / 2], [1.0]])
     to_places = torch.cat([to_places[:, :2] - to_places[:, 2:], to_places[:, 2:]], dim=1)  # pixels from -1 to 1 across the picture
     turned, moved = (to_places @ views.R).reshape(-1, 3), (to_places @ views.t[:, :, None]).reshape(-1, 1)
-    x, y, depths = torch.addmm(moved, turned, points.T).reshape(len(views), 3, -1).unbind(dim=1)
-    nearer = depths.clamp(min=NEAREST)
-    x, y = x / nearer, y / nearer
-    inside = (x.abs() <= 1) & (y.abs() <= 1) & (depths > NEAREST)
-    return Seen(torch.stack([x, y], dim=2), depths, inside)
+    projected = torch.addmm(moved, turned, points.T).reshape(len(views), 3, -1)
+    depths = projected[:, 2]
+    places = projected[:, :2] / depths[:, None].clamp(min=NEAREST)
+    inside = (places.abs().amax(dim=1) <= 1) & (depths > NEAREST)
+    return Seen(places.transpose(1, 2), depths, inside)
 
 
 def looked_up(maps: Tensor, places: Tensor) -> Tensor:
-    """What `maps` (V, C, h, w) hold at `places` (V, N, 2), bilinearly: (V, N, C). Outside, what is at the edge."""
+    """What `maps` (V, C, h, w) hold at `places` (V, N, 2), bilinearly: (V, C, N). Outside, what is at the edge."""
     found = grid_sample(maps, places[:, None], mode="bilinear", padding_mode="border", align_corners=False)
-    return found[:, :, 0].transpose(1, 2)
+    return found[:, :, 0]
