@@ -25,8 +25,9 @@ INSIDE = 0.006
 """How far below the surface of a garment the body stays, in metres."""
 DEPTH = 0.015
 """How far below it the body is expected."""
-POINTS = 3000
-"""About so many points of the surface, and as many of the body, are compared."""
+COARSE, FINE = 3000, 8000
+"""About so many points of the surface, and as many of the body, are compared, at first and for the shape: of 3000 too few lie on hands and
+feet to tell how these are turned."""
 NORMAL_WEIGHT = 0.1
 """Metres that a difference of 1 between two normals counts for in the search for the nearest point."""
 YAWS = 6
@@ -131,14 +132,16 @@ def fit_body(body: BodyModel, mesh: Mesh, labels: np.ndarray) -> FittedBody:
     canonical pose and once with raised ones; the better of these is fitted with the shape, and the better one of the two is given.
     Raises DataError for labels that do not fit the mesh.
     """
-    own, surface = _body(body), _surface(mesh, labels)
+    own, surface = _body(body, COARSE), _surface(mesh, labels, COARSE)
     facing = _different(sorted((_fitted(own, surface, _standing(own, surface, turn), FACING) for turn in _turns()), key=_misfit_of))
-    return min((_fitted(own, surface, _posed(own, surface, start), WHOLE) for start in facing[:TRIED]), key=_misfit_of)
+    posed = [_posed(own, surface, start) for start in facing[:TRIED]]
+    own, surface = _body(body, FINE), _surface(mesh, labels, FINE)
+    return min((_fitted(own, surface, start, WHOLE) for start in posed), key=_misfit_of)
 
 
-def _body(model: BodyModel) -> _Body:
+def _body(model: BodyModel, points: int) -> _Body:
     mesh = _canonical(model, torch.zeros(model.shapes, dtype=model.skinning.dtype))
-    taken = torch.from_numpy(_even(mesh))
+    taken = torch.from_numpy(_even(mesh, points))
     return _Body(model, taken, model.skinning[taken], _moves(model, mesh), _joint_parts(model))
 
 
@@ -147,10 +150,10 @@ def _canonical(model: BodyModel, shape: Tensor) -> Mesh:
         return Mesh(model.canonical(shape).numpy().astype(np.float64), model.faces)
 
 
-def _even(mesh: Mesh) -> np.ndarray:
-    """Numbers of vertices of the mesh, as many on each square metre of it."""
+def _even(mesh: Mesh, points: int) -> np.ndarray:
+    """Numbers of about so many vertices of the mesh, as many on each square metre of it."""
     passed = np.cumsum(_areas(mesh))
-    return np.unique(np.searchsorted(passed, passed[-1] * (np.arange(POINTS) + 0.5) / POINTS))
+    return np.unique(np.searchsorted(passed, passed[-1] * (np.arange(points) + 0.5) / points))
 
 
 def _areas(mesh: Mesh) -> np.ndarray:
@@ -173,12 +176,12 @@ def _joint_parts(model: BodyModel) -> tuple[str, ...]:
     return tuple(model.part_names[part] for part in shares.argmax(axis=0))
 
 
-def _surface(mesh: Mesh, labels: np.ndarray) -> _Surface:
+def _surface(mesh: Mesh, labels: np.ndarray, points: int) -> _Surface:
     if labels.shape != (len(mesh.vertices),) or labels.min(initial=0) < 0 or labels.max(initial=0) >= len(LAYERS):
         raise DataError(f"labels should give each of the {len(mesh.vertices)} vertices its layer, a number from 0 to {len(LAYERS) - 1}")
-    taken = _even(mesh)
-    points, normals = mesh.vertices[taken], mesh.normals[taken]
-    return _Surface(points, normals, labels[taken], tree_of(_with_normals(points, normals)))
+    taken = _even(mesh, points)
+    places, normals = mesh.vertices[taken], mesh.normals[taken]
+    return _Surface(places, normals, labels[taken], tree_of(_with_normals(places, normals)))
 
 
 def _turns() -> np.ndarray:
