@@ -92,22 +92,28 @@ def trained_parser(folder: Path, people: Path, tiny: bool) -> Any:
 
 
 def of_the_field(field: Any, unseen: Sequence[Path], tiny: bool) -> Iterator[Promise]:
-    from fedloom.data.capture_rows import views_of
-    from fedloom.data.captures import read_capture
     from fedloom.humans.field_evaluation import Looking, field_errors
-    from fedloom.humans.reconstruction import reconstruct
-    from fedloom.tasks.radiance import split_views
 
     known, hull = (means([field_errors(one, path, Looking()) for path in unseen]) for one in (field, untrained(field)))
     beside = f"hull {hull['psnr_foreground']:.1f} dB"
     yield goal("PSNR of unseen people, 6 views", known["psnr_foreground"], "dB", 27, ">=", beside, tiny)
     yield goal("surface error of unseen people, 6 views", known["p2s"], "cm", 0.7, "<=", f"hull {hull['p2s']:.2f} cm", tiny)
-    views = views_of(read_capture(unseen[0]))
+    found = [latency(field, path, tiny) for path in unseen]
+    beside = f"{1000 * min(found):.0f} to {1000 * max(found):.0f} ms"
+    yield goal("from 6 photographs to a surface of 2 cm", 1000 * fmean(found), "ms", 100, "<=", beside, tiny)
+
+
+def latency(field: Any, person: Path, tiny: bool) -> float:
+    """The least seconds of five in which six photographs that are read already become a surface of 2 cm."""
+    from fedloom.data.capture_rows import views_of
+    from fedloom.data.captures import read_capture
+    from fedloom.humans.reconstruction import reconstruct
+    from fedloom.tasks.radiance import split_views
+
+    views = views_of(read_capture(person))
     views = views.chosen(split_views(len(views), 6, 0)[0])
     reconstruct(field, views, 0.02)
-    least = min(seconds(lambda: reconstruct(field, views, 0.02)) for _ in range(1 if tiny else 5))
-    finer = seconds(lambda: reconstruct(field, views, 0.015))
-    yield goal("from 6 photographs to a surface of 2 cm", 1000 * least, "ms", 100, "<=", f"of 1.5 cm {1000 * finer:.0f} ms", tiny)
+    return min(seconds(lambda: reconstruct(field, views, 0.02)) for _ in range(1 if tiny else 5))
 
 
 def refined(field: Any, unseen: Sequence[Path], tiny: bool) -> Iterator[Promise]:
