@@ -19,7 +19,7 @@ from torch.nn.functional import embedding_bag
 
 from fedloom.data.capture_rows import Views
 from fedloom.models.radiance.field import Scene
-from fedloom.models.radiance.grid import DistanceGrid, grid_points
+from fedloom.models.radiance.grid import DistanceGrid, grid_points, grid_shape
 from fedloom.models.radiance.person import Band, Person
 from fedloom.streams import stream_seed
 from fedloom.tasks.radiance import view_loss
@@ -134,7 +134,7 @@ def _no_correction() -> nn.Sequential:
 def on_grid(scene: Scene, cell: float) -> Refined:
     """The person of `scene` on a grid of `cell` metres, as its field knows it."""
     low, high = scene.hull.origin, scene.hull.top
-    shape = [int(n) for n in ((high - low) / cell).ceil().long().flip(0) + 1]
+    shape = grid_shape(low, high, cell)
     points = grid_points(low, shape, cell)
     distances = scene.hull.at(points)
     near = (distances.abs() < scene.near.inside + 2 * cell).nonzero()[:, 0]

@@ -61,6 +61,11 @@ class Volume:
         return grid_sample(self.values, places[None, None, None], padding_mode="border", align_corners=True)[0, :, 0, 0]
 
 
+def grid_shape(low: Tensor, high: Tensor, cell: float) -> list[int]:
+    """(nz, ny, nx) of a grid of `cell` metres from `low` (3,) to `high` (3,), or as little beyond as it can be."""
+    return [int(n) for n in ((high - low) / cell).ceil().long().flip(0) + 1]
+
+
 def grid_points(origin: Tensor, shape: tuple[int, ...] | list[int] | torch.Size, cell: float | Tensor) -> Tensor:
     """The points of a grid of `shape` (nz, ny, nx): (nz * ny * nx, 3)."""
     z, y, x = (torch.arange(n, dtype=origin.dtype, device=origin.device) for n in shape)

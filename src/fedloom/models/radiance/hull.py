@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedloom.data.capture_rows import Views
 from fedloom.errors import DataError
-from fedloom.models.radiance.grid import FAR, DistanceGrid, grid_points
+from fedloom.models.radiance.grid import FAR, DistanceGrid, grid_points, grid_shape
 from fedloom.models.radiance.projection import NEAREST, Seen, looked_up, seen
 from fedloom.models.radiance.rays import Rays, joined, rays_through, through_box
 
@@ -70,20 +70,15 @@ def hull_of(views: Views, cell: float) -> DistanceGrid:
     centre, radius = _ball(views)
     low, high = centre - radius, centre + radius
     for step in (2 * float(radius) / COARSE, float(radius) / COARSE):
-        points = grid_points(low, _shape(low, high, step), step)
+        points = grid_points(low, grid_shape(low, high, step), step)
         near = points[hull_distance(views, points) < step]
         if not len(near):
             raise DataError("no point of space is inside of all silhouettes; check cameras and masks with `fedloom humans capture check`")
         low, high = near.amin(dim=0) - step, near.amax(dim=0) + step
     low, high = near.amin(dim=0) - 2 * cell, near.amax(dim=0) + 2 * cell
-    shape = _shape(low, high, cell)
+    shape = grid_shape(low, high, cell)
     distances = hull_distance(views, grid_points(low, shape, cell)).reshape(shape)
     return DistanceGrid(distances, low, cell)
-
-
-def _shape(low: Tensor, high: Tensor, step: float) -> list[int]:
-    """(nz, ny, nx) of a grid from `low` to `high`, or beyond."""
-    return [int(n) for n in ((high - low) / step).ceil().long().flip(0) + 1]
 
 
 @torch.no_grad()
