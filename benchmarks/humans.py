@@ -104,7 +104,7 @@ def of_the_field(field: Any, unseen: Sequence[Path], tiny: bool) -> Iterator[Pro
 
 
 def latency(field: Any, person: Path, tiny: bool) -> float:
-    """The least seconds of five in which six photographs that are read already become a surface of 2 cm."""
+    """The least seconds of several times in which six photographs that are read already become a surface of 2 cm."""
     from fedloom.data.capture_rows import views_of
     from fedloom.data.captures import read_capture
     from fedloom.humans.reconstruction import reconstruct

@@ -73,6 +73,25 @@ def test_a_thin_part_is_followed_from_the_thick_one_it_hangs_on():
     assert isosurface(with_finger, ROOM, 0.01).vertices[:, 0].max() == pytest.approx(0.412, abs=0.003)
 
 
+def test_thin_parts_in_any_direction_are_followed_through_two_finer_grids(monkeypatch):
+    """Rods of 8 mm radius on a ball, which end where they end when all points are looked at; the coarse grid of 5 cm passes by most of
+    each."""
+    rng = np.random.default_rng(1)
+    for _ in range(12):
+        along = rng.standard_normal(3)
+        along, centre = along / np.linalg.norm(along), rng.uniform(-0.02, 0.02, 3)
+
+        def with_rod(points, along=along, centre=centre):
+            return np.minimum(sphere(points - centre, 0.08), capsule(points - centre, np.zeros(3), 0.25 * along, 0.008))
+
+        tips = []
+        for band in (surface.BAND, 1000.0):
+            with monkeypatch.context() as changed:
+                changed.setattr(surface, "BAND", band)
+                tips.append(((isosurface(with_rod, 0.7 * ROOM, 0.0125).vertices - centre) @ along).max())
+        assert tips[0] == pytest.approx(tips[1], abs=0.002)
+
+
 def test_the_largest_of_several_parts_is_kept():
     def two(points):
         return np.minimum(sphere(points - [0.2, 0, 0], 0.2), sphere(points - [-0.35, 0, 0], 0.1))

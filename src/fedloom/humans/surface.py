@@ -72,7 +72,7 @@ def _look_closer(values: np.ndarray, distance: Distance, origin: np.ndarray, ste
     while wanted.any():
         values[wanted] = distance(_nodes(origin, step, wanted))
         known |= wanted
-        wanted = _beside_surface(values < 0) & ~known
+        wanted = _corners(_crossed(values < 0)) & ~known
 
 
 def _grid(box: np.ndarray, step: float) -> tuple[np.ndarray, tuple[int, int, int]]:
@@ -87,15 +87,20 @@ def _nodes(origin: np.ndarray, step: float, wanted: np.ndarray) -> np.ndarray:
     return points
 
 
-def _beside_surface(inside: np.ndarray) -> np.ndarray:
-    """The nodes, bool (x, y, z), of which a neighbour along an axis is on the other side of the surface: the surface of marching cubes
-    depends on the distances of these, and of the others on the sign alone."""
-    found = np.zeros(inside.shape, dtype=bool)
+def _crossed(inside: np.ndarray) -> np.ndarray:
+    """The cells, bool (x - 1, y - 1, z - 1), of which some corners are `inside`, bool (x, y, z), and some are not."""
+    some = every = inside
     for axis in range(3):
-        passed = np.logical_xor(*_pairs(inside, axis))
-        for one in _pairs(found, axis):
-            one |= passed
-    return found
+        some = np.logical_or(*_pairs(some, axis))
+        every = np.logical_and(*_pairs(every, axis))
+    return some & ~every
+
+
+def _corners(cells: np.ndarray) -> np.ndarray:
+    """The nodes, bool (x + 1, y + 1, z + 1), that are corners of `cells`, bool (x, y, z)."""
+    for axis in range(3):
+        cells = np.logical_or(*_pairs(np.pad(cells, [(1, 1) if i == axis else (0, 0) for i in range(3)]), axis))
+    return cells
 
 
 def _pairs(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:

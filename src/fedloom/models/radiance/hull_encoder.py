@@ -23,13 +23,17 @@ STEP = 0.06
 
 
 class VolumeConv(nn.Conv3d):
-    """A convolution of one volume (1, C, nz, ny, nx) with a kernel of odd side, zeros around the volume.
+    """A convolution of one volume (1, C, nz, ny, nx) with a kernel of the odd `side`, zeros around the volume.
 
     It is computed as one of slices, each beside those that the kernel reaches: PyTorch takes a slow way with a single small volume, and
     this one is four times faster, backwards too.
     """
 
+    def __init__(self, channels: int, found: int, side: int, stride: int = 1) -> None:
+        super().__init__(channels, found, side, stride, side // 2)
+
     def forward(self, volume: Tensor) -> Tensor:
+        assert len(volume) == 1, "one volume at a time"
         side, step, around = self.kernel_size[0], self.stride[0], self.kernel_size[0] // 2
         slices = pad(volume[0].transpose(0, 1), (0, 0, 0, 0, 0, 0, around, around))
         last = len(slices) - side
@@ -49,7 +53,7 @@ class HullEncoder(nn.Module):
         wider = width * 4 // 3
         self.first = VolumeConv(RANKS + 1, width, 3)
         self.second = VolumeConv(width, width, 3)
-        self.down = VolumeConv(width, wider, 3, stride=2)
+        self.down = VolumeConv(width, wider, 3, 2)
         self.deep = VolumeConv(wider, wider, 3)
         self.up = VolumeConv(wider, width, 1)
         self.last = VolumeConv(width, channels, 3)

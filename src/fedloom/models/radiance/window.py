@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 MARGIN = 32
-"""The picture's longer side divided by this is left around the person, in pixels: more than the 3 cm that points may lie off the hull."""
+"""The picture's longer side divided by this is left around the person, in pixels. Where that side spans a metre or more, it is more than
+the 3 cm by which samples of rays may lie off the hull; what lies further off shows the features of the window's edge."""
 GRAIN = 2
 """Windows begin and end at multiples of this many pixels where the picture allows: the encoder halves a picture at once."""
 
