@@ -2,7 +2,7 @@
 what four studios gain together.
 
 Synthetic people, photographs of 256 pixels, one thread. Masks are the true ones; the parsing is a parser's. What is trained is trained
-once and kept with the people in runs/benchmark-humans: an hour of one core in all, and the clothes are fetched once (89 MB). Remove the
+once and kept with the people in runs/benchmark-humans: half an hour of one core, and the clothes are fetched once (89 MB). Remove the
 folder to train anew. Then a quarter of an hour.
 """
 

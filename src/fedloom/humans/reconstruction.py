@@ -12,7 +12,7 @@ from torch import Tensor
 from fedloom.data.capture_rows import Views
 from fedloom.errors import DataError
 from fedloom.humans.mesh import Mesh
-from fedloom.humans.refinement import Refining, on_grid, refine
+from fedloom.humans.refinement import PART, Refining, on_grid, refine
 from fedloom.humans.surface import isosurface
 from fedloom.models.kinds.field import FIELD_NETWORKS
 from fedloom.models.networks.folder import load_network
@@ -23,8 +23,6 @@ MODEL = "model"
 """The folder of a run in which its whole model stands."""
 LEAST = 3
 """Views without which nothing can be said of a surface."""
-PART = 8192
-"""Points that are looked at together: the memory that more of them take would be asked of the system, and given back, each time."""
 
 
 def load_field(place: Path) -> RadianceField:

@@ -34,8 +34,8 @@ FEATURES = 4
 """Numbers of a point of the grid from which, with the direction of the ray, its colour is corrected."""
 LIKELY = 4.0
 """What the logit of the likeliest class begins with, above the others."""
-PART = 65_536
-"""Points that are asked of a field together."""
+PART = 8192
+"""Points that are asked of a field together: the memory that more of them take would be asked of the system, and given back, each time."""
 
 
 @dataclass(frozen=True)

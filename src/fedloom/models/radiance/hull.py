@@ -12,7 +12,7 @@ from fedloom.models.radiance.projection import NEAREST, Seen, looked_up, seen
 from fedloom.models.radiance.rays import Rays, joined, rays_through, through_box
 
 COARSE = 20
-"""Cells along a side of the cube in which the hull is looked for first; then it is looked for with half of these cells."""
+"""Cells along a side of the cube in which the hull is looked for first; where it may be, it is looked for with cells of half the side."""
 DEPTH_SIDE = 128
 """Pixels along the longer side of a map of depths."""
 TRACED = 64
